@@ -1,0 +1,211 @@
+"""The configuration: its schema, and how a file, its bases and overrides become one."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from pipeline.components import Spec, check_spec
+from pipeline.errors import ConfigError
+from pipeline.recipes import read_settings
+from stages.parameters import Count, Index, NonNegative, Positive, Problem, Problems, describe_rule
+from stages.registry import did_you_mean
+
+
+def _component(kind: str, default: str | None = None):
+    fallback = Spec(kind, default) if default else None
+    return Annotated[Spec, BeforeValidator(partial(check_spec, kind, default=fallback))]
+
+
+class Section(BaseModel):
+    """A mapping of the configuration: strict types, nothing unknown."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True
+    )
+
+    def full(self) -> dict[str, Any]:
+        """Every setting, defaults included, as YAML would hold it."""
+        return {key: _plain(value, "full") for key, value in self}
+
+    def minimal(self) -> dict[str, Any]:
+        """The settings that differ from their defaults: what ids are made from."""
+        fields = type(self).model_fields
+        found = {key: _plain(value, "minimal") for key, value in self}
+        default = {
+            key: _plain(f.get_default(call_default_factory=True), "minimal") for key, f in fields.items()
+        }
+        return {key: value for key, value in found.items() if value != default[key]}
+
+
+def _plain(value: Any, form: str) -> Any:
+    if isinstance(value, Spec | Section):
+        return getattr(value, form)()
+    return [_plain(v, form) for v in value] if isinstance(value, list | tuple) else value
+
+
+class AugmentSection(Section):
+    """Random crop after `pad`, left-right `flip`, `mixup` with share ~ Beta(mixup, mixup)."""
+
+    pad: Index = 0
+    flip: bool = False
+    mixup: NonNegative = 0.0
+
+
+class Representation(Section):
+    """Stage one."""
+
+    backbone: _component("backbones", "small_cnn") = Spec("backbones", "small_cnn")
+    sampler: _component("samplers", "instance_balanced") = Spec("samplers", "instance_balanced")
+    loss: _component("losses", "cross_entropy") = Spec("losses", "cross_entropy")
+    optimizer: _component("optimizers", "sgd") = Spec("optimizers", "sgd")
+    schedule: _component("schedules", "cosine") = Spec("schedules", "cosine")
+    epochs: Count = 90
+    batch_size: Count = 128
+    augment: AugmentSection = AugmentSection()
+    clip_grad_norm: Positive | None = None
+
+
+class FeatureSettings(Section):
+    """Which checkpoint's features are cached, and how. `views` other than 0 is not available yet."""
+
+    checkpoint: Literal["last", "best"] = "last"
+    views: Literal[0] = 0
+    dtype: Literal["float32", "float16"] = "float32"
+
+
+class Evaluation(Section):
+    """Shot groups by training count, and which split choices are made on."""
+
+    many: Index = 100
+    few: Index = 20
+    protocol: Literal["validation"] = "validation"
+
+
+class System(Section):
+    """How and where to run; no part of any id. A run that resumes keeps what it began with."""
+
+    device: str = "auto"
+    workers: Count | Literal["auto"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    threads: Count | Literal["auto"] = "auto"
+    channels_last: Literal["auto", "on", "off"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    checkpoint_minutes: Positive = 10.0
+
+
+def _classifiers(value: Any) -> Any:
+    if not isinstance(value, list) or not value:
+        raise Problems([Problem("", f"must be a list of at least one classifier, got {value!r}")])
+    problems, found = [], []
+    for row, entry in enumerate(value):
+        try:
+            found.append(check_spec("classifiers", entry))
+        except Problems as error:
+            problems += [p.under(str(row)) for p in error.problems]
+    repeated = [n for n, spec in enumerate(found) if spec.minimal() in [s.minimal() for s in found[:n]]]
+    problems += [Problem(str(n), f"repeats {found[n].minimal()}") for n in repeated]
+    if problems:
+        raise Problems(problems)
+    return found
+
+
+class Config(Section):
+    """Everything a run depends on."""
+
+    seed: Index = 0
+    data: _component("datasets")
+    representation: Representation | None = Representation()
+    features: FeatureSettings = FeatureSettings()
+    classifiers: Annotated[list[Spec], BeforeValidator(_classifiers)] = [
+        Spec("classifiers", name) for name in ("joint", "crt", "ncm", "tau_norm", "lws")
+    ]
+    evaluation: Evaluation = Evaluation()
+    system: System = System()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_stage_one_for_features(cls, values: Any) -> Any:
+        data = values.get("data")
+        name = data.get("name") if isinstance(data, dict) else data
+        if name == "feature_arrays":
+            if values.get("representation") is not None:
+                problem = "must be left out: feature_arrays are features already"
+                raise Problems([Problem("representation", problem)])
+            values = {**values, "representation": None}
+        elif "representation" in values and values["representation"] is None:
+            values = {k: v for k, v in values.items() if k != "representation"}
+        return values
+
+    @model_validator(mode="after")
+    def _agree(self):
+        problems = []
+        if self.evaluation.few > self.evaluation.many:
+            few, many = self.evaluation.few, self.evaluation.many
+            problems.append(Problem("evaluation.few", f"must be ≤ evaluation.many ({many}), got {few}"))
+        if self.representation is not None:
+            params = self.representation.optimizer.full()
+            if params.get("nesterov") and not params["momentum"]:
+                path = "representation.optimizer.nesterov"
+                problems.append(Problem(path, "must be false without momentum, got true"))
+        if problems:
+            raise Problems(problems)
+        return self
+
+
+def load_config(reference: str, overrides: tuple[str, ...] | list[str] = ()) -> Config:
+    """The configuration a file or shipped recipe and ``KEY=VALUE`` overrides amount to.
+
+    Raises ConfigError listing every problem: path, rule, value received and the likely fix.
+    """
+    settings, source = read_settings(reference, overrides)
+    return check_config(settings, source)
+
+
+def check_config(settings: dict[str, Any], source: str = "") -> Config:
+    """`settings` validated; ConfigError with all that is wrong."""
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError([p for entry in error.errors() for p in _problems(entry)], source) from None
+
+
+def _problems(entry: dict[str, Any]) -> list[Problem]:
+    """What pydantic found, in the project's words."""
+    loc = [str(step) for step in entry["loc"]]
+    path = ".".join(loc)
+    inner = entry.get("ctx", {}).get("error")
+    if isinstance(inner, Problems):
+        return [p.under(path) if path else p for p in inner.problems]
+    if entry["type"] == "extra_forbidden":
+        section = _section(loc[:-1])
+        return [Problem(path, "unknown key" + did_you_mean(loc[-1], list(section.model_fields)))]
+    if entry["type"] == "missing":
+        return [Problem(path, "is required")]
+    field = next((n for n in range(len(loc), 0, -1) if _field(loc[:n]) is not None), None)
+    if field is None:
+        return [Problem(path, f"must be a mapping, got {entry['input']!r}")]
+    rule = _field(loc[:field])
+    expected = "a mapping" if _sections_of(rule) else describe_rule(rule)
+    return [Problem(".".join(loc[:field]), f"must be {expected}, got {entry['input']!r}")]
+
+
+def _sections_of(annotation: Any) -> list[type[Section]]:
+    options = [annotation, *get_args(annotation)]
+    return [option for option in options if isinstance(option, type) and issubclass(option, Section)]
+
+
+def _section(loc: list[str]) -> type[Section]:
+    section: type[Section] = Config
+    for step in loc:
+        section = _sections_of(section.model_fields[step].annotation)[0]
+    return section
+
+
+def _field(loc: list[str]) -> Any:
+    try:
+        return _section(loc[:-1]).model_fields[loc[-1]].rebuild_annotation()
+    except (KeyError, IndexError):
+        return None

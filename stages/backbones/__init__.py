@@ -1,0 +1,11 @@
+"""Networks that turn images into features.
+
+``BACKBONES.create(name, in_channels=3, **params)`` is a module with ``num_features`` (D) whose forward maps
+(B, in_channels, H, W) to (B, D).
+"""
+
+from stages.registry import Registry
+
+BACKBONES = Registry("backbone", "BACKBONES", "stages.backbones", supplied=("in_channels",))
+
+__all__ = ["BACKBONES"]

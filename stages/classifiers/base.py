@@ -1,0 +1,141 @@
+"""What every classifier shares: checking inputs, masking absent classes, scores to predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from stages.classifiers import CLASSIFIERS
+from stages.features import Features, reject_non_finite
+from stages.network import Head
+from stages.registry import check_parameters, signature_parameters
+
+BLOCK_BYTES = 64 * 2**20
+FLOATS = [np.float64, np.float32, np.float16]
+
+
+class Classifier(ClassifierMixin, BaseEstimator):
+    """Base of all classifiers. A subclass writes ``_fit(X, rows, head, validation)`` and ``_scores(X)``.
+
+    Fitted attributes: ``classes_`` (C,), ``class_counts_`` (C,) training samples, ``n_features_in_``.
+    """
+
+    gives_logits = True  # False: the scores are distances or votes, softmax of them means nothing
+
+    def fit(self, X, y, *, head: Head | None = None, validation=None):
+        """Fit on features `X` (N, D) with labels `y` (N,).
+
+        With `head` (stage one's), ``classes_`` is ``arange(C)``, `y` are row numbers and a class may be
+        absent: it is never predicted. Without, ``classes_ = unique(y)``, and a classifier that needs a head
+        fits a plain linear one first. `validation` is `Features` or (X, y), for classifiers that choose.
+
+        Raises ValueError for bad parameters, non-finite features (rows named), labels out of range, or a head
+        of another size.
+        """
+        own = signature_parameters(type(self))
+        check_parameters(own, self.get_params(deep=False), type(self).__name__)
+        if head is None:
+            X, y = validate_data(self, X, y, dtype=FLOATS, ensure_all_finite=False)
+            check_classification_targets(y)
+            self.classes_, rows = np.unique(y, return_inverse=True)
+        else:
+            X, rows = validate_data(self, X, y, dtype=FLOATS, ensure_all_finite=False)
+            if X.shape[1] != head.num_features:
+                raise ValueError(
+                    f"features have {X.shape[1]} columns, the head was made for {head.num_features}"
+                )
+            self.classes_ = np.arange(head.num_classes)
+            rows = self._rows(rows)
+        reject_non_finite(X)
+        self.class_counts_ = np.bincount(rows, minlength=len(self.classes_))
+        self._fit(X, rows, head, self._checked_validation(validation))
+        return self
+
+    def scores(self, X) -> np.ndarray:
+        """Scores (N, C) of features `X` (N, D), the larger the likelier; −inf for a class never seen."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=FLOATS, ensure_all_finite=False, reset=False)
+        reject_non_finite(X)
+        return self._masked_scores(X)
+
+    def decision_function(self, X) -> np.ndarray:
+        """:meth:`scores`; for two classes their difference (N,), as scikit-learn has it."""
+        scores = self.scores(X)
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    @available_if(lambda self: self.gives_logits)
+    def predict_proba(self, X) -> np.ndarray:
+        """Softmax of the scores, (N, C) float64."""
+        scores = self.scores(X).astype(np.float64)
+        shares = np.exp(scores - scores.max(1, keepdims=True))
+        return shares / shares.sum(1, keepdims=True)
+
+    def predict(self, X) -> np.ndarray:
+        """The likeliest class of each row of `X`, (N,)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=FLOATS, ensure_all_finite=False, reset=False)
+        reject_non_finite(X)
+        found = np.empty(len(X), np.int64)
+        for rows in row_blocks(len(X), max(X.shape[1], len(self.classes_))):
+            found[rows] = self._masked_scores(X[rows]).argmax(1)
+        return self.classes_[found]
+
+    # -- for subclasses -------------------------------------------------------------------------------
+
+    def _fit(self, X, rows, head: Head | None, validation: Features | None) -> None:
+        raise NotImplementedError
+
+    def _scores(self, X) -> np.ndarray:
+        raise NotImplementedError
+
+    def _masked_scores(self, X) -> np.ndarray:
+        scores = self._scores(X)
+        absent = self.class_counts_ == 0
+        if absent.any():
+            scores = np.where(absent, -np.inf, scores)
+        return scores
+
+    def _rows(self, y) -> np.ndarray:
+        """Labels as row numbers of ``classes_``; ValueError for a label that is none of them."""
+        y = np.asarray(y)
+        rows = np.searchsorted(self.classes_, y)
+        known = self.classes_[np.minimum(rows, len(self.classes_) - 1)] == y
+        if not known.all():
+            wrong = np.flatnonzero(~known)[0]
+            raise ValueError(
+                f"labels: {y[wrong]!r} (row {wrong}) is none of the {len(self.classes_)} classes "
+                f"{self.classes_[0]}…{self.classes_[-1]}"
+            )
+        return rows.astype(np.int64)
+
+    def _checked_validation(self, validation) -> Features | None:
+        if validation is None:
+            return None
+        X, y = (validation.X, validation.y) if isinstance(validation, Features) else validation
+        X = validate_data(self, X, dtype=FLOATS, ensure_all_finite=False, reset=False)
+        reject_non_finite(X)
+        return Features(X, self._rows(y))
+
+
+class LinearClassifier(Classifier):
+    """A classifier whose scores are a :class:`Head`'s logits; fitting sets ``head_``."""
+
+    head_: Head
+
+    def _scores(self, X) -> np.ndarray:
+        return self.head_.logits(X)
+
+
+def row_blocks(count: int, width: int) -> Iterator[slice]:
+    """Slices of `count` rows, each small enough that (rows, width) float64 stays within the block size."""
+    step = max(1, BLOCK_BYTES // (8 * max(width, 1)))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
+__all__ = ["CLASSIFIERS", "Classifier", "LinearClassifier", "row_blocks"]

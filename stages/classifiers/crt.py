@@ -1,0 +1,125 @@
+"""Classifier re-training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from stages.classifiers import CLASSIFIERS
+from stages.classifiers.base import LinearClassifier
+from stages.classifiers.linear import fit_linear
+from stages.network import Head
+from stages.parameters import Count, Fraction, LossSpec, NonNegative, Positive, SamplerSpec
+
+
+@CLASSIFIERS.register("crt")
+class CRT(LinearClassifier):
+    """cRT: a new linear head with bias, trained with every class weighing the same.
+
+    ``sgd`` draws batches with `sampler` (class_balanced), as the reference does, and keeps the best epoch by
+    validation balanced accuracy (the last without validation). ``lbfgs`` minimises what that converges to,
+    Σ_i p_{y_i}/n_{y_i}·ℓ_i + weight_decay/2·(‖W‖² + ‖b‖²) with p the sampler's class probabilities (1/C for
+    class_balanced): deterministic, no learning rate, and scikit-learn's C = 1/(N·weight_decay). It takes
+    cross_entropy and samplers that do not change by epoch only; `lr`, `momentum`, `batch_size` and `epochs`
+    are sgd's. Both start from zero weights.
+
+    Source: Kang 2020 (arXiv 1910.09217), section 4.1; sgd's defaults are its released code's.
+    """
+
+    def __init__(
+        self,
+        *,
+        solver: Literal["lbfgs", "sgd"] = "lbfgs",
+        sampler: SamplerSpec = "class_balanced",
+        loss: LossSpec = "cross_entropy",
+        lr: Positive = 0.2,
+        momentum: Fraction = 0.9,
+        weight_decay: NonNegative = 5e-4,
+        batch_size: Count = 512,
+        epochs: Count = 10,
+        random_state=None,
+    ):
+        self.solver = solver
+        self.sampler = sampler
+        self.loss = loss
+        self.lr = lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.random_state = random_state
+
+    def _fit(self, X, rows, head, validation):
+        if self.solver == "lbfgs":
+            mass = self._sampler(rows).class_probabilities(0) / np.maximum(self.class_counts_, 1)
+            self.head_ = fit_linear(X, rows, mass, weight_decay=self.weight_decay)
+        else:
+            self.head_ = self._fit_sgd(X, rows, validation)
+
+    def _sampler(self, rows):
+        from sklearn.utils import check_random_state
+
+        from stages.samplers import SAMPLERS
+
+        name, params = _name_and_params(self.sampler)
+        if self.solver == "lbfgs":
+            if _name_and_params(self.loss) != ("cross_entropy", {}):
+                raise ValueError(f"loss: solver lbfgs takes cross_entropy only, got {self.loss!r}; use sgd")
+            if name in ("progressively_balanced", "deferred"):
+                raise ValueError(f"sampler: solver lbfgs knows no epochs, got {name!r}; use sgd")
+        if "epochs" in SAMPLERS.describe(name).parameters:
+            params.setdefault("epochs", self.epochs)
+        seed = self.random_state
+        if not isinstance(seed, int | np.integer):
+            seed = check_random_state(seed).randint(2**31)
+        return SAMPLERS.create(name, rows, len(self.classes_), seed=int(seed), **params)
+
+    def _fit_sgd(self, X, rows, validation) -> Head:
+        import torch
+
+        from stages.losses import LOSSES
+        from stages.metrics import evaluate
+        from stages.schedules import SCHEDULES
+
+        sampler = self._sampler(rows)
+        name, params = _name_and_params(self.loss)
+        loss = LOSSES.create(name, self.class_counts_, **params)
+        linear = torch.nn.Linear(X.shape[1], len(self.classes_))
+        torch.nn.init.zeros_(linear.weight)
+        torch.nn.init.zeros_(linear.bias)
+        optimizer = torch.optim.SGD(
+            linear.parameters(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+        factor = SCHEDULES.create("cosine")
+        steps = -(-len(sampler) // self.batch_size)
+        best_head, best = None, -1.0
+        for epoch in range(self.epochs):
+            sampler.set_epoch(epoch)
+            loss.set_epoch(epoch)
+            order = sampler.indices()
+            for step in range(steps):
+                picked = order[step * self.batch_size : (step + 1) * self.batch_size]
+                for group in optimizer.param_groups:
+                    group["lr"] = self.lr * factor(epoch * steps + step, steps, self.epochs)
+                features = torch.from_numpy(np.asarray(X[picked], np.float32))
+                value = loss(linear(features), torch.from_numpy(rows[picked]))
+                optimizer.zero_grad(set_to_none=True)
+                value.backward()
+                optimizer.step()
+            head = Head(linear.weight.detach().clone(), linear.bias.detach().clone())
+            if validation is None:
+                best_head, self.best_epoch_ = head, epoch + 1
+                continue
+            scores = np.where(self.class_counts_ > 0, head.logits(validation.X), -np.inf)
+            reached = evaluate(scores, validation.y, self.class_counts_)
+            loss.set_class_accuracy(reached["class_accuracy"])
+            if reached["balanced_accuracy"] > best:
+                best, best_head, self.best_epoch_ = reached["balanced_accuracy"], head, epoch + 1
+        return best_head
+
+
+def _name_and_params(spec: str | dict) -> tuple[str, dict]:
+    if isinstance(spec, str):
+        return spec, {}
+    return spec["name"], {key: value for key, value in spec.items() if key != "name"}

@@ -1,0 +1,90 @@
+"""Convex objectives over linear scores, minimised by L-BFGS."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
+
+from stages.classifiers.base import row_blocks
+from stages.network import Head
+
+WEIGHT_DECAY = 5e-4  # Kang 2020's released code, for every classifier it trains
+DOUBLE_WORK = 2e10  # up to so many multiplications an evaluation, features are multiplied in float64
+
+
+def class_mass(class_counts: np.ndarray) -> np.ndarray:
+    """Weight (C,) of one sample of each class when every class present weighs the same: 1/(K·n_c)."""
+    present = class_counts > 0
+    return np.where(present, 1 / (present.sum() * np.maximum(class_counts, 1)), 0.0)
+
+
+def fit_linear(
+    X: np.ndarray, rows: np.ndarray, mass: np.ndarray, *, weight_decay: float, max_iter: int = 1000
+) -> Head:
+    """The head minimising Σ_i mass[y_i]·CE_i + weight_decay/2·(‖W‖² + ‖b‖²).
+
+    `X` (N, D), `rows` (N,) labels, `mass` (C,) the weight of a sample of each class, 0 for classes that take
+    no part (their rows come out zero). Deterministic: starts from zero. Warns when `max_iter` runs out.
+    """
+    taking_part = np.flatnonzero(mass > 0)
+    column = np.full(len(mass), -1)
+    column[taking_part] = np.arange(len(taking_part))
+    targets, weights = column[rows], mass[rows]
+    shape = (len(taking_part), X.shape[1] + 1)
+    double = X.dtype == np.float64 or X.size * len(taking_part) <= DOUBLE_WORK
+    dtype = np.float64 if double else np.float32
+    blocks = list(row_blocks(len(X), X.shape[1] + len(taking_part)))
+    resident = X.astype(dtype) if X.size * np.dtype(dtype).itemsize <= 2**30 else None
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        theta = flat.reshape(shape)
+        W, b = theta[:, :-1].astype(dtype), theta[:, -1]
+        value, gradient = 0.5 * weight_decay * flat @ flat, weight_decay * theta
+        for block in blocks:
+            features = (X if resident is None else resident)[block].astype(dtype, copy=False)
+            loss, residual = weighted_cross_entropy(features @ W.T + b, targets[block], weights[block])
+            value += loss
+            gradient[:, :-1] += residual.astype(dtype, copy=False).T @ features
+            gradient[:, -1] += residual.sum(0)
+        return value, gradient.ravel()
+
+    theta = lbfgs(objective, np.zeros(shape).ravel(), max_iter=max_iter).reshape(shape)
+    weight = np.zeros((len(mass), X.shape[1]))
+    bias = np.zeros(len(mass))
+    weight[taking_part], bias[taking_part] = theta[:, :-1], theta[:, -1]
+    if X.dtype != np.float64:
+        weight, bias = weight.astype(np.float32), bias.astype(np.float32)
+    return Head(weight, bias)
+
+
+def fit_plain_head(X: np.ndarray, rows: np.ndarray, num_classes: int) -> Head:
+    """A linear head fitted with every sample weighing the same: what stage one's head would be."""
+    mass = np.where(np.bincount(rows, minlength=num_classes) > 0, 1 / len(rows), 0.0)
+    return fit_linear(X, rows, mass, weight_decay=WEIGHT_DECAY)
+
+
+def weighted_cross_entropy(
+    scores: np.ndarray, targets: np.ndarray, weights: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Σ_i w_i·CE_i over scores (B, C), and its gradient by the scores (B, C)."""
+    scores = scores - scores.max(1, keepdims=True)
+    shares = np.exp(scores)
+    total = shares.sum(1)
+    picked = np.arange(len(targets)), targets
+    value = float(weights @ (np.log(total) - scores[picked]))
+    shares /= total[:, None]
+    shares[picked] -= 1
+    shares *= weights[:, None]
+    return value, shares
+
+
+def lbfgs(objective, start: np.ndarray, *, max_iter: int, tolerance: float = 1e-7) -> np.ndarray:
+    """Minimise `objective(x) → (value, gradient)` until no gradient entry exceeds `tolerance`."""
+    options = {"maxiter": max_iter, "maxfun": 2 * max_iter, "maxls": 50, "gtol": tolerance, "ftol": 1e-14}
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+    if found.status == 1:
+        warnings.warn(f"L-BFGS stopped after {found.nit} iterations", ConvergenceWarning, stacklevel=3)
+    return found.x

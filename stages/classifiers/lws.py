@@ -1,0 +1,51 @@
+"""Learnable weight scaling."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from stages.classifiers import CLASSIFIERS
+from stages.classifiers.base import Classifier
+from stages.classifiers.linear import class_mass, fit_plain_head, lbfgs, weighted_cross_entropy
+from stages.network import Head
+from stages.parameters import NonNegative
+
+
+@CLASSIFIERS.register("lws")
+class LWS(Classifier):
+    """z = s ⊙ (W f): one learned scale for each class of stage one's frozen weights.
+
+    s starts at 1 and minimises Σ_i ℓ_i/(C·n_{y_i}) + weight_decay/2·‖s‖², convex in s, by L-BFGS on the
+    cached logits. `bias` "scaled" is the reference's s ⊙ (W f + b). The reference decays s, which pulls
+    it to 0; here nothing does by default. Fitted: ``scale_`` (C,).
+
+    Source: Kang 2020 (arXiv 1910.09217), section 4.1.
+    """
+
+    def __init__(self, *, bias: Literal["none", "scaled"] = "none", weight_decay: NonNegative = 0.0):
+        self.bias = bias
+        self.weight_decay = weight_decay
+
+    def _fit(self, X, rows, head, validation):
+        head = head or fit_plain_head(X, rows, len(self.classes_))
+        bias = head.bias if self.bias == "scaled" else None
+        self.base_ = Head(head.weight, bias, head.scale, head.cosine)
+        present = np.flatnonzero(self.class_counts_)
+        column = np.full(len(self.classes_), -1)
+        column[present] = np.arange(len(present))
+        logits = self.base_.logits(X)[:, present].astype(np.float64)
+        weights = class_mass(self.class_counts_)[rows]
+
+        def objective(s: np.ndarray) -> tuple[float, np.ndarray]:
+            value, residual = weighted_cross_entropy(logits * s, column[rows], weights)
+            decay = 0.5 * self.weight_decay * s @ s
+            return value + decay, (residual * logits).sum(0) + self.weight_decay * s
+
+        self.scale_ = np.ones(len(self.classes_))
+        self.scale_[present] = lbfgs(objective, np.ones(len(present)), max_iter=1000)
+
+    def _scores(self, X) -> np.ndarray:
+        scores = self.base_.logits(X)
+        return scores * self.scale_.astype(scores.dtype)

@@ -1,0 +1,51 @@
+"""A fitted classifier as named arrays and a JSON-able description, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stages.classifiers import CLASSIFIERS
+from stages.network import Head
+
+
+def to_state(name: str, estimator) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """(arrays, description) of an estimator registered as `name`."""
+    arrays: dict[str, np.ndarray] = {}
+    fitted: dict[str, Any] = {}
+    for key, value in vars(estimator).items():
+        if not key.endswith("_") or key.startswith("_"):
+            continue
+        if isinstance(value, Head):
+            arrays[f"{key}.weight"] = value.weight
+            if value.bias is not None:
+                arrays[f"{key}.bias"] = value.bias
+            fitted[key] = {"head": {"scale": value.scale, "cosine": value.cosine}}
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            arrays[key] = value
+        elif isinstance(value, np.ndarray):
+            fitted[key] = {"strings": [str(v) for v in value]}
+        else:
+            fitted[key] = {"value": value.item() if isinstance(value, np.generic) else value}
+    return arrays, {"classifier": name, "params": estimator.get_params(), "fitted": fitted}
+
+
+def from_state(arrays: dict[str, np.ndarray], description: dict[str, Any]):
+    """The estimator :func:`to_state` described. ValueError when arrays are missing."""
+    params = dict(description["params"])
+    estimator = CLASSIFIERS.create(description["classifier"], **params)
+    for key, entry in description["fitted"].items():
+        if "head" in entry:
+            if f"{key}.weight" not in arrays:
+                raise ValueError(f"classifier: {key}.weight is missing")
+            value = Head(arrays[f"{key}.weight"], arrays.get(f"{key}.bias"), **entry["head"])
+        elif "strings" in entry:
+            value = np.array(entry["strings"])
+        else:
+            value = entry["value"]
+        setattr(estimator, key, value)
+    for key, value in arrays.items():
+        if "." not in key:
+            setattr(estimator, key, value)
+    return estimator

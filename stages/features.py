@@ -1,0 +1,90 @@
+"""Frozen features: what the backbone says of every sample, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from stages.data import Part
+
+BATCH = 512  # fixed, so that a feature's last bits do not depend on a setting
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features `X` (N, D) float32 or float16, possibly a memory map, with labels `y` (N,) int64."""
+
+    X: np.ndarray
+    y: np.ndarray
+
+    def __post_init__(self):
+        if self.X.ndim != 2 or self.y.shape != self.X.shape[:1]:
+            raise ValueError(f"features must be (N, D) with N labels, got {self.X.shape} and {self.y.shape}")
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+def extract_features(
+    backbone: nn.Module,
+    part: Part,
+    indices: Sequence[int] | None = None,
+    *,
+    device="cpu",
+    dtype: str = "float32",
+) -> Features:
+    """Features of the samples at `indices` (all by default), in that order.
+
+    Runs in evaluation and inference mode: no gradient, no augmentation, batch-norm statistics untouched; the
+    modules' own modes are restored. Every row is written by index and none is missed.
+
+    Raises ValueError naming the rows whose features are not finite (in `dtype`: float16 ends at 65504).
+    """
+    indices = np.arange(len(part)) if indices is None else np.asarray(indices, np.int64)
+    X = forward_rows(backbone, part, indices, device=device).astype(dtype, copy=False)
+    reject_non_finite(X, indices)
+    return Features(X, part.labels[indices])
+
+
+def reject_non_finite(X: np.ndarray, rows: np.ndarray | None = None) -> None:
+    """ValueError naming the rows of `X` (N, D) that hold NaN or infinity; `rows` are their numbers."""
+    step = max(1, 2**24 // max(X.shape[1], 1))  # a memory map is looked at piece by piece
+    bad = [
+        start + np.flatnonzero(~np.isfinite(X[start : start + step]).all(1))
+        for start in range(0, len(X), step)
+    ]
+    bad = np.concatenate([*bad, np.empty(0, int)]).astype(int)
+    if len(bad):
+        named = ", ".join(str(row) for row in (bad if rows is None else rows[bad])[:5])
+        more = ", ..." if len(bad) > 5 else ""
+        raise ValueError(f"features: {len(bad)} of {len(X)} rows hold NaN or infinity (rows {named}{more})")
+
+
+def forward_rows(module: nn.Module, part: Part, indices: np.ndarray, *, device="cpu") -> np.ndarray:
+    """Outputs (N, K) float32 of `module` in evaluation and inference mode, row i for ``indices[i]``."""
+    import torch
+
+    part = part.to(device)
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
+    rows, written = None, np.zeros(len(indices), bool)
+    try:
+        with torch.inference_mode():
+            for start in range(0, len(indices), BATCH):
+                stop = min(start + BATCH, len(indices))
+                out = module(part.batch(indices[start:stop])).float().cpu().numpy()
+                if rows is None:
+                    rows = np.empty((len(indices), out.shape[1]), np.float32)
+                rows[start:stop] = out
+                written[start:stop] = True
+    finally:
+        for m, training in modes:
+            m.training = training
+    assert written.all() and rows is not None, "a row was missed"
+    return rows

@@ -1,0 +1,11 @@
+"""Training losses.
+
+``LOSSES.create(name, class_counts, **params)`` is a module: ``forward(logits (B, C), labels (B,))`` is a
+scalar, ``set_epoch(e)`` and ``set_class_accuracy((C,))`` tell it how training goes.
+"""
+
+from stages.registry import Registry
+
+LOSSES = Registry("loss", "LOSSES", "stages.losses")
+
+__all__ = ["LOSSES"]

@@ -1,0 +1,107 @@
+"""A network is a backbone and a head; a frozen head is three arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Head:
+    """A trained linear classifier, frozen: logits = scale·(W f + b).
+
+    `weight` (C, D) and `bias` (C,) or None become numpy float32 (float64 stays); tensors are accepted. With
+    ``cosine`` both f and the rows of W are L2-normalised first, as the cosine head was trained.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray | None
+    scale: float = 1.0
+    cosine: bool = False
+
+    def __post_init__(self):
+        weight = _array(self.weight)
+        bias = None if self.bias is None else _array(self.bias)
+        if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
+            raise ValueError(
+                "head: weight must be (C, D) and bias (C,) or None, "
+                f"got {weight.shape} and {None if bias is None else bias.shape}"
+            )
+        object.__setattr__(self, "weight", weight)
+        object.__setattr__(self, "bias", bias)
+        object.__setattr__(self, "scale", float(self.scale))
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return self.weight.shape[0]
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+        return self.weight.shape[1]
+
+    def logits(self, X) -> np.ndarray:
+        """Logits (N, C) of features (N, D), in float32 unless both sides are float64."""
+        X = _array(X)
+        weight = self.weight
+        if self.cosine:
+            X, weight = _unit_rows(X), _unit_rows(weight)
+        scores = X @ weight.T
+        if self.bias is not None:
+            scores += self.bias
+        return scores if self.scale == 1.0 else scores * self.scale
+
+
+def _array(values) -> np.ndarray:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().float().numpy()
+    values = np.asarray(values)
+    return values if values.dtype == np.float64 else values.astype(np.float32, copy=False)
+
+
+def _unit_rows(values: np.ndarray) -> np.ndarray:
+    norm = np.linalg.norm(values, axis=1, keepdims=True)
+    return values / np.where(norm > 0, norm, 1)
+
+
+class LinearHead(nn.Linear):
+    """W f + b: features (B, D) to logits (B, C)."""
+
+    def frozen(self, scale: float = 1.0) -> Head:
+        """This head as arrays."""
+        return Head(self.weight, self.bias, scale)
+
+
+class CosineHead(nn.Module):
+    """cos(W_c, f): features (B, D) to raw cosines (B, C); the loss applies its scale.
+
+    Source: Cao 2019 (arXiv 1906.07413), section 3.2.
+    """
+
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
+
+    def frozen(self, scale: float = 1.0) -> Head:
+        """This head as arrays, with the scale its loss trained it under."""
+        return Head(self.weight, None, scale, cosine=True)
+
+
+class Network(nn.Module):
+    """`backbone` maps inputs (B, ...) to features (B, D), `head` maps those to logits (B, C)."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module):
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.head(self.backbone(inputs))

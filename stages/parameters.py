@@ -1,0 +1,121 @@
+"""Rules a component's parameters obey, written as annotations in its signature.
+
+``def power(labels, num_classes, *, seed, q: NonNegative = 0.5)`` states the name, the default and the rule of
+``q`` once; the configuration, ``longtail list`` and the registries all read it from there.
+"""
+
+from __future__ import annotations
+
+import types
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+
+
+@dataclass(frozen=True)
+class SpecOf:
+    """Marks a parameter that is itself a component: a name or ``{name, ...parameters}``."""
+
+    registry: str
+
+
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Fraction = Annotated[float, Ge(0), Le(1)]
+Beta = Annotated[float, Ge(0), Lt(1)]
+Count = Annotated[int, Ge(1)]
+Index = Annotated[int, Ge(0)]
+Location = Annotated[str, "a path"]  # where data lies; never part of an id
+SamplerSpec = Annotated[str | dict, SpecOf("samplers")]
+LossSpec = Annotated[str | dict, SpecOf("losses")]
+ClassifierSpec = Annotated[str | dict, SpecOf("classifiers")]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a setting: where, and which rule it broke with which value."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+    def under(self, prefix: str) -> Problem:
+        return Problem(f"{prefix}.{self.path}" if self.path else prefix, self.message)
+
+
+class Problems(ValueError):
+    """Everything wrong with a group of settings, found in one pass."""
+
+    def __init__(self, problems: list[Problem]):
+        self.problems = list(problems)
+        super().__init__("; ".join(str(p) for p in self.problems))
+
+
+def _alternatives(rule: Any) -> list[Any]:
+    if get_origin(rule) in (Union, types.UnionType):
+        return [alternative for arg in get_args(rule) for alternative in _alternatives(arg)]
+    return [rule]
+
+
+def _marks(rule: Any) -> tuple:
+    return rule.__metadata__ if get_origin(rule) is Annotated else ()
+
+
+def is_location(rule: Any) -> bool:
+    """True when a parameter names a path, which has no part in a run's identity."""
+    return any("a path" in _marks(alternative) for alternative in _alternatives(rule))
+
+
+def spec_kind(rule: Any) -> str | None:
+    """The registry (``"samplers"``...) a nested component comes from, or None for a plain value."""
+    for alternative in _alternatives(rule):
+        for mark in _marks(alternative):
+            if isinstance(mark, SpecOf):
+                return mark.registry
+    return None
+
+
+_WORDS = {float: "a number", int: "an integer", str: "a string", bool: "true or false", type(None): "null"}
+
+
+def _describe_one(rule: Any) -> str:
+    if get_origin(rule) is Annotated:
+        base, *marks = get_args(rule)
+        if any(isinstance(mark, SpecOf) for mark in marks):
+            return "a name or {name, ...parameters}"
+        if "a path" in marks:
+            return "a path"
+        bounds = []
+        for mark in marks:
+            for symbol, bound in ((">", "gt"), ("≥", "ge"), ("<", "lt"), ("≤", "le")):
+                if hasattr(mark, bound):
+                    bounds.append(f"{symbol} {getattr(mark, bound):g}")
+        return f"{_WORDS[base]} {' and '.join(bounds)}".strip()
+    if get_origin(rule) is Literal:
+        return " or ".join("null" if value is None else str(value) for value in get_args(rule))
+    if get_origin(rule) is list:
+        return f"a list, each {describe_rule(get_args(rule)[0])}"
+    return _WORDS.get(rule, str(rule))
+
+
+def describe_rule(rule: Any) -> str:
+    """A rule in words: ``describe_rule(Positive | None)`` is ``'a number > 0 or null'``."""
+    return " or ".join(_describe_one(alternative) for alternative in _alternatives(rule))
+
+
+def check_value(rule: Any, value: Any) -> Any:
+    """`value` when it obeys `rule` (an int becomes a float where a float is asked for).
+
+    Raises ValueError ``"must be <rule>, got <value>"``. Not a number and infinity obey no rule.
+    """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    value = value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0 else value
+    try:
+        adapter = TypeAdapter(rule, config=ConfigDict(strict=True, allow_inf_nan=False))
+        return adapter.validate_python(value)
+    except ValidationError:
+        raise ValueError(f"must be {describe_rule(rule)}, got {value!r}") from None

@@ -1,0 +1,29 @@
+"""Many-, medium- and few-shot groups of classes, in plain Python: a finished table needs no numpy.
+
+Source: Liu 2019 (arXiv 1904.05160): many > 100 training samples, few < 20, medium between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+GROUPS = ("many", "medium", "few")
+
+
+def shot_group(count: int, many: int, few: int) -> str | None:
+    """The group of a class with `count` training samples; None for a class without any."""
+    if count == 0:
+        return None
+    return "many" if count > many else "few" if count < few else "medium"
+
+
+def shot_accuracies(
+    class_accuracy: Sequence[float | None], class_counts: Sequence[int], *, many: int, few: int
+) -> dict[str, float | None]:
+    """Mean class accuracy of each group, a fraction; None for a group without tested classes."""
+    values: dict[str, list[float]] = {group: [] for group in GROUPS}
+    for accuracy, count in zip(class_accuracy, class_counts, strict=True):
+        group = shot_group(count, many, few)
+        if group and accuracy is not None:
+            values[group].append(accuracy)
+    return {group: sum(found) / len(found) if found else None for group, found in values.items()}
