@@ -193,6 +193,8 @@ class TauNorm(LinearClassifier):
             path = self._path(X[held], rows[held], head.weight)
             lo.append(path.lo), hi.append(path.hi), y.append(path.y)
         if not y:
-            raise ValueError("tau: cross-validation found no class with two samples (n_samples=1?); pass a number")
+            raise ValueError(
+                "tau: cross-validation found no class with two samples (n_samples=1?); pass a number"
+            )
         pooled = TauPath(*(np.concatenate(parts) for parts in (lo, hi, y)), self.class_counts_)
         return pooled.best_tau

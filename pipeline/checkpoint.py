@@ -1,0 +1,217 @@
+"""Checkpoints of stage one: written whole, verified on reading, resumed bit for bit.
+
+Every tensor file carries the SHA-256 of its tensors and of what its header says, so that a cut or a flipped
+bit is found wherever it falls. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import Damaged, LongtailError
+from pipeline.publish import canonical_json, publish_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from stages.representation import Position
+
+log = logging.getLogger("longtail")
+
+KEPT = 2  # last checkpoints that stay beside the best one
+_NAME = re.compile(r"epoch-(\d+)(?:-batch-(\d+))?\.(?:state|safetensors)$")
+
+
+# -- tensor files -----------------------------------------------------------------------------------------
+
+
+def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over names, types, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        digest.update(
+            array.tobytes() if not array.flags.c_contiguous else memoryview(array.reshape(-1)).cast("B")
+        )
+    return digest.hexdigest()
+
+
+def save_tensors(path: Path, tensors: Mapping[str, np.ndarray], facts: dict[str, Any]) -> str:
+    """Publish `tensors` with JSON `facts` as a safetensors file; returns the tensors' fingerprint."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    print_, text = fingerprint(tensors), canonical_json(facts)
+    check = hashlib.sha256(f"{print_}{text}".encode()).hexdigest()
+    publish_bytes(path, save(tensors, metadata={"tensors": print_, "facts": text, "check": check}))
+    return print_
+
+
+def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
+    """(tensors, facts, fingerprint) of a file :func:`save_tensors` wrote; Damaged when it is not intact."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            said = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        facts = json.loads(said["facts"])
+        check = hashlib.sha256(f"{said['tensors']}{said['facts']}".encode()).hexdigest()
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+        raise Damaged(f"{path}: damaged ({error})") from None
+    if check != said.get("check") or fingerprint(tensors) != said["tensors"]:
+        raise Damaged(f"{path}: damaged (its SHA-256 is not the one recorded)")
+    return tensors, facts, said["tensors"]
+
+
+# -- networks and optimisers ------------------------------------------------------------------------------
+
+
+def network_tensors(network: torch.nn.Module) -> dict[str, np.ndarray]:
+    """Weights and buffers as arrays; LongtailError when one is not finite."""
+    import numpy as np
+
+    tensors = {name: t.detach().cpu().numpy() for name, t in network.state_dict().items()}
+    bad = [name for name, array in tensors.items() if not np.isfinite(array).all()]
+    if bad:
+        raise LongtailError(f"weights are not finite ({', '.join(bad[:3])}): nothing is saved")
+    return tensors
+
+
+def load_network(network: torch.nn.Module, tensors: Mapping[str, np.ndarray], source: Path) -> None:
+    """Put `tensors` into `network`; LongtailError unless names and shapes match exactly, both shown."""
+    import torch
+
+    own = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+    given = {name: array.shape for name, array in tensors.items()}
+    if own != given:
+        differing = sorted(name for name in {*own, *given} if own.get(name) != given.get(name))
+        shown = ", ".join(f"{n}: network {own.get(n)}, file {given.get(n)}" for n in differing[:3])
+        raise LongtailError(f"{source}: does not fit the network ({shown})")
+    network.load_state_dict({name: torch.tensor(array) for name, array in tensors.items()})
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, np.ndarray], list]:
+    """The optimiser's tensors by ``<parameter>.<name>``, and its plain values as [parameter, name, value]."""
+    import torch
+
+    tensors, plain = {}, []
+    for index, entries in optimizer.state_dict()["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{index}.{name}"] = value.detach().cpu().numpy()
+            else:
+                plain.append([index, name, value])
+    return tensors, plain
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, np.ndarray], plain: list) -> None:
+    """Undo :func:`optimizer_state`."""
+    import torch
+
+    state: dict[int, dict[str, Any]] = {}
+    for key, array in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = torch.tensor(array)
+    for index, name, value in plain:
+        state.setdefault(index, {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+# -- a run's checkpoints ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far by validation balanced accuracy; epoch 0 before the first."""
+
+    epoch: int = 0
+    balanced_accuracy: float = -1.0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a run remembers beside tensors: where it is, its history, its best epoch."""
+
+    position: Position
+    history: list[dict[str, Any]]
+    best: Best
+    class_accuracy: list[float | None] | None = None
+
+
+class Checkpoints:
+    """The checkpoint files of one representation directory."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def save(self, network, optimizer, memory: Memory, *, is_best: bool = False) -> str:
+        """Publish weights, then state; drop what is no longer needed. Returns the weights' fingerprint."""
+        position = memory.position
+        stem = f"epoch-{position.epoch:04d}" + (f"-batch-{position.batch:06d}" if position.batch else "")
+        weights = network_tensors(network)
+        facts = {"epochs": position.epoch, "batches": position.batch}
+        if is_best:
+            save_tensors(self.folder / "best.safetensors", weights, {**facts, **asdict(memory.best)})
+        print_ = save_tensors(self.folder / f"{stem}.safetensors", weights, facts)
+        tensors, plain = optimizer_state(optimizer)
+        said = {**facts, "weights": print_, "plain": plain, "memory": asdict(memory)}
+        save_tensors(self.folder / f"{stem}.state", tensors, said)
+        self._prune(position)
+        return print_
+
+    def resume(self, network, optimizer) -> Memory | None:
+        """Load the newest intact checkpoint into both; None when there is none. Damaged ones are named."""
+        from stages.representation import Position, Totals
+
+        for path in reversed(self._states()):
+            weights = path.with_suffix(".safetensors")
+            try:
+                tensors, _, print_ = load_tensors(weights)
+                state, said, _ = load_tensors(path)
+                if said["weights"] != print_:
+                    raise Damaged(f"{path}: belongs to other weights than {weights.name}")
+                if said["memory"]["best"]["epoch"]:
+                    load_tensors(self.folder / "best.safetensors")
+                load_network(network, tensors, weights)
+                load_optimizer(optimizer, state, said["plain"])
+            except (Damaged, FileNotFoundError) as error:
+                log.warning("%s; an earlier checkpoint takes its place", error)
+                continue
+            memory = said["memory"]
+            at = memory["position"]
+            position = Position(at["epoch"], at["batch"], Totals(**at["totals"]))
+            return Memory(position, memory["history"], Best(**memory["best"]), memory["class_accuracy"])
+        return None
+
+    def _states(self) -> list[Path]:
+        """State files from oldest to newest."""
+        return sorted((p for p in self.folder.glob("epoch-*.state") if _key(p)), key=_key)
+
+    def _prune(self, position: Position) -> None:
+        """Keep the last epochs, and the last checkpoint inside an epoch until that epoch is done."""
+        here = (position.epoch, position.batch)
+        older = [key for key in map(_key, self._states()) if key < here]
+        kept = [key for key in older if key[1] == 0][1 - KEPT if position.batch == 0 else -KEPT :]
+        for path in [*self.folder.glob("epoch-*.state"), *self.folder.glob("epoch-*.safetensors")]:
+            key = _key(path)
+            if key is not None and key < here and key not in kept:
+                path.unlink(missing_ok=True)
+
+
+def _key(path: Path) -> tuple[int, int] | None:
+    """(completed epochs, batches of the next) a checkpoint file is named after."""
+    found = _NAME.match(path.name)
+    return (int(found[1]), int(found[2] or 0)) if found else None

@@ -1,0 +1,297 @@
+"""The command line: one verb a stage, results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+
+import click
+
+from pipeline import strict_yaml
+from pipeline.components import KINDS, Spec
+from pipeline.config import Config, load_config
+from pipeline.errors import ConfigError, Interrupted, LongtailError
+from pipeline.interrupt import stop_at_once
+from pipeline.report import FORMATS, records, render
+from pipeline.store import Store
+
+log = logging.getLogger("longtail")
+
+
+# -- shared options ---------------------------------------------------------------------------------------
+
+
+def with_config(command: Callable) -> Callable:
+    """``CONFIG [KEY=VALUE ...]``: the command gets a validated Config and the Store."""
+
+    @click.argument("config", metavar="CONFIG")
+    @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+    @click.pass_obj
+    @wraps(command)
+    def wrapped(store: Store, config: str, overrides: tuple[str, ...], **options):
+        return command(load_config(config, overrides), store, **options)
+
+    return wrapped
+
+
+format_option = click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print."
+)
+split_option = click.option(
+    "--split",
+    type=click.Choice(["test", "val", "all"]),
+    default="test",
+    show_default=True,
+    help="Records of which split.",
+)
+fresh_option = click.option("--fresh", is_flag=True, help="Do it again even when it is done.")
+
+
+def splits_of(choice: str) -> tuple[str, ...]:
+    """The splits ``--split`` names."""
+    return ("val", "test") if choice == "all" else (choice,)
+
+
+# -- verbs ------------------------------------------------------------------------------------------------
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False),
+    default="checkpoints",
+    show_default=True,
+    envvar="LONGTAIL_ROOT",
+    help="Where results are kept.",
+)
+@click.version_option(package_name="longtail", prog_name="longtail")
+@click.pass_context
+def cli(context: click.Context, root: str) -> None:
+    """Train on long-tailed data in two stages: a representation, then classifiers on its frozen features.
+
+    CONFIG is a YAML file or the name of a shipped recipe (`longtail list configs`); KEY=VALUE overrides a
+    setting, e.g. `seed=1` or `representation.epochs=10`. What is done is never done again.
+
+    Example: longtail run digits_lt
+    """
+    context.obj = Store(root)
+
+
+@cli.command()
+@with_config
+@format_option
+@split_option
+@click.option("--fresh", is_flag=True, help="Start over from stage one.")
+def run(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:
+    """Train, extract features, fit every classifier, print the table.
+
+    Example: longtail run digits_lt seed=1
+    """
+    _classify(config, store, form, split, fresh)
+
+
+@cli.command()
+@with_config
+@format_option
+@split_option
+@click.option("--fresh", is_flag=True, help="Start over from stage one.")
+def joint(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:
+    """`run` with stage one's own head as the only classifier: the end-to-end baseline.
+
+    Example: longtail joint digits_lt representation.sampler=class_balanced
+    """
+    only_joint = config.model_copy(update={"classifiers": [Spec("classifiers", "joint")]})
+    _classify(only_joint, store, form, split, fresh)
+
+
+@cli.command()
+@with_config
+@fresh_option
+def represent(config: Config, store: Store, fresh: bool) -> None:
+    """Stage one: train the representation. The same command continues one that was stopped.
+
+    Prints the representation's directory.
+
+    Example: longtail represent fashion_mnist_lt
+    """
+    from pipeline.execute import run_stage_one
+
+    one = run_stage_one(config, store, fresh=fresh)
+    if one.id is None:
+        raise LongtailError(f"data set {config.data.name} holds features already: there is nothing to train")
+    click.echo(store.folder("representations", one.id))
+
+
+@cli.command()
+@with_config
+@fresh_option
+def extract(config: Config, store: Store, fresh: bool) -> None:
+    """Cache the frozen features of every split, training first if need be.
+
+    Prints the features' directory.
+
+    Example: longtail extract digits_lt features.checkpoint=best
+    """
+    from pipeline.execute import run_extraction
+
+    click.echo(store.folder("features", run_extraction(config, store, fresh=fresh)))
+
+
+@cli.command()
+@with_config
+@format_option
+@split_option
+@fresh_option
+def classify(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:
+    """Stage two: fit classifiers on the cached features, making sure of those first; print the table.
+
+    Example: longtail classify digits_lt 'classifiers=[{name: crt, weight_decay: 1e-3}]'
+    """
+    from pipeline.execute import run_stage_two
+
+    _print(run_stage_two(config, store, fresh=fresh), form, split, config)
+
+
+@cli.command()
+@click.argument("references", nargs=-1, metavar="[CONFIG or RUN]...")
+@format_option
+@split_option
+@click.pass_obj
+def report(store: Store, references: tuple[str, ...], form: str, split: str) -> None:
+    """Print finished runs. RUN is a directory, the beginning of an id, or a config; none means all.
+
+    Example: longtail report digits_lt --format markdown
+    """
+    from pipeline.runs import find_results
+
+    found = find_results(store, references)
+    rows = [
+        row
+        for results, evaluation in found
+        for row in records(results, splits=splits_of(split), evaluation=evaluation)
+    ]
+    if not rows:
+        raise LongtailError(f"no finished run under {store.root}; `longtail run CONFIG` makes one")
+    click.echo(render(rows, form))
+
+
+@cli.command("list")
+@click.argument("kind", required=False, type=click.Choice([*KINDS, "configs"]), metavar="[KIND]")
+def list_(kind: str | None) -> None:
+    """List components with their parameters and source, and shipped configurations.
+
+    KIND is one of datasets, samplers, losses, backbones, optimizers, schedules, classifiers, configs.
+
+    Example: longtail list samplers
+    """
+    from pipeline.show import listing
+
+    click.echo(listing(kind))
+
+
+@cli.command()
+@click.argument("reference", metavar="CONFIG|RUN")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.pass_obj
+def show(store: Store, reference: str, overrides: tuple[str, ...]) -> None:
+    """Show a configuration with every default filled in and its class counts, or a run's state.
+
+    Example: longtail show fashion_mnist_lt data.imbalance_factor=10
+    """
+    from pipeline.runs import find_run
+    from pipeline.show import class_chart, run_state
+
+    run_id = None if overrides else find_run(store, reference)
+    if run_id is not None:
+        click.echo(run_state(store, run_id))
+        return
+    config = load_config(reference, overrides)
+    click.echo(strict_yaml.dump(config.full()).rstrip())
+    click.echo()
+    click.echo(class_chart(config))
+
+
+def _classify(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:
+    from pipeline.execute import run_extraction, run_stage_one, run_stage_two
+
+    if fresh:
+        run_stage_one(config, store, fresh=True)
+        run_extraction(config, store, fresh=True)
+    _print(run_stage_two(config, store, fresh=fresh), form, split, config)
+
+
+def _print(results: list[dict], form: str, split: str, config: Config) -> None:
+    click.echo(render(records(results, splits=splits_of(split), evaluation=config.evaluation), form))
+
+
+# -- entry point ------------------------------------------------------------------------------------------
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0, 1 failure, 2 usage, 130 interrupt, 143 terminated.
+
+    A failure prints one line; LONGTAIL_TRACEBACK=1 in the environment prints where it arose.
+    """
+    _log_to_stderr()
+    signal.signal(signal.SIGTERM, stop_at_once)
+    try:
+        cli.main(arguments, prog_name="longtail", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("stopped", 130)
+    except Interrupted as error:
+        _fail(str(error), 128 + error.signum)
+    except BrokenPipeError:  # the reader of our output left: nothing to say, and nobody to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except ConfigError as error:
+        _fail(str(error), 2)
+    except (LongtailError, ValueError, OSError, ImportError) as error:
+        _fail(str(error), 1)
+
+
+def _fail(message: str, status: int) -> None:
+    if os.environ.get("LONGTAIL_TRACEBACK"):
+        import traceback
+
+        traceback.print_exc()
+    for line in message.splitlines() or ["failed"]:
+        click.echo(f"error: {line}", err=True)
+    sys.exit(status)
+
+
+class _StderrHandler(logging.Handler):
+    """Lines on standard error that do not tear a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.name == "py.warnings":  # "file:line: Category: text\n  source"
+            text = text.splitlines()[0].split("Warning: ", 1)[-1]
+        if record.levelno >= logging.WARNING:
+            text = f"warning: {text}"
+        tqdm = sys.modules.get("tqdm")
+        if tqdm is None:
+            click.echo(text, err=True)
+        else:
+            tqdm.tqdm.write(text, file=sys.stderr)
+
+
+def _log_to_stderr() -> None:
+    handler = _StderrHandler()
+    logging.captureWarnings(True)
+    for name in ("longtail", "py.warnings"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+    log.setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Frozen features on disk: fetched when they are there and intact, extracted when they are not."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from pipeline.checkpoint import load_tensors, save_tensors
+from pipeline.errors import Damaged
+from pipeline.publish import publish, publish_json, sha256_of
+from pipeline.store import Store, read_json
+from stages.features import BATCH, Features, reject_non_finite
+
+if TYPE_CHECKING:
+    from stages.data import Splits
+    from stages.network import Head
+
+log = logging.getLogger("longtail")
+
+SHARD_BYTES = 64 * 2**20
+SPLITS = ("train", "val", "test")
+Rows = Callable[[str, np.ndarray], Features]  # (split, indices) → their features
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features of each split with what a classifier needs beside them; `head` is stage one's, if any."""
+
+    train: Features
+    val: Features
+    test: Features
+    class_counts: list[int]
+    class_names: list[str]
+    head: Head | None
+
+
+def is_cached(store: Store, key: str) -> bool:
+    """True when a manifest for `key` exists (its files are verified by :func:`fetch`)."""
+    try:
+        return read_json(store.folder("features", key) / "manifest.json")["key"] == key
+    except (FileNotFoundError, Damaged, KeyError, TypeError):
+        return False
+
+
+def fetch(store: Store, key: str) -> FeatureSet | None:
+    """The features under `key`, memory-mapped, every file's SHA-256 checked.
+
+    None when there are none, or when a file is missing or damaged, which is said aloud.
+    """
+    from stages.network import Head
+
+    folder = store.folder("features", key)
+    if not is_cached(store, key):
+        return None
+    try:
+        manifest = read_json(folder / "manifest.json")
+        for name, facts in manifest["files"].items():
+            if sha256_of(folder / name) != facts["sha256"]:
+                raise Damaged(f"{folder / name}: damaged (its SHA-256 is not the one recorded)")
+        splits = {split: _open(folder, split) for split in SPLITS}
+        head = None
+        if manifest["head"] is not None:
+            tensors, _, _ = load_tensors(folder / "head.safetensors")
+            head = Head(tensors["weight"], tensors.get("bias"), **manifest["head"])
+    except (FileNotFoundError, Damaged, KeyError, ValueError) as error:
+        log.warning("%s; features are extracted again", error)
+        return None
+    return FeatureSet(
+        **splits, class_counts=manifest["class_counts"], class_names=manifest["class_names"], head=head
+    )
+
+
+def extract(
+    store: Store,
+    key: str,
+    identity: dict[str, Any],
+    splits: Splits,
+    rows: Rows,
+    *,
+    num_features: int,
+    dtype: str,
+    head: Head | None,
+    progress: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Compute and publish the features of every split under `key`, the manifest last.
+
+    Work is kept shard by shard in ``<key>.part/``: a killed extraction goes on at the shard it was at. Two
+    processes publish the same bytes under the same names.
+    """
+    folder, part = store.folder("features", key), store.folder("features", f"{key}.part")
+    per_shard = max(1, SHARD_BYTES // (num_features * np.dtype(dtype).itemsize) // BATCH) * BATCH
+    files = {}
+    for split, samples in splits.parts().items():
+        shards = []
+        for start in range(0, len(samples), per_shard):
+            path = part / f"{split}.{start // per_shard:05d}.safetensors"
+            indices = np.arange(start, min(start + per_shard, len(samples)))
+            if not _intact(path, len(indices)):
+                found = rows(split, indices)
+                reject_non_finite(found.X, indices)
+                save_tensors(path, {"X": found.X}, {"start": start})
+            shards.append(path)
+            progress(len(indices))
+        shape = (len(samples), num_features)
+        files[f"{split}.X.npy"] = _publish_npy(
+            folder / f"{split}.X.npy", shape, dtype, (load_tensors(p)[0]["X"] for p in shards)
+        )
+        labels = np.asarray(samples.labels, np.int64)
+        files[f"{split}.y.npy"] = _publish_npy(folder / f"{split}.y.npy", labels.shape, "int64", [labels])
+    if head is not None:
+        tensors = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
+        save_tensors(folder / "head.safetensors", tensors, {})
+        files["head.safetensors"] = {"sha256": sha256_of(folder / "head.safetensors")}
+    publish_json(
+        folder / "manifest.json",
+        {
+            "key": key,
+            "identity": identity,
+            "class_counts": splits.class_counts.tolist(),
+            "class_names": splits.class_names,
+            "head": None if head is None else {"scale": head.scale, "cosine": head.cosine},
+            "files": files,
+        },
+    )
+    shutil.rmtree(part, ignore_errors=True)
+
+
+def _open(folder: Path, split: str) -> Features:
+    X = np.load(folder / f"{split}.X.npy", mmap_mode="r", allow_pickle=False)
+    return Features(X, np.load(folder / f"{split}.y.npy", allow_pickle=False))
+
+
+def _intact(path: Path, count: int) -> bool:
+    try:
+        return len(load_tensors(path)[0]["X"]) == count
+    except (FileNotFoundError, KeyError):
+        return False
+    except Damaged as error:
+        log.warning("%s; it is computed again", error)
+        return False
+
+
+def _publish_npy(path: Path, shape: tuple[int, ...], dtype: str, pieces) -> dict[str, Any]:
+    """Publish an array given in pieces along its first axis as a ``.npy`` file; returns its facts."""
+    digest = hashlib.sha256()
+    dtype = np.dtype(dtype)
+
+    def write(file: BinaryIO) -> None:
+        header = io.BytesIO()
+        facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(header, facts)
+        written = 0
+        for content in _chain(header.getvalue(), pieces, dtype):
+            digest.update(content)
+            file.write(content)
+            written += memoryview(content).nbytes
+        rows_bytes = int(np.prod(shape)) * dtype.itemsize
+        assert written == len(header.getvalue()) + rows_bytes, "a row was missed"
+
+    publish(path, write)
+    return {"shape": list(shape), "dtype": dtype.name, "sha256": digest.hexdigest()}
+
+
+def _chain(header: bytes, pieces, dtype: np.dtype):
+    yield header
+    for piece in pieces:
+        yield memoryview(np.ascontiguousarray(piece, dtype)).cast("B") if piece.size else b""

@@ -1,0 +1,78 @@
+"""What a person sees on standard error during work: a bar on a terminal, sparse lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from stages.representation import Position
+
+log = logging.getLogger("longtail")
+
+LINE_EVERY = 10.0  # seconds between lines when there is no terminal
+
+
+def _bar(total: int, initial: int, unit: str, description: str) -> tqdm:
+    quiet = not sys.stderr.isatty() or log.level > logging.INFO
+    return tqdm(
+        total=total, initial=initial, unit=unit, desc=description, disable=quiet, leave=False, mininterval=0.2
+    )
+
+
+class TrainingProgress:
+    """Steps done and to do, and how the last epoch went."""
+
+    def __init__(self, epochs: int, steps_per_epoch: int, start: Position):
+        self.epochs, self._said = epochs, -LINE_EVERY
+        if start.epoch or start.batch:
+            at = (
+                f"epoch {start.epoch + 1}, batch {start.batch + 1}"
+                if start.batch
+                else f"epoch {start.epoch + 1}"
+            )
+            log.info("going on at %s of %d epochs", at, epochs)
+        done = start.epoch * steps_per_epoch + start.batch
+        self.bar = _bar(epochs * steps_per_epoch, done, "step", "training")
+
+    def __enter__(self) -> TrainingProgress:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def step(self, position: Position) -> None:
+        """One more step."""
+        self.bar.update(1)
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """One more epoch, as its history row tells."""
+        found = row.get("validation")
+        validation = f"  validation {100 * found['balanced_accuracy']:.1f} %" if found else ""
+        line = f"epoch {row['epoch']}/{self.epochs}  loss {row['loss']:.4f}{validation}"
+        line += f"  {row['images_per_second']:.0f} images/s"
+        if not self.bar.disable:
+            self.bar.set_postfix_str(line, refresh=False)
+        elif time.monotonic() - self._said > LINE_EVERY or row["epoch"] == self.epochs:
+            log.info("%s", line)
+            self._said = time.monotonic()
+
+
+class CountProgress:
+    """So many of a known number of things."""
+
+    def __init__(self, total: int, unit: str, description: str):
+        self.bar = _bar(total, 0, unit, description)
+
+    def __enter__(self) -> CountProgress:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def __call__(self, count: int) -> None:
+        self.bar.update(count)

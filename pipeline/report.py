@@ -1,0 +1,168 @@
+"""Records and tables of finished runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.config import Evaluation
+from stages.shots import shot_accuracies
+
+FORMATS = ("table", "markdown", "csv", "json")
+# (heading, key of a record's metrics, larger is better)
+COLUMNS = (
+    ("balanced", "balanced_accuracy", True),
+    ("many", "many", True),
+    ("medium", "medium", True),
+    ("few", "few", True),
+    ("class SD", "class_accuracy_std", False),
+    ("worst class", "worst_class_accuracy", True),
+)
+
+
+def records(
+    results: Iterable[dict[str, Any]],
+    *,
+    splits: tuple[str, ...] = ("test",),
+    evaluation: Evaluation | None = None,
+) -> list[dict[str, Any]]:
+    """One record a result and split. Shot groups follow `evaluation`, by default the run's thresholds."""
+    found = []
+    for result in results:
+        thresholds = result["thresholds"]
+        if evaluation is not None:
+            thresholds = {"many": evaluation.many, "few": evaluation.few}
+        for split in splits:
+            if split not in result["metrics"]:
+                continue
+            metrics = dict(result["metrics"][split])
+            metrics.update(shot_accuracies(metrics["class_accuracy"], result["class_counts"], **thresholds))
+            found.append(
+                {
+                    "run": result["run"],
+                    "representation": result["representation"],
+                    "classifier": result["classifier"],
+                    "params": {**result["params"], **_fitted(result)},
+                    "split": split,
+                    "seed": result["seed"],
+                    "data_seed": result["data_seed"],
+                    "protocol": result["protocol"],
+                    "metrics": metrics,
+                    "settings": result["settings"],
+                    "label": label(result),
+                }
+            )
+    return found
+
+
+def label(result: dict[str, Any]) -> str:
+    """A classifier's name; a joint head fitted on features for want of a trained one says so."""
+    return "joint (linear)" if result["fitted"].get("is_linear_fit_") else result["classifier"]
+
+
+def _fitted(result: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in result["fitted"].items() if k != "is_linear_fit_"}
+
+
+def render(rows: list[dict[str, Any]], form: str) -> str:
+    """Records as text: ``table`` and ``markdown`` grouped by representation, ``csv`` and ``json`` flat."""
+    if form == "json":
+        public = [{k: v for k, v in row.items() if k not in ("settings", "label")} for row in rows]
+        return json.dumps(public, indent=1, ensure_ascii=False, allow_nan=False)
+    if form == "csv":
+        return _csv(rows)
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(heading(row), []).append(row)
+    draw = _markdown if form == "markdown" else _table
+    return "\n\n".join(f"{title}\n{draw(members)}" for title, members in groups.items())
+
+
+def heading(row: dict[str, Any]) -> str:
+    """What the runs of one table have in common."""
+    settings = row["settings"]
+    parts = [settings["data"]]
+    for key in ("backbone", "sampler", "loss"):
+        if key in settings:
+            parts.append(_spec_text(settings[key]))
+    if "epochs" in settings:
+        parts.append(f"{settings['epochs']} epochs")
+    if settings["checkpoint"] == "best":
+        parts.append("best epoch")
+    parts.append(f"seed {row['seed']}" + (f", data seed {row['data_seed']}" if row["data_seed"] else ""))
+    if row["representation"]:
+        parts.append(row["representation"])
+    if row["protocol"] != "validation":
+        parts.append(f"protocol {row['protocol']}")
+    return " · ".join([*parts, f"{row['split']} accuracy in %"])
+
+
+def _spec_text(spec: dict[str, Any]) -> str:
+    params = ", ".join(f"{k}={_value_text(v)}" for k, v in spec.items() if k != "name")
+    return f"{spec['name']}({params})" if params else spec["name"]
+
+
+def _value_text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _row_label(row: dict[str, Any]) -> str:
+    params = " ".join(f"{k.rstrip('_')}={_value_text(v)}" for k, v in row["params"].items())
+    return f"{row['label']} {params}".strip()
+
+
+def _cells(rows: list[dict[str, Any]], mark) -> list[list[str]]:
+    """Label and figures of each row in percent, the best of each column marked."""
+    cells = [[_row_label(row)] for row in rows]
+    for _, key, larger in COLUMNS:
+        shown = [None if row["metrics"][key] is None else f"{100 * row['metrics'][key]:.1f}" for row in rows]
+        values = [float(text) for text in shown if text is not None]
+        best = (max if larger else min)(values) if values else None
+        for line, text in zip(cells, shown, strict=True):
+            line.append("–" if text is None else mark(text, float(text) == best and len(rows) > 1))
+    return cells
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    lines = [["classifier", *(f"{name} " for name, _, _ in COLUMNS)]]
+    lines += _cells(rows, lambda text, best: f"{text}{'*' if best else ' '}")
+    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
+    drawn = [
+        line[0].ljust(widths[0])
+        + "".join(f"  {cell.rjust(w)}" for cell, w in zip(line[1:], widths[1:], strict=True))
+        for line in lines
+    ]
+    drawn.insert(1, "─" * max(map(len, drawn)))
+    note = ["* best of its column"] if len(rows) > 1 else []
+    return "\n".join([line.rstrip() for line in drawn] + note)
+
+
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    head = ["classifier", *(name for name, _, _ in COLUMNS)]
+    lines = ["", "| " + " | ".join(head) + " |", "|---|" + "---:|" * len(COLUMNS)]
+    cells = _cells(rows, lambda text, best: f"**{text}**" if best else text)
+    return "\n".join(lines + ["| " + " | ".join(line) + " |" for line in cells])
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    """Every scalar metric as a fraction, with what tells the runs apart; empty where undefined."""
+    keys = [k for k, v in rows[0]["metrics"].items() if not isinstance(v, list)] if rows else []
+    plain = ("run", "representation", "classifier", "split", "seed", "data_seed", "protocol")
+    settings = ("data", "backbone", "sampler", "loss")
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*plain, "params", *settings, *keys])
+    for row in rows:
+        told = [row["settings"].get(key, "") for key in settings]
+        writer.writerow(
+            [
+                *(row[key] for key in plain),
+                json.dumps(row["params"]),
+                *(_spec_text(value) if isinstance(value, dict) else value for value in told),
+                *(row["metrics"][key] for key in keys),
+            ]
+        )
+    return out.getvalue().rstrip("\n")

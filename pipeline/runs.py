@@ -1,0 +1,101 @@
+"""Finding finished runs by what a person calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Config, Evaluation, load_config
+from pipeline.errors import ConfigError, LongtailError
+from pipeline.store import Store
+
+Found = tuple[list[dict[str, Any]], Evaluation | None]
+
+
+def find_run(store: Store, reference: str) -> str | None:
+    """The id of the representation a directory or id prefix names; None when `reference` is neither.
+
+    LongtailError when a prefix fits several.
+    """
+    path = Path(reference)
+    if path.is_dir() and path.parent.name == "representations":
+        return path.name
+    return store.resolve("representations", reference)
+
+
+def find_results(store: Store, references: Iterable[str]) -> list[Found]:
+    """Results of each reference in turn, all under the root when there are none, each result once.
+
+    The second of each pair are the shot thresholds to use, None for the ones the run itself had.
+    LongtailError for a reference that names nothing, or a config without finished runs.
+    """
+    references = list(references)
+    if not references:
+        return [(_ordered(store.results()), None)]
+    everything = list(store.results())
+    seen: set[str] = set()
+    found = []
+    for reference in references:
+        results, evaluation = _of(store, reference, everything)
+        if not results:
+            raise LongtailError(
+                f"{reference}: has no finished run under {store.root}; `longtail run` makes one"
+            )
+        found.append(([r for r in results if r["run"] not in seen], evaluation))
+        seen |= {r["run"] for r in results}
+    return found
+
+
+def _of(store: Store, reference: str, everything: list[dict[str, Any]]) -> Found:
+    path = Path(reference)
+    name = path.name if path.is_dir() else reference
+    for kind, key in (
+        ("representations", "representation"),
+        ("features", "features"),
+        ("classifiers", "run"),
+    ):
+        if path.is_dir() and path.parent.name != kind:
+            continue
+        resolved = store.resolve(kind, name)
+        if resolved is not None:
+            return _ordered(r for r in everything if r[key] == resolved), None
+    try:
+        config = load_config(reference)
+    except ConfigError as error:
+        if len(error.problems) == 1 and "no such configuration" in str(error):
+            raise LongtailError(f"{reference}: is no directory, id or configuration here") from None
+        raise
+    return _of_config(store, config), config.evaluation
+
+
+def _of_config(store: Store, config: Config) -> list[dict[str, Any]]:
+    """The finished classifiers of a configuration, in its order; none are made."""
+    tensors = None
+    if config.representation is not None:
+        done = store.done("representations", store.representation_id(config))
+        if done is None:
+            return []
+        tensors = done[config.features.checkpoint]["tensors"]
+    key = store.feature_key(config, tensors)
+    ids = (store.classifier_id(key, spec.minimal(), config.seed) for spec in config.classifiers)
+    return [result for result in map(store.result, ids) if result is not None]
+
+
+def _ordered(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By data, representation, then joint first and classifiers by name."""
+
+    def key(result: dict[str, Any]) -> tuple:
+        name = result["classifier"]
+        return (
+            result["settings"]["data"],
+            result["data_seed"],
+            result["representation"] or "",
+            result["features"],
+            result["seed"],
+            name != "joint",
+            name,
+            str(result["params"]),
+        )
+
+    return sorted(results, key=key)

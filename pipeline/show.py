@@ -1,0 +1,106 @@
+"""Listings and charts for a terminal."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+
+from pipeline.components import KINDS, registry
+from pipeline.config import Config
+from pipeline.recipes import shipped, shipped_folder
+from pipeline.store import Store
+from stages.parameters import describe_rule
+from stages.registry import REQUIRED
+from stages.shots import shot_group
+
+BAR = 40  # characters of the longest bar
+
+
+def listing(kind: str | None) -> str:
+    """Every component of `kind` (of all kinds when None) with its parameters, or the shipped recipes."""
+    if kind == "configs":
+        return _recipes()
+    if kind is None:
+        return "\n\n".join([*(f"{name}\n{_components(name)}" for name in KINDS), f"configs\n{_recipes()}"])
+    return _components(kind)
+
+
+def _components(kind: str) -> str:
+    lines = []
+    found = registry(kind)
+    for name in found.names():
+        component = found.describe(name)
+        lines.append(f"  {name}")
+        lines.append(textwrap.fill(component.summary, 100, initial_indent=" " * 6, subsequent_indent=" " * 6))
+        for parameter in component.parameters.values():
+            default = "required" if parameter.default is REQUIRED else f"default {_json(parameter.default)}"
+            lines.append(f"      · {parameter.name}: {describe_rule(parameter.rule)}, {default}")
+        lines.append(
+            textwrap.fill(
+                f"Source: {component.source}", 100, initial_indent=" " * 6, subsequent_indent=" " * 8
+            )
+        )
+    return "\n".join(lines)
+
+
+def _json(value) -> str:
+    return "null" if value is None else json.dumps(value)
+
+
+def _recipes() -> str:
+    lines = []
+    for name in shipped():
+        text = (shipped_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+        head = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
+        purpose = next((line for line in head if line and not line.startswith("longtail ")), "")
+        lines.append(f"  {name}: {purpose}")
+    return "\n".join(lines)
+
+
+def class_chart(config: Config) -> str:
+    """Training samples of each class with a bar, the shot groups' sizes, and the other splits' sizes."""
+    from pipeline.training import load_splits
+
+    splits = load_splits(config)
+    many, few = config.evaluation.many, config.evaluation.few
+    counts = splits.class_counts.tolist()
+    name_width = min(max(map(len, splits.class_names)), 24)
+    digits = len(str(max(counts)))
+    lines = [f"class counts ({sum(counts)} training samples, {splits.num_classes} classes)"]
+    for name, count in zip(splits.class_names, counts, strict=True):
+        bar = "█" * max(round(BAR * count / max(counts)), 1 if count else 0)
+        group = shot_group(count, many, few) or "absent"
+        lines.append(f"  {name[:24]:<{name_width}}  {count:>{digits}}  {bar:<{BAR}}  {group}")
+    groups = [shot_group(count, many, few) for count in counts]
+    sizes = ", ".join(f"{groups.count(g)} {g}" for g in ("many", "medium", "few"))
+    present = [count for count in counts if count]
+    lines.append(
+        f"shots: {sizes} (many > {many}, few < {few}); imbalance factor {max(counts) / min(present):.4g}; "
+        f"validation {len(splits.val)}, test {len(splits.test)}"
+    )
+    return "\n".join(lines)
+
+
+def run_state(store: Store, run_id: str) -> str:
+    """How far a representation has come and what stands on it."""
+    folder = store.folder("representations", run_id)
+    lines = [str(folder)]
+    config = folder / "config.yaml"
+    if config.exists():
+        lines.append(textwrap.indent(config.read_text(encoding="utf-8").rstrip(), "  "))
+    history = folder / "history.jsonl"
+    rows = [json.loads(line) for line in history.read_text().splitlines()] if history.exists() else []
+    done = store.done("representations", run_id)
+    state = f"finished, {len(rows)} epochs" if done else f"under way, {len(rows)} epochs done"
+    lines.append(f"state: {state}")
+    if rows:
+        last = rows[-1]
+        lines.append(f"last epoch: loss {last['loss']:.4f}, {last['images_per_second']:.0f} images/s")
+        validated = [row for row in rows if "validation" in row]
+        if validated:
+            best = max(validated, key=lambda row: row["validation"]["balanced_accuracy"])
+            reached = 100 * best["validation"]["balanced_accuracy"]
+            lines.append(f"best epoch: {best['epoch']}, validation balanced accuracy {reached:.1f} %")
+    names = [r["classifier"] for r in store.results() if r["representation"] == run_id]
+    lines.append(f"classifiers: {', '.join(sorted(names)) or 'none yet'}")
+    return "\n".join(lines)

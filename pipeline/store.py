@@ -1,0 +1,139 @@
+"""Where results live and what they are called: ids, directories, finished work, records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.errors import Damaged, LongtailError
+from pipeline.fingerprint import Fingerprints
+from pipeline.publish import canonical_json, publish_json, sha256_of
+
+log = logging.getLogger("longtail")
+
+# Raised when what a stage computes under the same settings changes its meaning.
+VERSIONS = {"representation": 1, "features": 1, "classifier": 1}
+ID_LENGTH = 16  # hexadecimal digits
+
+
+def make_id(stage: str, settings: dict[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of `settings` and the stage's version, shortened."""
+    text = canonical_json({"stage": stage, "version": VERSIONS[stage], **settings})
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+class Store:
+    """The output root (``checkpoints/``) with its representations, features and classifiers."""
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+        self._fingerprints = Fingerprints(self.root / "fingerprints.json")
+
+    # -- identity -------------------------------------------------------------------------------------
+
+    def data_identity(self, config: Config) -> dict[str, Any]:
+        """The data settings that differ from their defaults, without paths, and the content's hashes."""
+        from pipeline.components import registry
+        from stages.parameters import is_location
+
+        spec = config.data
+        sources = registry("datasets").sources(spec.name, dict(spec.params))
+        known = registry("datasets").describe(spec.name).parameters
+        settings = {k: v for k, v in spec.minimal().items() if k == "name" or not is_location(known[k].rule)}
+        return {**settings, "content": self._fingerprints.of(sources)}
+
+    def representation_id(self, config: Config) -> str:
+        """Id of stage one."""
+        settings = {
+            "seed": config.seed,
+            "data": self.data_identity(config),
+            "representation": config.representation.minimal(),
+        }
+        return make_id("representation", settings)
+
+    def feature_key(self, config: Config, tensors: str | None) -> str:
+        """Key of a checkpoint's features, by its tensors' fingerprint (None: the data are features)."""
+        return make_id("features", self.feature_identity(config, tensors))
+
+    def feature_identity(self, config: Config, tensors: str | None) -> dict[str, Any]:
+        """What a feature key is the hash of, repeated in the manifest."""
+        return {
+            "tensors": tensors,
+            "data": self.data_identity(config),
+            "transform": "training split's mean and standard deviation" if tensors else "none",
+            "views": config.features.views,
+            "dtype": config.features.dtype,
+        }
+
+    def classifier_id(self, feature_key: str, spec: dict[str, Any], seed: int) -> str:
+        """Id of one fitted classifier; `spec` is its minimal form."""
+        return make_id("classifier", {"features": feature_key, "classifier": spec, "seed": seed})
+
+    # -- directories ----------------------------------------------------------------------------------
+
+    def folder(self, kind: str, name: str) -> Path:
+        """Directory of one result; `kind` is representations, features or classifiers."""
+        return self.root / kind / name
+
+    def done(self, kind: str, name: str) -> dict[str, Any] | None:
+        """What ``DONE`` says of a finished result, None while there is none. A damaged one counts as none."""
+        path = self.folder(kind, name) / "DONE"
+        try:
+            return read_json(path)
+        except FileNotFoundError:
+            return None
+        except Damaged as error:
+            log.warning("%s; it is made again", error)
+            return None
+
+    def finish(self, kind: str, name: str, facts: dict[str, Any], files: list[str]) -> None:
+        """Publish ``DONE``: `facts` and the SHA-256 of each of `files`."""
+        folder = self.folder(kind, name)
+        publish_json(folder / "DONE", {**facts, "files": {f: sha256_of(folder / f) for f in files}})
+
+    def resolve(self, kind: str, prefix: str) -> str | None:
+        """The one id under `kind` that starts with `prefix`; None for none, LongtailError for several."""
+        if not prefix or not all(c in "0123456789abcdef" for c in prefix):
+            return None
+        found = sorted(
+            p.name for p in self.root.glob(f"{kind}/{prefix}*") if p.is_dir() and "." not in p.name
+        )
+        if len(found) > 1:
+            raise LongtailError(f"{prefix!r} begins {len(found)} ids under {kind}: {', '.join(found[:4])}")
+        return found[0] if found else None
+
+    # -- records --------------------------------------------------------------------------------------
+
+    def result(self, classifier_id: str) -> dict[str, Any] | None:
+        """The verified ``result.json`` of a finished classifier, None when it has to be (re)made."""
+        done = self.done("classifiers", classifier_id)
+        if done is None:
+            return None
+        path = self.folder("classifiers", classifier_id) / "result.json"
+        try:
+            if sha256_of(path) != done["files"]["result.json"]:
+                raise Damaged(f"{path}: its SHA-256 is not the one recorded")
+            return read_json(path)
+        except (FileNotFoundError, KeyError, Damaged) as error:
+            log.warning("%s; it is made again", error)
+            return None
+
+    def results(self) -> Iterator[dict[str, Any]]:
+        """Every finished classifier's result, by id."""
+        for folder in sorted(self.root.glob("classifiers/*")):
+            found = self.result(folder.name)
+            if found is not None:
+                yield found
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's value; Damaged when it is none."""
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError:
+        raise Damaged(f"{path}: is not JSON") from None

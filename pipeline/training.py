@@ -1,0 +1,257 @@
+"""Stage one with a memory: builds what a configuration names, trains, checkpoints, resumes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import strict_yaml
+from pipeline.checkpoint import Best, Checkpoints, Memory, load_network, load_tensors
+from pipeline.components import registry
+from pipeline.config import Config
+from pipeline.environment import keep_earlier, provenance, resolve, worth_compiling
+from pipeline.errors import Damaged, Interrupted, LongtailError
+from pipeline.interrupt import StopRequests
+from pipeline.progress import TrainingProgress
+from pipeline.publish import publish_bytes, publish_json
+from pipeline.store import Store, read_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from stages.data import Splits
+    from stages.data.batches import Batches
+    from stages.losses.base import Loss
+    from stages.network import Network
+    from stages.representation import EpochSummary
+
+log = logging.getLogger("longtail")
+
+
+@dataclass
+class Trainee:
+    """Everything that one training run works with."""
+
+    network: Network
+    batches: Batches
+    loss: Loss
+    optimizer: torch.optim.Optimizer
+    device: str
+    precision: str
+
+
+def load_splits(config: Config) -> Splits:
+    """The data the configuration names, split and made long-tailed; warns of classes without samples."""
+    workers = None if config.system.workers == "auto" else config.system.workers
+    splits = registry("datasets").create(config.data.name, workers=workers, **config.data.params)
+    empty = [name for name, n in zip(splits.class_names, splits.class_counts, strict=True) if n == 0]
+    if empty:
+        log.warning(
+            "no training sample in %d classes (%s): never predicted", len(empty), ", ".join(empty[:5])
+        )
+    return splits
+
+
+def build_network(config: Config, splits: Splits) -> Network:
+    """The network, its weights drawn from the seed."""
+    from stages.network import LinearHead, Network
+    from stages.randomness import torch_seed
+
+    spec = config.representation.backbone
+    with torch_seed(config.seed, "weights"):
+        backbone = registry("backbones").create(spec.name, in_channels=splits.input_shape[0], **spec.params)
+        return Network(backbone, LinearHead(backbone.num_features, splits.num_classes))
+
+
+def build(config: Config, splits: Splits, device: str, precision: str, channels_last: bool) -> Trainee:
+    """Network, batches, loss and optimiser as configured, on `device`."""
+    import torch
+
+    from stages.data.batches import Batches
+    from stages.data.transforms import Augment
+
+    settings = config.representation
+    network = build_network(config, splits).to(device)
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    batches = Batches(
+        splits.train,
+        build_sampler(config, splits),
+        batch_size=settings.batch_size,
+        seed=config.seed,
+        augment=Augment(**settings.augment.full()),
+        device=device,
+        channels_last=channels_last,
+    )
+    loss = registry("losses").create(settings.loss.name, splits.class_counts, **settings.loss.params)
+    optimizer = registry("optimizers").create(
+        settings.optimizer.name, network.parameters(), **settings.optimizer.params
+    )
+    return Trainee(network, batches, loss.to(device), optimizer, device, precision)
+
+
+def build_sampler(config: Config, splits: Splits):
+    """The training sampler; LongtailError when it needs another batch size."""
+    settings = config.representation
+    samplers, params = registry("samplers"), dict(settings.sampler.params)
+    if "epochs" in samplers.describe(settings.sampler.name).parameters:
+        params.setdefault("epochs", settings.epochs)
+    sampler = samplers.create(
+        settings.sampler.name, splits.train.labels, splits.num_classes, seed=config.seed, **params
+    )
+    needed = sampler.required_batch_size
+    if needed is not None and needed != settings.batch_size:
+        raise LongtailError(
+            f"representation.batch_size: must be {needed} with sampler {settings.sampler.name} "
+            f"(per_class times the classes present), got {settings.batch_size}"
+        )
+    return sampler
+
+
+def train(config: Config, store: Store, run_id: str) -> None:
+    """Train to the end from the newest intact checkpoint, or from scratch, and publish ``DONE``.
+
+    Raises Interrupted after a checkpoint when SIGINT or SIGTERM asked to stop.
+    """
+    import torch
+
+    from stages.features import forward_rows
+    from stages.metrics import evaluate
+    from stages.representation import Position, train_representation
+
+    folder = store.folder("representations", run_id)
+    splits = load_splits(config)
+    environment = resolve(config.system)
+    began_as = folder / "provenance.json"
+    if began_as.exists():
+        environment = keep_earlier(environment, read_json(began_as)["environment"])
+    torch.set_num_threads(environment.threads)
+    trainee = build(config, splits, environment.device, environment.precision, environment.channels_last)
+    settings = config.representation
+    if not began_as.exists():
+        if config.system.compile == "auto" and worth_compiling(trainee, settings.epochs):
+            environment = replace(environment, compile=True)
+        publish_bytes(folder / "config.yaml", strict_yaml.dump(run_settings(config)).encode())
+        publish_json(began_as, provenance(environment))
+
+    checkpoints = Checkpoints(folder)
+    memory = checkpoints.resume(trainee.network, trainee.optimizer) or Memory(Position(), [], Best())
+    if memory.class_accuracy is not None:
+        trainee.loss.set_class_accuracy(memory.class_accuracy)
+    val = splits.val.to(environment.device)
+
+    def validate(network) -> dict[str, Any]:
+        scores = forward_rows(network, val, range_of(val), device=environment.device)
+        thresholds = {"many": config.evaluation.many, "few": config.evaluation.few}
+        return evaluate(scores, val.labels, splits.class_counts, **thresholds)
+
+    with (
+        StopRequests() as stop,
+        TrainingProgress(settings.epochs, len(trainee.batches), memory.position) as bar,
+    ):
+        saved_at = time.monotonic()
+
+        def after_step(position: Position) -> None:
+            nonlocal saved_at
+            bar.step(position)
+            due = time.monotonic() - saved_at > 60 * config.system.checkpoint_minutes
+            if not due and stop.requested is None:
+                return
+            checkpoints.save(trainee.network, trainee.optimizer, replace(memory, position=position))
+            saved_at = time.monotonic()
+            if stop.requested is not None:
+                raise Interrupted(stop.requested)
+
+        for summary in train_representation(
+            trainee.network,
+            trainee.batches,
+            trainee.loss,
+            trainee.optimizer,
+            schedule=registry("schedules").create(settings.schedule.name, **settings.schedule.params),
+            epochs=settings.epochs,
+            validate=validate if len(val) else None,
+            start=memory.position,
+            clip_grad_norm=settings.clip_grad_norm,
+            precision=environment.precision,
+            compile=environment.compile,
+            after_step=after_step,
+        ):
+            memory, is_best = remember(memory, summary)
+            checkpoints.save(trainee.network, trainee.optimizer, memory, is_best=is_best)
+            publish_history(folder, memory)
+            bar.epoch(memory.history[-1])
+            saved_at = time.monotonic()
+            if stop.requested is not None and summary.epoch < settings.epochs:
+                raise Interrupted(stop.requested)
+    publish_history(folder, memory)
+    finish(store, run_id, settings.epochs, memory.best)
+    if stop.requested is not None:
+        raise Interrupted(stop.requested)
+
+
+def range_of(part):
+    """Every index of a part."""
+    import numpy as np
+
+    return np.arange(len(part))
+
+
+def run_settings(config: Config) -> dict[str, Any]:
+    """The settings that make a representation what it is."""
+    return {"seed": config.seed, "data": config.data.full(), "representation": config.representation.full()}
+
+
+def remember(memory: Memory, summary: EpochSummary) -> tuple[Memory, bool]:
+    """`memory` after one more epoch, and whether it is the best so far (the last one without validation)."""
+    from stages.representation import Position
+
+    found = summary.validation
+    row = {
+        "epoch": summary.epoch,
+        "loss": summary.loss,
+        "learning_rate": summary.learning_rate,
+        "accuracy": summary.accuracy,
+        "seconds": summary.seconds,
+        "images_per_second": summary.images_per_second,
+    }
+    best, is_best = memory.best, found is None
+    if found is not None:
+        keys = ("accuracy", "balanced_accuracy", "many", "medium", "few", "class_accuracy_std")
+        row["validation"] = {key: found[key] for key in keys}
+        is_best = found["balanced_accuracy"] > best.balanced_accuracy
+    if is_best:
+        best = Best(summary.epoch, found["balanced_accuracy"] if found else -1.0)
+    class_accuracy = found["class_accuracy"] if found else None
+    return Memory(Position(summary.epoch), [*memory.history, row], best, class_accuracy), is_best
+
+
+def publish_history(folder: Path, memory: Memory) -> None:
+    """Write ``history.jsonl`` whole: a line an epoch."""
+    publish_bytes(folder / "history.jsonl", "".join(json.dumps(r) + "\n" for r in memory.history).encode())
+
+
+def finish(store: Store, run_id: str, epochs: int, best: Best) -> None:
+    """Publish ``DONE`` with what the last and the best weights hash to."""
+    folder = store.folder("representations", run_id)
+    files = {"last": f"epoch-{epochs:04d}.safetensors", "best": "best.safetensors"}
+    facts = {
+        which: {"file": name, "tensors": load_tensors(folder / name)[2]} for which, name in files.items()
+    }
+    facts["best"]["epoch"] = best.epoch
+    store.finish("representations", run_id, {"epochs": epochs, **facts}, list(files.values()))
+
+
+def trained_network(config: Config, store: Store, run_id: str, splits: Splits, which: str) -> Network:
+    """The finished run's network with its `which` (last or best) weights, verified."""
+    done = store.done("representations", run_id)
+    path = store.folder("representations", run_id) / done[which]["file"]
+    tensors, _, found = load_tensors(path)
+    if found != done[which]["tensors"]:
+        raise Damaged(f"{path}: is not the file this run finished with")
+    network = build_network(config, splits)
+    load_network(network, tensors, path)
+    return network
