@@ -51,9 +51,10 @@ def save_tensors(path: Path, tensors: Mapping[str, np.ndarray], facts: dict[str,
     from safetensors.numpy import save
 
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    print_, text = fingerprint(tensors), canonical_json(facts)
-    check = hashlib.sha256(f"{print_}{text}".encode()).hexdigest()
-    publish_bytes(path, save(tensors, metadata={"tensors": print_, "facts": text, "check": check}))
+    print_ = fingerprint(tensors)
+    # One entry: the library writes several in no particular order, and equal content shall be equal bytes.
+    said = {"tensors": print_, "facts": facts, "check": _check(print_, facts)}
+    publish_bytes(path, save(tensors, metadata={"longtail": canonical_json(said)}))
     return print_
 
 
@@ -63,17 +64,20 @@ def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str
 
     try:
         with safe_open(path, "numpy") as file:
-            said = file.metadata() or {}
+            said = json.loads((file.metadata() or {})["longtail"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        facts = json.loads(said["facts"])
-        check = hashlib.sha256(f"{said['tensors']}{said['facts']}".encode()).hexdigest()
+        intact = said["check"] == _check(said["tensors"], said["facts"])
     except FileNotFoundError:
         raise
     except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
         raise Damaged(f"{path}: damaged ({error})") from None
-    if check != said.get("check") or fingerprint(tensors) != said["tensors"]:
+    if not intact or fingerprint(tensors) != said["tensors"]:
         raise Damaged(f"{path}: damaged (its SHA-256 is not the one recorded)")
-    return tensors, facts, said["tensors"]
+    return tensors, said["facts"], said["tensors"]
+
+
+def _check(tensors: str, facts: dict[str, Any]) -> str:
+    return hashlib.sha256(f"{tensors}{canonical_json(facts)}".encode()).hexdigest()
 
 
 # -- networks and optimisers ------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ def evaluate(scores, labels, class_counts, *, many: int = 100, few: int = 20, lo
     (mean recall over classes with test samples), ``macro_precision`` (a class never predicted counts 0),
     ``many``, ``medium``, ``few``, ``class_accuracy`` (list of C, None without test samples),
     ``class_accuracy_std`` (population), ``worst_class_accuracy``, ``ece`` (15 equal-width bins). None where
-    undefined. Raises ValueError on mismatched shapes, NaN scores, labels out of range, or no sample at all.
+    undefined. Raises ValueError on mismatched shapes, labels out of range, no sample at all, or a row of
+    scores that holds NaN or +inf or nothing but −inf.
 
     >>> evaluate([[2, 1], [0, 1], [3, 0]], [0, 1, 1], [200, 5])["class_accuracy"]
     [1.0, 0.5]
@@ -67,8 +68,10 @@ def expected_calibration_error(scores, labels, *, bins: int = ECE_BINS) -> float
 
 
 def _top5(scores: np.ndarray, labels: np.ndarray) -> float:
-    best = np.argpartition(-scores, 4, axis=1)[:, :5]
-    return float((best == labels[:, None]).any(1).mean())
+    own = scores[np.arange(len(labels)), labels][:, None]
+    lower = np.arange(scores.shape[1]) < labels[:, None]  # the lower index goes first on ties, as in argmax
+    rank = ((scores > own) | ((scores == own) & lower)).sum(1)
+    return float(((rank < 5) & (own[:, 0] > -np.inf)).mean())
 
 
 def _checked(scores, labels, class_counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -82,6 +85,7 @@ def _checked(scores, labels, class_counts) -> tuple[np.ndarray, np.ndarray, np.n
         raise ValueError("scores: there is no sample to evaluate")
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= scores.shape[1]:
         raise ValueError(f"labels: must be integers in [0, {scores.shape[1]})")
-    if np.isnan(scores).any():
-        raise ValueError(f"scores: row {np.flatnonzero(np.isnan(scores).any(1))[0]} holds NaN")
+    bad = np.flatnonzero(~np.isfinite(scores.max(1)))
+    if len(bad):
+        raise ValueError(f"scores: row {bad[0]} holds NaN or +inf, or nothing but −inf")
     return scores, labels, class_counts

@@ -15,7 +15,8 @@ class Head:
     """A trained linear classifier, frozen: logits = scale·(W f + b).
 
     `weight` (C, D) and `bias` (C,) or None become numpy float32 (float64 stays); tensors are accepted. With
-    ``cosine`` both f and the rows of W are L2-normalised first, as the cosine head was trained.
+    ``cosine`` both f and the rows of W are L2-normalised first, as the cosine head was trained. The arrays
+    are copies: training on changes nothing.
     """
 
     weight: np.ndarray
@@ -24,8 +25,8 @@ class Head:
     cosine: bool = False
 
     def __post_init__(self):
-        weight = _array(self.weight)
-        bias = None if self.bias is None else _array(self.bias)
+        weight = _array(self.weight).copy()
+        bias = None if self.bias is None else _array(self.bias).copy()
         if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
             raise ValueError(
                 "head: weight must be (C, D) and bias (C,) or None, "
@@ -46,7 +47,7 @@ class Head:
         return self.weight.shape[1]
 
     def logits(self, X) -> np.ndarray:
-        """Logits (N, C) of features (N, D), in float32 unless both sides are float64."""
+        """Logits (N, C) of features (N, D), in float32 unless a side is float64."""
         X = _array(X)
         weight = self.weight
         if self.cosine:
@@ -59,7 +60,8 @@ class Head:
 
 def _array(values) -> np.ndarray:
     if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().float().numpy()
+        values = values.detach().cpu()
+        values = (values if values.dtype == torch.float64 else values.float()).numpy()
     values = np.asarray(values)
     return values if values.dtype == np.float64 else values.astype(np.float32, copy=False)
 

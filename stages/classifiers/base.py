@@ -107,8 +107,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
         known = self.classes_[np.minimum(rows, len(self.classes_) - 1)] == y
         if not known.all():
             wrong = np.flatnonzero(~known)[0]
+            value = y[[wrong]].tolist()[0]  # a plain Python value: numpy's would show its type
             raise ValueError(
-                f"labels: {y[wrong]!r} (row {wrong}) is none of the {len(self.classes_)} classes "
+                f"labels: {value!r} (row {wrong}) is none of the {len(self.classes_)} classes "
                 f"{self.classes_[0]}…{self.classes_[-1]}"
             )
         return rows.astype(np.int64)

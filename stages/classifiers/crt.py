@@ -83,9 +83,14 @@ class CRT(LinearClassifier):
         from stages.schedules import SCHEDULES
 
         sampler = self._sampler(rows)
+        needed = sampler.required_batch_size
+        if needed not in (None, self.batch_size):
+            raise ValueError(
+                f"batch_size: must be {needed} with sampler {self.sampler!r}, got {self.batch_size}"
+            )
         name, params = _name_and_params(self.loss)
         loss = LOSSES.create(name, self.class_counts_, **params)
-        linear = torch.nn.Linear(X.shape[1], len(self.classes_))
+        linear = torch.nn.utils.skip_init(torch.nn.Linear, X.shape[1], len(self.classes_))
         torch.nn.init.zeros_(linear.weight)
         torch.nn.init.zeros_(linear.bias)
         optimizer = torch.optim.SGD(
@@ -122,4 +127,6 @@ class CRT(LinearClassifier):
 def _name_and_params(spec: str | dict) -> tuple[str, dict]:
     if isinstance(spec, str):
         return spec, {}
+    if "name" not in spec:
+        raise ValueError(f"a component must be a name or {{name, ...parameters}}, got {spec!r}")
     return spec["name"], {key: value for key, value in spec.items() if key != "name"}

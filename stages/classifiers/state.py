@@ -28,17 +28,18 @@ def to_state(name: str, estimator) -> tuple[dict[str, np.ndarray], dict[str, Any
             fitted[key] = {"strings": [str(v) for v in value]}
         else:
             fitted[key] = {"value": value.item() if isinstance(value, np.generic) else value}
-    return arrays, {"classifier": name, "params": estimator.get_params(), "fitted": fitted}
+    said = {"classifier": name, "params": estimator.get_params(), "fitted": fitted, "arrays": sorted(arrays)}
+    return arrays, said
 
 
 def from_state(arrays: dict[str, np.ndarray], description: dict[str, Any]):
     """The estimator :func:`to_state` described. ValueError when arrays are missing."""
-    params = dict(description["params"])
-    estimator = CLASSIFIERS.create(description["classifier"], **params)
+    missing = [key for key in description["arrays"] if key not in arrays]
+    if missing:
+        raise ValueError(f"classifier: {', '.join(missing)} missing")
+    estimator = CLASSIFIERS.create(description["classifier"], **description["params"])
     for key, entry in description["fitted"].items():
         if "head" in entry:
-            if f"{key}.weight" not in arrays:
-                raise ValueError(f"classifier: {key}.weight is missing")
             value = Head(arrays[f"{key}.weight"], arrays.get(f"{key}.bias"), **entry["head"])
         elif "strings" in entry:
             value = np.array(entry["strings"])

@@ -15,6 +15,7 @@ from stages.selection import NEEDS_VALIDATION, round_robin_folds
 from stages.shots import shot_accuracies
 
 NARROWEST = 1e-6  # cells below this width are left out: a best τ must survive rounding
+LARGEST_POWER = 60.0  # float32 ends near e^±88; the rest is room for weights and features
 
 
 class TauPath:
@@ -128,14 +129,18 @@ def tau_path(X, y, weight, *, class_counts=None, many: int = 100, few: int = 20)
 
     `X` (N, D) features, `y` (N,) row numbers, `weight` (C, D), `class_counts` (C,) training samples for the
     shot groups (those of `y` by default); a class with count 0 is never predicted. One matrix product in row
-    blocks, no (N, C) array beyond a block. Raises ValueError for mismatched shapes.
+    blocks, no (N, C) array beyond a block. Raises ValueError for mismatched shapes and labels out of range.
     """
     X, y, weight = np.asarray(X), np.asarray(y), np.asarray(weight)
     if X.ndim != 2 or weight.ndim != 2 or X.shape[1] != weight.shape[1] or y.shape != X.shape[:1]:
         raise ValueError(
             f"X must be (N, D), y (N,) and weight (C, D), got {X.shape}, {y.shape} and {weight.shape}"
         )
+    if not len(y) or y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= len(weight):
+        raise ValueError(f"y: must be one or more integers in [0, {len(weight)})")
     counts = np.bincount(y, minlength=len(weight)) if class_counts is None else np.asarray(class_counts)
+    if counts.shape != weight.shape[:1]:
+        raise ValueError(f"class_counts must be (C,) = {weight.shape[:1]}, got {counts.shape}")
     playing = np.flatnonzero(counts > 0) if class_counts is not None else np.arange(len(weight))
     column = np.full(len(weight), -1)
     column[playing] = np.arange(len(playing))
@@ -148,6 +153,15 @@ def tau_path(X, y, weight, *, class_counts=None, many: int = 100, few: int = 20)
         z = X[able].astype(np.float64) @ W.T
         lo[able], hi[able] = correct_intervals(z, column[y[able]], a)
     return TauPath(lo, hi, y, counts, many=many, few=few)
+
+
+def _normalised(weight: np.ndarray, tau: float) -> np.ndarray:
+    """W_c/‖W_c‖^τ (C, D). Where that leaves float32's range, what all rows share is divided out."""
+    norms = np.linalg.norm(weight.astype(np.float64), axis=1, keepdims=True)
+    power = -tau * np.log(np.where(norms > 0, norms, 1.0))  # (C, 1); a zero row stays zero
+    if np.abs(power).max() > LARGEST_POWER:
+        power -= power[norms > 0].max()  # a common factor changes no prediction
+    return (weight * np.exp(power)).astype(weight.dtype)
 
 
 @CLASSIFIERS.register("tau_norm")
@@ -177,10 +191,7 @@ class TauNorm(LinearClassifier):
             raise ValueError(NEEDS_VALIDATION)
         else:
             self.tau_ = self._cross_validated(X, rows)
-        norms = np.linalg.norm(head.weight, axis=1, keepdims=True)
-        self.head_ = Head(
-            head.weight / np.where(norms > 0, norms, 1) ** self.tau_, None, head.scale, head.cosine
-        )
+        self.head_ = Head(_normalised(head.weight, self.tau_), None, head.scale, head.cosine)
 
     def _path(self, X, rows, weight) -> TauPath:
         return tau_path(X, rows, weight, class_counts=self.class_counts_)

@@ -1,0 +1,23 @@
+# demo, test, lint and bench each work on a fresh machine: they set up .venv first, once for each setup.cfg.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench
+
+demo: .venv/.installed
+	$(BIN)/longtail run configs/digits_lt.yaml
+
+test: .venv/.installed
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/.installed
+	$(BIN)/python -m pytest tests/benchmarks -m bench -s
+
+.venv/.installed: setup.cfg
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
