@@ -149,7 +149,7 @@ def extract(config: Config, store: Store, fresh: bool) -> None:
 def classify(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:
     """Stage two: fit classifiers on the cached features, making sure of those first; print the table.
 
-    Example: longtail classify digits_lt 'classifiers=[{name: crt, weight_decay: 1e-3}]'
+    Example: longtail classify digits_lt 'classifiers=[{name: tau_norm, tau: 1}]'
     """
     from pipeline.execute import run_stage_two
 
@@ -181,7 +181,15 @@ def report(store: Store, references: tuple[str, ...], form: str, split: str) -> 
 
 @cli.command("list")
 @click.argument("kind", required=False, type=click.Choice([*KINDS, "configs"]), metavar="[KIND]")
-def list_(kind: str | None) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS[:2]),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
+def list_(kind: str | None, form: str) -> None:
     """List components with their parameters and source, and shipped configurations.
 
     KIND is one of datasets, samplers, losses, backbones, optimizers, schedules, classifiers, configs.
@@ -190,7 +198,7 @@ def list_(kind: str | None) -> None:
     """
     from pipeline.show import listing
 
-    click.echo(listing(kind))
+    click.echo(listing(kind, form))
 
 
 @cli.command()
@@ -240,7 +248,8 @@ def main(arguments: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, stop_at_once)
     try:
         cli.main(arguments, prog_name="longtail", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None when the caller closed it
+            sys.stdout.flush()
         sys.exit(0)
     except click.ClickException as error:
         error.show()

@@ -5,7 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.components import Spec, check_spec
 from pipeline.errors import ConfigError
@@ -67,6 +76,14 @@ class Representation(Section):
     augment: AugmentSection = AugmentSection()
     clip_grad_norm: Positive | None = None
 
+    @field_validator("optimizer")
+    @classmethod
+    def _nesterov_has_momentum(cls, optimizer: Spec) -> Spec:
+        params = optimizer.full()
+        if params.get("nesterov") and not params["momentum"]:
+            raise Problems([Problem("nesterov", "must be false without momentum, got true")])
+        return optimizer
+
 
 class FeatureSettings(Section):
     """Which checkpoint's features are cached, and how. `views` other than 0 is not available yet."""
@@ -80,8 +97,16 @@ class Evaluation(Section):
     """Shot groups by training count, and which split choices are made on."""
 
     many: Index = 100
-    few: Index = 20
+    few: Index = Field(20, validate_default=True)
     protocol: Literal["validation"] = "validation"
+
+    @field_validator("few")
+    @classmethod
+    def _not_above_many(cls, few: int, info: ValidationInfo) -> int:
+        many = info.data.get("many", few)
+        if few > many:
+            raise Problems([Problem("", f"must be ≤ evaluation.many ({many}), got {few}")])
+        return few
 
 
 class System(Section):
@@ -112,6 +137,9 @@ def _classifiers(value: Any) -> Any:
     return found
 
 
+_MISPLACED = object()  # what stage one's settings become where there is no stage one
+
+
 class Config(Section):
     """Everything a run depends on."""
 
@@ -131,28 +159,18 @@ class Config(Section):
         data = values.get("data")
         name = data.get("name") if isinstance(data, dict) else data
         if name == "feature_arrays":
-            if values.get("representation") is not None:
-                problem = "must be left out: feature_arrays are features already"
-                raise Problems([Problem("representation", problem)])
-            values = {**values, "representation": None}
+            given = values.get("representation") is not None
+            values = {**values, "representation": _MISPLACED if given else None}
         elif "representation" in values and values["representation"] is None:
             values = {k: v for k, v in values.items() if k != "representation"}
         return values
 
-    @model_validator(mode="after")
-    def _agree(self):
-        problems = []
-        if self.evaluation.few > self.evaluation.many:
-            few, many = self.evaluation.few, self.evaluation.many
-            problems.append(Problem("evaluation.few", f"must be ≤ evaluation.many ({many}), got {few}"))
-        if self.representation is not None:
-            params = self.representation.optimizer.full()
-            if params.get("nesterov") and not params["momentum"]:
-                path = "representation.optimizer.nesterov"
-                problems.append(Problem(path, "must be false without momentum, got true"))
-        if problems:
-            raise Problems(problems)
-        return self
+    @field_validator("representation", mode="before")
+    @classmethod
+    def _not_misplaced(cls, value: Any) -> Any:
+        if value is _MISPLACED:
+            raise Problems([Problem("", "must be left out: feature_arrays are features already")])
+        return value
 
 
 def load_config(reference: str, overrides: tuple[str, ...] | list[str] = ()) -> Config:
@@ -169,7 +187,8 @@ def check_config(settings: dict[str, Any], source: str = "") -> Config:
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError([p for entry in error.errors() for p in _problems(entry)], source) from None
+        found = [p for entry in error.errors() for p in _problems(entry)]
+        raise ConfigError(list(dict.fromkeys(found)), source) from None
 
 
 def _problems(entry: dict[str, Any]) -> list[Problem]:

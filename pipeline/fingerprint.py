@@ -51,8 +51,8 @@ class Fingerprints:
     def _load(self) -> dict[str, list]:
         try:
             known = json.loads(self.memory.read_bytes())
-            return known if isinstance(known, dict) else {}
-        except (OSError, ValueError):
+            return {path: [size, time, found] for path, (size, time, found) in known.items()}
+        except (OSError, ValueError, TypeError, AttributeError):  # not there, or not what was saved
             return {}
 
     def _save(self, known: dict[str, list]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from stages.registry import did_you_mean
 
 def shipped_folder() -> Path:
     """Where the package's own recipes lie, in a checkout and in a wheel alike."""
-    return Path(importlib.util.find_spec("configs").submodule_search_locations[0])
+    return Path(__file__).resolve().parents[1] / "configs"  # an import might find somebody else's "configs"
 
 
 def shipped() -> list[str]:

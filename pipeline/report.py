@@ -12,6 +12,7 @@ from pipeline.config import Evaluation
 from stages.shots import shot_accuracies
 
 FORMATS = ("table", "markdown", "csv", "json")
+PRIVATE = ("features", "settings", "label")  # of a row: for tables, no part of a record
 # (heading, key of a record's metrics, larger is better)
 COLUMNS = (
     ("balanced", "balanced_accuracy", True),
@@ -51,6 +52,7 @@ def records(
                     "data_seed": result["data_seed"],
                     "protocol": result["protocol"],
                     "metrics": metrics,
+                    "features": result["features"],
                     "settings": result["settings"],
                     "label": label(result),
                 }
@@ -68,17 +70,17 @@ def _fitted(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def render(rows: list[dict[str, Any]], form: str) -> str:
-    """Records as text: ``table`` and ``markdown`` grouped by representation, ``csv`` and ``json`` flat."""
+    """Records as text: ``table`` and ``markdown`` grouped by features, ``csv`` and ``json`` flat."""
     if form == "json":
-        public = [{k: v for k, v in row.items() if k not in ("settings", "label")} for row in rows]
+        public = [{k: v for k, v in row.items() if k not in PRIVATE} for row in rows]
         return json.dumps(public, indent=1, ensure_ascii=False, allow_nan=False)
     if form == "csv":
         return _csv(rows)
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(heading(row), []).append(row)
+        groups.setdefault((heading(row), row["features"]), []).append(row)
     draw = _markdown if form == "markdown" else _table
-    return "\n\n".join(f"{title}\n{draw(members)}" for title, members in groups.items())
+    return "\n\n".join(f"{title}\n{draw(members)}" for (title, _), members in groups.items())
 
 
 def heading(row: dict[str, Any]) -> str:
@@ -93,8 +95,7 @@ def heading(row: dict[str, Any]) -> str:
     if settings["checkpoint"] == "best":
         parts.append("best epoch")
     parts.append(f"seed {row['seed']}" + (f", data seed {row['data_seed']}" if row["data_seed"] else ""))
-    if row["representation"]:
-        parts.append(row["representation"])
+    parts.append(row["representation"] or f"features {row['features']}")
     if row["protocol"] != "validation":
         parts.append(f"protocol {row['protocol']}")
     return " · ".join([*parts, f"{row['split']} accuracy in %"])

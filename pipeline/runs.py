@@ -10,6 +10,7 @@ from pipeline.config import Config, Evaluation, load_config
 from pipeline.errors import ConfigError, LongtailError
 from pipeline.store import Store
 
+KEYS = {"representations": "representation", "features": "features", "classifiers": "run"}  # of a result
 Found = tuple[list[dict[str, Any]], Evaluation | None]
 
 
@@ -18,9 +19,9 @@ def find_run(store: Store, reference: str) -> str | None:
 
     LongtailError when a prefix fits several.
     """
-    path = Path(reference)
-    if path.is_dir() and path.parent.name == "representations":
-        return path.name
+    path = _directory(store, reference)
+    if path is not None:
+        return path.name if path.parent.name == "representations" else None
     return store.resolve("representations", reference)
 
 
@@ -47,15 +48,22 @@ def find_results(store: Store, references: Iterable[str]) -> list[Found]:
     return found
 
 
+def _directory(store: Store, reference: str) -> Path | None:
+    """The result's directory `reference` is, None when it is none; LongtailError for one of another root."""
+    path = Path(reference).resolve()
+    if not path.is_dir() or path.parent.name not in KEYS:
+        return None
+    root = path.parents[1]
+    if root != store.root.resolve():
+        raise LongtailError(f"{reference}: lies under another root than {store.root}; say --root {root}")
+    return path
+
+
 def _of(store: Store, reference: str, everything: list[dict[str, Any]]) -> Found:
-    path = Path(reference)
-    name = path.name if path.is_dir() else reference
-    for kind, key in (
-        ("representations", "representation"),
-        ("features", "features"),
-        ("classifiers", "run"),
-    ):
-        if path.is_dir() and path.parent.name != kind:
+    path = _directory(store, reference)
+    name = reference if path is None else path.name
+    for kind, key in KEYS.items():
+        if path is not None and path.parent.name != kind:
             continue
         resolved = store.resolve(kind, name)
         if resolved is not None:

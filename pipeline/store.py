@@ -84,7 +84,10 @@ class Store:
         """What ``DONE`` says of a finished result, None while there is none. A damaged one counts as none."""
         path = self.folder(kind, name) / "DONE"
         try:
-            return read_json(path)
+            said = read_json(path)
+            if not isinstance(said, dict) or said.pop("check", None) != _check(said):
+                raise Damaged(f"{path}: its SHA-256 is not the one recorded")
+            return said
         except FileNotFoundError:
             return None
         except Damaged as error:
@@ -92,9 +95,10 @@ class Store:
             return None
 
     def finish(self, kind: str, name: str, facts: dict[str, Any], files: list[str]) -> None:
-        """Publish ``DONE``: `facts` and the SHA-256 of each of `files`."""
+        """Publish ``DONE``: `facts`, the SHA-256 of each of `files`, and that of all this."""
         folder = self.folder(kind, name)
-        publish_json(folder / "DONE", {**facts, "files": {f: sha256_of(folder / f) for f in files}})
+        said = {**facts, "files": {f: sha256_of(folder / f) for f in files}}
+        publish_json(folder / "DONE", {**said, "check": _check(said)})
 
     def resolve(self, kind: str, prefix: str) -> str | None:
         """The one id under `kind` that starts with `prefix`; None for none, LongtailError for several."""
@@ -129,6 +133,10 @@ class Store:
             found = self.result(folder.name)
             if found is not None:
                 yield found
+
+
+def _check(said: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def read_json(path: Path) -> Any:

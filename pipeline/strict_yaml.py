@@ -15,6 +15,8 @@ from pipeline.errors import ConfigError
 MOST_BYTES = 2**20
 MOST_ALIASES = 100
 MOST_VALUES = 20_000
+MOST_DEPTH = 100  # the scanner's time grows with the square of the depth
+MOST_DIGITS = 1000  # Python refuses to print an integer of more than 4,300
 
 _PLAIN = (
     (re.compile(r"(~|null|Null|NULL|)\Z"), lambda text: None),
@@ -42,13 +44,14 @@ def load(text: str, source: str = "") -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigError(f"{where}{getattr(error, 'problem', None) or error}", source) from None
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise ConfigError(f"{where}{problem}", source) from None
     except RecursionError:
         raise ConfigError("is nested too deeply", source) from None
 
 
 def _refuse_tags_and_bombs(text: str, source: str) -> None:
-    aliases = 0
+    aliases = values = depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
         line = event.start_mark.line + 1
         if getattr(event, "tag", None) is not None:
@@ -56,6 +59,12 @@ def _refuse_tags_and_bombs(text: str, source: str) -> None:
         aliases += isinstance(event, yaml.AliasEvent)
         if aliases > MOST_ALIASES:
             raise ConfigError(f"line {line}: more than {MOST_ALIASES} aliases", source)
+        values += isinstance(event, yaml.NodeEvent)
+        if values > MOST_VALUES:
+            raise ConfigError(f"line {line}: more than {MOST_VALUES} values", source)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_DEPTH:
+            raise ConfigError(f"line {line}: nested more than {MOST_DEPTH} deep", source)
 
 
 class _Builder:
@@ -72,7 +81,10 @@ class _Builder:
                 f"line {line}: more than {MOST_VALUES} values once aliases are expanded", self.source
             )
         if isinstance(node, yaml.ScalarNode):
-            return _scalar(node)
+            try:
+                return _scalar(node)
+            except ValueError as error:
+                raise ConfigError(f"line {line}: {error}", self.source) from None
         if id(node) in self.open:
             raise ConfigError(f"line {line}: an alias contains itself", self.source)
         self.open.add(id(node))
@@ -99,6 +111,8 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     if node.style is None:
         for pattern, convert in _PLAIN:
             if pattern.match(node.value):
+                if len(node.value) > MOST_DIGITS:
+                    raise ValueError(f"a number must have at most {MOST_DIGITS} digits")
                 return convert(node.value)
     return node.value
 
@@ -116,16 +130,10 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_str(dumper: _Dumper, text: str) -> yaml.Node:
-    plain_means_other = any(pattern.match(text) for pattern, _ in _PLAIN)
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if plain_means_other else None)
-
-
-def _represent_float(dumper: _Dumper, number: float) -> yaml.Node:
-    text = repr(number)
-    return dumper.represent_scalar(
-        "tag:yaml.org,2002:float", text if "." in text or "e" in text else text + ".0"
-    )
+    style = "'" if any(pattern.match(text) for pattern, _ in _PLAIN) else None
+    if re.search("[\x85\u2028\u2029]", text):  # line breaks to YAML 1.1: folded unless escaped
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _represent_str)
-_Dumper.add_representer(float, _represent_float)

@@ -18,6 +18,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,8 +99,8 @@ class Registry:
         return add
 
     def names(self) -> list[str]:
-        """Every registered name, sorted."""
-        return sorted({**self._scanned, **self._extra})
+        """Every registered name, sorted with numbers by size: resnet8 before resnet14."""
+        return sorted({**self._scanned, **self._extra}, key=_by_size)
 
     def __contains__(self, name: object) -> bool:
         return name in self._scanned or name in self._extra
@@ -185,6 +186,10 @@ class Registry:
         found = signature_parameters(target, hidden={*self.supplied, *fixed})
         doc = inspect.getdoc(target) or ""
         return Component(name, target.__module__, target.__qualname__, found, fixed, doc)
+
+
+def _by_size(name: str) -> list[tuple[bool, int, str]]:
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def signature_parameters(target: Callable, hidden: set[str] | frozenset[str] = frozenset()):

@@ -6,6 +6,6 @@ scalar, ``set_epoch(e)`` and ``set_class_accuracy((C,))`` tell it how training g
 
 from stages.registry import Registry
 
-LOSSES = Registry("loss", "LOSSES", "stages.losses")
+LOSSES = Registry("loss", "LOSSES", "stages.losses", supplied=("class_counts",))
 
 __all__ = ["LOSSES"]

@@ -1,0 +1,81 @@
+"""The README says what the program does: tables, verbs and examples are checked against it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import cli
+from pipeline.components import KINDS
+from pipeline.config import load_config
+from pipeline.recipes import shipped, shipped_folder
+from pipeline.show import listing
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCK = r"(<!-- longtail list {} --format markdown -->\n)(.*?)(<!-- end -->)"
+
+
+def text() -> str:
+    return README.read_text(encoding="utf-8")
+
+
+def refreshed() -> str:
+    """The README with its component tables as the registries have them now."""
+    found = text()
+    for kind in KINDS:
+        table = listing(kind, "markdown")
+        found = re.sub(
+            BLOCK.format(kind), lambda m, table=table: f"{m[1]}{table}\n{m[3]}", found, flags=re.DOTALL
+        )
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_component_tables_are_those_of_the_registries(kind):
+    block = re.search(BLOCK.format(kind), text(), re.DOTALL)
+    assert block is not None, "python -m tests.test_readme refreshes the tables"
+    assert block[2].strip() == listing(kind, "markdown")
+
+
+def test_every_verb_stands_in_the_verb_table():
+    rows = re.findall(r"^\| `(\w+)` \|", text().split("| verb | does |")[1].split("\n\n")[0], re.MULTILINE)
+    assert sorted(rows) == sorted(cli.commands)
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_verb_has_help_with_an_example(name):
+    assert "Example: longtail" in cli.commands[name].help
+
+
+def test_every_recipe_has_a_row_in_the_recipe_table():
+    table = (shipped_folder() / "README.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(\S+)` \|", table, re.MULTILINE)) == sorted(shipped())
+
+
+def test_the_configuration_shown_is_the_digits_recipe(tmp_path):
+    block = re.search(r"## Configuration\n\n```yaml\n(.*?)```", text(), re.DOTALL)[1]
+    path = tmp_path / "shown.yaml"
+    path.write_text(block, encoding="utf-8")
+    assert load_config(str(path)).minimal() == load_config("digits_lt").minimal()
+
+
+@pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", text(), re.DOTALL))
+def test_python_examples_run(example, capsys):
+    exec(compile(example, "README.md", "exec"), {})
+
+
+def test_commands_shown_parse():
+    """Every `longtail` line of the README names verbs and recipes that exist."""
+    lines = re.findall(r"^longtail (.*?)(?:  +#.*)?$", text(), re.MULTILINE)
+    assert len(lines) >= 8
+    for line in lines:
+        verb, _, rest = line.partition(" ")
+        assert verb in cli.commands, line
+        first = rest.split()[0] if rest.split() else "--"
+        assert first.startswith("--") or first in shipped(), line
+
+
+if __name__ == "__main__":
+    README.write_text(refreshed(), encoding="utf-8")
