@@ -31,6 +31,11 @@ class StopRequests:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def raise_if_requested(self) -> None:
+        """Interrupted when a signal has asked to stop."""
+        if self.requested is not None:
+            raise Interrupted(self.requested)
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.requested is not None:
             signal.signal(number, signal.SIG_DFL)

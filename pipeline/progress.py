@@ -29,7 +29,7 @@ class TrainingProgress:
 
     def __init__(self, epochs: int, steps_per_epoch: int, start: Position):
         self.epochs, self._said = epochs, -LINE_EVERY
-        if start.epoch or start.batch:
+        if (start.epoch or start.batch) and start.epoch < epochs:
             at = (
                 f"epoch {start.epoch + 1}, batch {start.batch + 1}"
                 if start.batch

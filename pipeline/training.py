@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,8 @@ from pipeline import strict_yaml
 from pipeline.checkpoint import Best, Checkpoints, Memory, load_network, load_tensors
 from pipeline.components import registry
 from pipeline.config import Config
-from pipeline.environment import keep_earlier, provenance, resolve, worth_compiling
-from pipeline.errors import Damaged, Interrupted, LongtailError
+from pipeline.environment import Environment, keep_earlier, provenance, resolve, worth_compiling
+from pipeline.errors import Damaged, LongtailError
 from pipeline.interrupt import StopRequests
 from pipeline.progress import TrainingProgress
 from pipeline.publish import publish_bytes, publish_json
@@ -117,37 +118,16 @@ def train(config: Config, store: Store, run_id: str) -> None:
 
     Raises Interrupted after a checkpoint when SIGINT or SIGTERM asked to stop.
     """
-    import torch
-
-    from stages.features import forward_rows
-    from stages.metrics import evaluate
     from stages.representation import Position, train_representation
 
     folder = store.folder("representations", run_id)
     splits = load_splits(config)
-    environment = resolve(config.system)
-    began_as = folder / "provenance.json"
-    if began_as.exists():
-        environment = keep_earlier(environment, read_json(began_as)["environment"])
-    torch.set_num_threads(environment.threads)
-    trainee = build(config, splits, environment.device, environment.precision, environment.channels_last)
+    trainee, environment = prepare(config, splits, folder)
     settings = config.representation
-    if not began_as.exists():
-        if config.system.compile == "auto" and worth_compiling(trainee, settings.epochs):
-            environment = replace(environment, compile=True)
-        publish_bytes(folder / "config.yaml", strict_yaml.dump(run_settings(config)).encode())
-        publish_json(began_as, provenance(environment))
-
     checkpoints = Checkpoints(folder)
     memory = checkpoints.resume(trainee.network, trainee.optimizer) or Memory(Position(), [], Best())
     if memory.class_accuracy is not None:
         trainee.loss.set_class_accuracy(memory.class_accuracy)
-    val = splits.val.to(environment.device)
-
-    def validate(network) -> dict[str, Any]:
-        scores = forward_rows(network, val, range_of(val), device=environment.device)
-        thresholds = {"many": config.evaluation.many, "few": config.evaluation.few}
-        return evaluate(scores, val.labels, splits.class_counts, **thresholds)
 
     with (
         StopRequests() as stop,
@@ -159,12 +139,10 @@ def train(config: Config, store: Store, run_id: str) -> None:
             nonlocal saved_at
             bar.step(position)
             due = time.monotonic() - saved_at > 60 * config.system.checkpoint_minutes
-            if not due and stop.requested is None:
-                return
-            checkpoints.save(trainee.network, trainee.optimizer, replace(memory, position=position))
-            saved_at = time.monotonic()
-            if stop.requested is not None:
-                raise Interrupted(stop.requested)
+            if due or stop.requested is not None:
+                checkpoints.save(trainee.network, trainee.optimizer, replace(memory, position=position))
+                saved_at = time.monotonic()
+            stop.raise_if_requested()
 
         for summary in train_representation(
             trainee.network,
@@ -173,7 +151,7 @@ def train(config: Config, store: Store, run_id: str) -> None:
             trainee.optimizer,
             schedule=registry("schedules").create(settings.schedule.name, **settings.schedule.params),
             epochs=settings.epochs,
-            validate=validate if len(val) else None,
+            validate=validator(config, splits, environment.device),
             start=memory.position,
             clip_grad_norm=settings.clip_grad_norm,
             precision=environment.precision,
@@ -185,19 +163,46 @@ def train(config: Config, store: Store, run_id: str) -> None:
             publish_history(folder, memory)
             bar.epoch(memory.history[-1])
             saved_at = time.monotonic()
-            if stop.requested is not None and summary.epoch < settings.epochs:
-                raise Interrupted(stop.requested)
-    publish_history(folder, memory)
-    finish(store, run_id, settings.epochs, memory.best)
-    if stop.requested is not None:
-        raise Interrupted(stop.requested)
+        publish_history(folder, memory)
+        finish(store, run_id, settings.epochs, memory.best)
+        stop.raise_if_requested()
 
 
-def range_of(part):
-    """Every index of a part."""
+def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Environment]:
+    """The trainee in the environment its run began with, which is chosen and published at the first start."""
+    import torch
+
+    environment = resolve(config.system)
+    began_as = folder / "provenance.json"
+    if began_as.exists():
+        environment = keep_earlier(environment, read_json(began_as)["environment"])
+    torch.set_num_threads(environment.threads)
+    trainee = build(config, splits, environment.device, environment.precision, environment.channels_last)
+    if not began_as.exists():
+        if config.system.compile == "auto" and worth_compiling(trainee, config.representation.epochs):
+            environment = replace(environment, compile=True)
+        publish_bytes(folder / "config.yaml", strict_yaml.dump(run_settings(config)).encode())
+        publish_json(began_as, provenance(environment))
+    return trainee, environment
+
+
+def validator(config: Config, splits: Splits, device: str) -> Callable[[Network], dict[str, Any]] | None:
+    """What judges a network on the validation split; None when that is empty."""
     import numpy as np
 
-    return np.arange(len(part))
+    from stages.features import forward_rows
+    from stages.metrics import evaluate
+
+    if not len(splits.val):
+        return None
+    val = splits.val.to(device)
+    thresholds = {"many": config.evaluation.many, "few": config.evaluation.few}
+
+    def validate(network: Network) -> dict[str, Any]:
+        scores = forward_rows(network, val, np.arange(len(val)), device=device)
+        return evaluate(scores, val.labels, splits.class_counts, **thresholds)
+
+    return validate
 
 
 def run_settings(config: Config) -> dict[str, Any]:

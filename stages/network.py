@@ -51,7 +51,7 @@ class Head:
         X = _array(X)
         weight = self.weight
         if self.cosine:
-            X, weight = _unit_rows(X), _unit_rows(weight)
+            X, weight = unit_rows(X), unit_rows(weight)
         scores = X @ weight.T
         if self.bias is not None:
             scores += self.bias
@@ -66,7 +66,8 @@ def _array(values) -> np.ndarray:
     return values if values.dtype == np.float64 else values.astype(np.float32, copy=False)
 
 
-def _unit_rows(values: np.ndarray) -> np.ndarray:
+def unit_rows(values: np.ndarray) -> np.ndarray:
+    """Rows (N, D) divided by their L2 norms; a zero row stays zero."""
     norm = np.linalg.norm(values, axis=1, keepdims=True)
     return values / np.where(norm > 0, norm, 1)
 

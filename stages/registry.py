@@ -91,9 +91,12 @@ class Registry:
         """Decorator: make the function or class below available as `name`, with `fixed` arguments."""
 
         def add(target: Callable) -> Callable:
-            self._objects[name] = target
-            if name not in self._scanned:  # a component from outside the package: ask the object itself
+            own = self._scanned.get(name)
+            if own is None:  # a component from outside the package: ask the object itself
                 self._extra[name] = self._inspect(name, target, fixed)
+            elif (target.__module__, target.__qualname__) != (own.module, own.qualname):
+                raise ValueError(f"{self.kind} {name!r} exists already ({own.module}.{own.qualname})")
+            self._objects[name] = target
             return target
 
         return add

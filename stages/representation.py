@@ -72,8 +72,8 @@ def train_representation(
 ) -> Iterator[EpochSummary]:
     """Train `network` in place, yielding after every epoch.
 
-    `schedule` multiplies each parameter group's learning rate as it is now. `start` continues from a
-    position, given the network and optimiser of that moment. `precision` "bfloat16" runs forward passes under
+    `schedule` multiplies each parameter group's learning rate, which at the end is as it was. `start`
+    continues from a position, given the network and optimiser of that moment. `precision` "bfloat16" runs forward passes under
     autocast; the loss is always computed in float32. `after_step` is called with the position after every
     step and may raise to stop.
 
@@ -83,36 +83,41 @@ def train_representation(
     device = next(network.parameters()).device
     forward = torch.compile(network) if compile else network
     base_rates = [group["lr"] for group in optimizer.param_groups]
+
+    def set_rate(step: int) -> None:
+        factor = schedule(step, len(batches), epochs)
+        for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
+            group["lr"] = rate * factor
+
+    def train_step(batch: Batch) -> tuple[float, torch.Tensor]:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            logits = forward(batch.inputs)
+        logits = logits.float()  # (B, C)
+        value = _loss(loss, logits, batch)
+        current = value.item()
+        if not math.isfinite(current):
+            raise NonFiniteLoss(
+                f"loss is {current} at epoch {position.epoch + 1}, batch {position.batch + 1}; "
+                "a lower learning rate, a warm-up or gradient clipping may help"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        if clip_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), clip_grad_norm)
+        optimizer.step()
+        return current, logits
+
     while position.epoch < epochs:
         network.train()
-        epoch = position.epoch
-        loss.set_epoch(epoch)
-        for batch in batches.epoch(epoch, position.batch):
+        loss.set_epoch(position.epoch)
+        for batch in batches.epoch(position.epoch, position.batch):
             began = time.perf_counter()
-            factor = schedule(epoch * len(batches) + position.batch, len(batches), epochs)
-            for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-                group["lr"] = rate * factor
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                logits = forward(batch.inputs)
-            logits = logits.float()
-            value = _loss(loss, logits, batch)
-            current = value.item()
-            if not math.isfinite(current):
-                raise NonFiniteLoss(
-                    f"loss is {current} at epoch {epoch + 1}, batch {position.batch + 1}; "
-                    "a lower learning rate, a warm-up or gradient clipping may help"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            if clip_grad_norm is not None:
-                torch.nn.utils.clip_grad_norm_(network.parameters(), clip_grad_norm)
-            optimizer.step()
+            set_rate(position.epoch * len(batches) + position.batch)
+            current, logits = train_step(batch)
             position = _advance(position, batch, logits, current, time.perf_counter() - began)
             if after_step is not None:
                 after_step(position)
-        done, totals = epoch + 1, position.totals
-        for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-            group["lr"] = rate
+        done, totals = position.epoch + 1, position.totals
         validation = validate(network) if validate is not None else None
         if validation is not None:
             loss.set_class_accuracy(validation["class_accuracy"])
@@ -126,6 +131,8 @@ def train_representation(
             images_per_second=totals.seen / max(totals.seconds, 1e-9),
             validation=validation,
         )
+    for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
+        group["lr"] = rate
 
 
 def _loss(loss: Loss, logits: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -9,6 +9,7 @@ from scipy.sparse import csr_matrix
 
 from stages.classifiers import CLASSIFIERS
 from stages.classifiers.base import Classifier, row_blocks
+from stages.network import unit_rows
 
 
 @CLASSIFIERS.register("ncm")
@@ -58,18 +59,13 @@ class NCM(Classifier):
         else:
             metric = faiss.METRIC_INNER_PRODUCT
             if self.distance == "cosine":
-                features, centroids = _unit_rows(features), _unit_rows(centroids)
+                features, centroids = unit_rows(features), unit_rows(centroids)
         found = faiss.pairwise_distances(_single(features), _single(centroids), metric)
         return -found if self.distance == "euclidean" else found
 
     def _transform(self, X) -> np.ndarray:
         features = X.astype(np.float64) - self.center_
-        return features if self.feature == "none" else _unit_rows(features)
-
-
-def _unit_rows(values: np.ndarray) -> np.ndarray:
-    norm = np.linalg.norm(values, axis=1, keepdims=True)
-    return values / np.where(norm > 0, norm, 1)
+        return features if self.feature == "none" else unit_rows(features)
 
 
 def _single(values: np.ndarray) -> np.ndarray:
