@@ -191,6 +191,12 @@ class Registry:
         return Component(name, target.__module__, target.__qualname__, found, fixed, doc)
 
 
+def split_spec(spec: str | Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """(name, parameters) of a component given as a name or ``{name, ...parameters}``."""
+    params = {"name": spec} if isinstance(spec, str) else dict(spec)
+    return params.pop("name", None), params
+
+
 def _by_size(name: str) -> list[tuple[bool, int, str]]:
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 

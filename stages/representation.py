@@ -73,9 +73,9 @@ def train_representation(
     """Train `network` in place, yielding after every epoch.
 
     `schedule` multiplies each parameter group's learning rate, which at the end is as it was. `start`
-    continues from a position, given the network and optimiser of that moment. `precision` "bfloat16" runs forward passes under
-    autocast; the loss is always computed in float32. `after_step` is called with the position after every
-    step and may raise to stop.
+    continues from a position, given the network and optimiser of that moment. `precision` "bfloat16" runs
+    forward passes under autocast; the loss is always computed in float32. `after_step` is called with the
+    position after every step and may raise to stop.
 
     Raises :class:`NonFiniteLoss` before a step whose loss is NaN or infinite, naming epoch and batch.
     """

@@ -11,6 +11,7 @@ from stages.classifiers.base import LinearClassifier
 from stages.classifiers.linear import fit_linear
 from stages.network import Head
 from stages.parameters import Count, Fraction, LossSpec, NonNegative, Positive, SamplerSpec
+from stages.registry import split_spec
 
 
 @CLASSIFIERS.register("crt")
@@ -62,9 +63,9 @@ class CRT(LinearClassifier):
 
         from stages.samplers import SAMPLERS
 
-        name, params = _name_and_params(self.sampler)
+        name, params = split_spec(self.sampler)
         if self.solver == "lbfgs":
-            if _name_and_params(self.loss) != ("cross_entropy", {}):
+            if split_spec(self.loss) != ("cross_entropy", {}):
                 raise ValueError(f"loss: solver lbfgs takes cross_entropy only, got {self.loss!r}; use sgd")
             if name in ("progressively_balanced", "deferred"):
                 raise ValueError(f"sampler: solver lbfgs knows no epochs, got {name!r}; use sgd")
@@ -88,7 +89,7 @@ class CRT(LinearClassifier):
             raise ValueError(
                 f"batch_size: must be {needed} with sampler {self.sampler!r}, got {self.batch_size}"
             )
-        name, params = _name_and_params(self.loss)
+        name, params = split_spec(self.loss)
         loss = LOSSES.create(name, self.class_counts_, **params)
         linear = torch.nn.utils.skip_init(torch.nn.Linear, X.shape[1], len(self.classes_))
         torch.nn.init.zeros_(linear.weight)
@@ -122,11 +123,3 @@ class CRT(LinearClassifier):
             if reached["balanced_accuracy"] > best:
                 best, best_head, self.best_epoch_ = reached["balanced_accuracy"], head, epoch + 1
         return best_head
-
-
-def _name_and_params(spec: str | dict) -> tuple[str, dict]:
-    if isinstance(spec, str):
-        return spec, {}
-    if "name" not in spec:
-        raise ValueError(f"a component must be a name or {{name, ...parameters}}, got {spec!r}")
-    return spec["name"], {key: value for key, value in spec.items() if key != "name"}

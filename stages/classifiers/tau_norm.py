@@ -185,6 +185,8 @@ class TauNorm(LinearClassifier):
         head = head if given else fit_plain_head(X, rows, len(self.classes_))
         if self.tau != "validation":
             self.tau_ = float(self.tau)
+        elif head.cosine:
+            self.tau_ = 0.0  # its rows have length 1 already: every τ predicts alike
         elif validation is not None:
             self.tau_ = self._path(validation.X, validation.y, head.weight).best_tau
         elif given:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stages.parameters import Index, Problem, Problems, SamplerSpec
-from stages.registry import did_you_mean
+from stages.registry import did_you_mean, split_spec
 from stages.samplers import SAMPLERS
 from stages.samplers.base import Sampler
 from stages.samplers.power import InstanceBalanced
@@ -61,8 +61,7 @@ class Deferred(Sampler):
 
 def _create(spec: str | dict, *args, **supplied) -> Sampler:
     """The sampler a name or {name, ...parameters} stands for; problems are reported under ``then``."""
-    params = {"name": spec} if isinstance(spec, str) else dict(spec)
-    name = params.pop("name", None)
+    name, params = split_spec(spec)
     if not isinstance(name, str) or name not in SAMPLERS:
         near = did_you_mean(name, SAMPLERS.names())
         raise Problems([Problem("then", f"must be a sampler or {{name, ...parameters}}, got {spec!r}{near}")])
