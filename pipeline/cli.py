@@ -149,7 +149,7 @@ def extract(config: Config, store: Store, fresh: bool) -> None:
 def classify(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:
     """Stage two: fit classifiers on the cached features, making sure of those first; print the table.
 
-    Example: longtail classify digits_lt 'classifiers=[{name: tau_norm, tau: 1}]'
+    Example: longtail classify digits_lt 'classifiers=[joint, lws]'
     """
     from pipeline.execute import run_stage_two
 

@@ -191,10 +191,13 @@ class Registry:
         return Component(name, target.__module__, target.__qualname__, found, fixed, doc)
 
 
-def split_spec(spec: str | Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """(name, parameters) of a component given as a name or ``{name, ...parameters}``."""
+def split_spec(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(name, parameters) of a component given as a name or ``{name, ...parameters}``; else ValueError."""
     params = {"name": spec} if isinstance(spec, str) else dict(spec)
-    return params.pop("name", None), params
+    name = params.pop("name", None)
+    if not isinstance(name, str):
+        raise ValueError(f"a component must be a name or {{name, ...parameters}}, got {spec!r}")
+    return name, params
 
 
 def _by_size(name: str) -> list[tuple[bool, int, str]]:

@@ -256,6 +256,17 @@ def test_state_round_trip_gives_bit_identical_scores(name, params, kind, tmp_pat
         assert {k for k in vars(back) if k.endswith("_")} == {k for k in vars(estimator) if k.endswith("_")}
 
 
+@pytest.mark.parametrize("name", ["joint", "tau_norm", "lws"])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("cosine", [True, False])
+def test_state_keeps_a_heads_scale_and_kind(name, bias, cosine):
+    head = Head(HEAD.weight, HEAD.bias if bias else None, 16.0, cosine)
+    estimator = make(name).fit(X, Y, head=head, validation=(X_VAL, Y_VAL))
+    np.testing.assert_array_equal(
+        from_state(*to_state(name, estimator)).scores(X_NEW), estimator.scores(X_NEW)
+    )
+
+
 @every_name
 def test_state_without_one_of_its_arrays_is_refused_by_name(name):
     arrays, description = to_state(name, fitted(name, {}))
@@ -591,6 +602,15 @@ def test_tau_norm_takes_the_best_tau_of_the_path():
     hit = tau.predict(X_VAL) == Y_VAL
     reached = np.mean([hit[c == Y_VAL].mean() for c in range(4)])
     assert reached == pytest.approx(path.balanced_accuracy(path.best_tau), abs=1e-12)
+
+
+def test_tau_norm_has_nothing_to_choose_for_a_cosine_head():
+    cosine = Head(HEAD.weight, None, 16.0, cosine=True)
+    scores = make("joint").fit(X, Y, head=cosine).scores(X_NEW)
+    for params, validation in (({}, (X_VAL, Y_VAL)), ({}, None), ({"tau": 1.5}, None)):
+        tau = make("tau_norm", **params).fit(X, Y, head=cosine, validation=validation)
+        assert tau.tau_ == params.get("tau", 0.0)
+        np.testing.assert_allclose(tau.scores(X_NEW), scores, rtol=1e-5, atol=1e-5)
 
 
 def test_tau_norm_given_a_head_needs_validation_to_choose():

@@ -71,6 +71,12 @@ def test_overconfidence_and_underconfidence_in_one_bin_cancel():
     assert expected_calibration_error(scores, [0, 0, 0, 1]) == pytest.approx(0)
 
 
+def test_ece_bins_are_closed_above():
+    # confidences 1/5 (right) and 1/4 (wrong): neighbouring bins, as 3/15 belongs to the lower one
+    scores = np.array([[0.0] * 5, [math.log(4 / 3), 0, 0, 0, 0]])
+    assert expected_calibration_error(scores, [0, 1]) == pytest.approx((0.8 + 0.25) / 2)
+
+
 def test_ece_of_huge_logits_is_finite():
     scores = np.array([[1e4, -1e4], [-1e4, 1e4]], np.float32)
     assert expected_calibration_error(scores, [0, 0]) == pytest.approx(0.5)

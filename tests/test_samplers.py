@@ -512,9 +512,9 @@ def test_deferred_progressively_balanced_counts_the_epochs_of_the_run():
         ("progressively_balanced", "then.epochs: must be an integer ≥ 1"),
         (
             "clas_balanced",
-            "then: must be a sampler or {name, ...parameters}, got 'clas_balanced'; did you mean",
+            "then: unknown sampler 'clas_balanced'; did you mean 'class_balanced'?",
         ),
-        ({"q": 0}, "then: must be a sampler or {name, ...parameters}, got {'q': 0}"),
+        ({"q": 0}, "then: a component must be a name or {name, ...parameters}, got {'q': 0}"),
         ({"name": "power", "q": -1, "seed": 3}, "then.q: must be a number ≥ 0, got -1; then.seed: unknown"),
         ({"name": "deferred"}, "then.start_epoch: is required"),
     ],

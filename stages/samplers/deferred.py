@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stages.parameters import Index, Problem, Problems, SamplerSpec
-from stages.registry import did_you_mean, split_spec
+from stages.registry import split_spec
 from stages.samplers import SAMPLERS
 from stages.samplers.base import Sampler
 from stages.samplers.power import InstanceBalanced
@@ -61,11 +61,10 @@ class Deferred(Sampler):
 
 def _create(spec: str | dict, *args, **supplied) -> Sampler:
     """The sampler a name or {name, ...parameters} stands for; problems are reported under ``then``."""
-    name, params = split_spec(spec)
-    if not isinstance(name, str) or name not in SAMPLERS:
-        near = did_you_mean(name, SAMPLERS.names())
-        raise Problems([Problem("then", f"must be a sampler or {{name, ...parameters}}, got {spec!r}{near}")])
     try:
+        name, params = split_spec(spec)
         return SAMPLERS.create(name, *args, **supplied, **SAMPLERS.check(name, params))
     except Problems as error:
         raise Problems([problem.under("then") for problem in error.problems]) from None
+    except ValueError as error:
+        raise Problems([Problem("then", str(error))]) from None
