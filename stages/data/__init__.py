@@ -1,0 +1,117 @@
+"""Data sets, their long-tailed versions, and the splits training works on.
+
+``DATASETS.create("digits", profile="exponential", imbalance_factor=20)`` returns :class:`Splits`. A data set
+is one reader in one file; holding out, imbalance and normalisation are shared (:mod:`.longtail`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stages.registry import Component, Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+class Part(Protocol):
+    """One split's samples, or a whole collection's."""
+
+    labels: np.ndarray  # (N,) int64
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Sequence[int]) -> torch.Tensor:
+        """Network-ready float32 inputs (B, ...), by index."""
+
+    def take(self, indices: np.ndarray, labels: np.ndarray) -> Part:
+        """The samples at `indices`, relabelled."""
+
+    def normalized_like(self, train: Part) -> Part:
+        """This part with constants measured on `train`."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a reader finds: a training pool, and the validation and test parts when the data set has them."""
+
+    train: Part
+    val: Part | None
+    test: Part | None
+    class_names: list[str]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Training (long-tailed), validation and test parts with what the classes are called.
+
+    ``class_counts`` (C,) int64 counts training samples; ``input_shape`` is one sample's shape, (C, H, W) for
+    images, (D,) for features.
+    """
+
+    train: Part
+    val: Part
+    test: Part
+    num_classes: int
+    class_counts: np.ndarray
+    class_names: list[str]
+    input_shape: tuple[int, ...]
+
+    def parts(self) -> dict[str, Part]:
+        """``{"train": ..., "val": ..., "test": ...}``."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+
+class DatasetRegistry(Registry):
+    """Readers, each with the parameters of :func:`stages.data.longtail.make_splits` on top of its own."""
+
+    @cached_property
+    def shared(self) -> Component:
+        """The splitting parameters every data set takes beside its own."""
+        return Registry("splitter", "SPLITTERS", "stages.data.longtail").describe("longtail")
+
+    def describe(self, name: str) -> Component:
+        reader = super().describe(name)
+        merged = {**reader.parameters, **self.shared.parameters}
+        return Component(reader.name, reader.module, reader.qualname, merged, reader.fixed, reader.doc)
+
+    def _own(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
+        component = self.describe(name)
+        own = {k: v for k, v in params.items() if k not in self.shared.parameters}
+        return {**component.fixed, **own}
+
+    def create(self, name: str, *, workers: int | None = None, **params: Any) -> Splits:
+        """Read the data set and split it. Raises ValueError for bad parameters and bad data.
+
+        `workers` threads decode image files, as many as there are cores by default.
+        """
+        from stages.data.longtail import make_splits
+
+        params = self.check(name, params)
+        reader = self.get(name)
+        shared = {k: v for k, v in params.items() if k in self.shared.parameters}
+        own = self._own(name, params)
+        if "workers" in inspect.signature(reader).parameters:
+            own["workers"] = workers
+        return make_splits(reader(**own), **shared)
+
+    def sources(self, name: str, params: dict[str, Any]) -> list[str | Path]:
+        """What identifies the data: paths of files that enter by content, and plain strings.
+
+        Cheap: nothing is decoded and neither numpy nor torch is loaded.
+        """
+        import sys
+
+        self.get(name)
+        return sys.modules[super().describe(name).module].sources(**self._own(name, params))
+
+
+DATASETS = DatasetRegistry("data set", "DATASETS", "stages.data", supplied=("workers",))
+
+__all__ = ["DATASETS", "Collection", "Part", "Splits"]

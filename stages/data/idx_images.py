@@ -1,0 +1,134 @@
+"""MNIST and Fashion-MNIST from the idx files they are published in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.data import DATASETS, Collection
+from stages.parameters import Location
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+CLASS_NAMES = {
+    "MNIST": [str(digit) for digit in range(10)],
+    "FashionMNIST": [
+        "t-shirt/top", "trouser", "pullover", "dress", "coat",
+        "sandal", "shirt", "sneaker", "bag", "ankle boot",
+    ],
+}  # fmt: skip
+INSTALLED = {
+    "MNIST": Path("/usr/share/datasets/mnist"),
+    "FashionMNIST": Path("/usr/share/datasets/fashion-mnist"),  # Debian's dataset-fashion-mnist
+}
+HELP = {
+    "MNIST": "set data.root=FOLDER to where they lie",
+    "FashionMNIST": "apt-get install dataset-fashion-mnist, or set data.root=FOLDER to where they lie",
+}
+
+
+def sources(*, layout: str, root: str | None = None) -> list[Path]:
+    """The four files: training images and labels, test images and labels.
+
+    The first folder that holds all four counts, torchvision's ``ROOT/<layout>/raw`` (whose name says what it
+    holds) before ``ROOT`` itself. Raises ValueError naming the folders searched.
+    """
+    roots = [Path("data"), INSTALLED[layout]] if root is None else [Path(root).expanduser()]
+    folders = [folder for top in roots for folder in (top / layout / "raw", top)]
+    missing = []
+    for folder in folders:
+        found = [_plain_or_gz(folder / name) for name in FILES]
+        if all(found):
+            return found
+        if any(found):
+            lacks = [name for name, path in zip(FILES, found, strict=True) if path is None]
+            missing.append(f"; {folder} lacks {', '.join(lacks)}")
+    raise ValueError(
+        f"data.root: no {layout} files ({FILES[0]} and three more, each plain or .gz) in "
+        f"{', '.join(map(str, folders))}{''.join(missing)}; {HELP[layout]}"
+    )
+
+
+def _plain_or_gz(path: Path) -> Path | None:
+    candidates = path, path.with_name(path.name + ".gz")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+@DATASETS.register("mnist", layout="MNIST")
+@DATASETS.register("fashion_mnist", layout="FashionMNIST")
+def idx_images(*, layout: str, root: Location | None = None) -> Collection:
+    """MNIST or Fashion-MNIST: 60,000 + 10,000 grey images of 28×28 pixels in 10 classes.
+
+    `root` holds the four idx files (``train-images-idx3-ubyte``..., each plain or ``.gz``), directly or in
+    torchvision's ``<layout>/raw``. Null looks in ``./data``, then where Debian installs them. Returns a
+    training pool of 6,000 images a class (MNIST: 5,421 to 6,742) and the published test part.
+
+    Raises ValueError, naming the file, when one is missing, damaged or inconsistent with the others.
+
+    Source: MNIST LeCun, Bottou, Bengio, Haffner 1998 (Gradient-based learning applied to document
+    recognition); Fashion-MNIST Xiao, Rasul, Vollgraf 2017 (arXiv 1708.07747).
+    """
+    from stages.data.images import ImageArrays
+
+    files = sources(layout=layout, root=root)
+    train, test = _read_pair(*files[:2]), _read_pair(*files[2:])
+    if train[0].shape[1:] != test[0].shape[1:]:
+        raise ValueError(
+            f"{files[2]}: images of {_size(test[0])} pixels, but those of {files[0]} have {_size(train[0])}"
+        )
+    return Collection(ImageArrays(*train), None, ImageArrays(*test), list(CLASS_NAMES[layout]))
+
+
+def _size(images: np.ndarray) -> str:
+    return f"{images.shape[1]}×{images.shape[2]}"
+
+
+def _read_pair(image_file: Path, label_file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, H, W, 1) uint8 and their labels (N,) uint8, checked against each other."""
+    images, labels = read_idx(image_file, 3), read_idx(label_file, 1)
+    if len(images) != len(labels) or not images.size:
+        raise ValueError(f"{image_file}: {len(images)} images, but {label_file} holds {len(labels)} labels")
+    wrong = (labels > 9).nonzero()[0]
+    if len(wrong):
+        raise ValueError(f"{label_file}: label {wrong[0]} (from 0) must be in 0..9, got {labels[wrong[0]]}")
+    return images[..., None], labels
+
+
+def read_idx(path: Path, ndim: int) -> np.ndarray:
+    """An idx file of unsigned bytes as a uint8 array with `ndim` dimensions.
+
+    The format: bytes 0, 0, 8 (unsigned byte), ndim; ndim sizes as big-endian uint32; the values, last
+    dimension fastest. Raises ValueError for anything else, and for one byte too few or too many.
+    """
+    import gzip
+    import math
+    import struct
+    import zlib
+
+    import numpy as np
+
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as stream:
+            data = bytearray(stream.read())  # writable, as torch wants its arrays
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: cannot be read, perhaps an incomplete download ({error})") from None
+    magic, start = bytes((0, 0, 8, ndim)), 4 + 4 * ndim
+    if data[:4] != magic:
+        raise ValueError(f"{path}: must begin with bytes {magic.hex(' ')}, got {bytes(data[:4]).hex(' ')!r}")
+    if len(data) < start:
+        raise ValueError(f"{path}: ends inside its header of {start} bytes; fetch it again")
+    shape = struct.unpack(f">{ndim}I", data[4:start])
+    expected = start + math.prod(shape)
+    if len(data) != expected:
+        raise ValueError(
+            f"{path}: must hold {expected} bytes, says its header, got {len(data)}; fetch it again"
+        )
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)

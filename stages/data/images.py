@@ -1,0 +1,95 @@
+"""Small images held in memory as uint8 and augmented by whole batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from stages.data.transforms import Augment, Mixture, draw_crops, draw_mixture
+
+
+class ImageArrays:
+    """Images (N, H, W, C) uint8 with labels (N,), on one device.
+
+    Stored channels-last, so that cropping, flipping and picking a batch is a single gather whose result is
+    already in the memory format convolutions like best. ``mean`` and ``std`` are per channel, in [0, 255].
+    """
+
+    def __init__(self, images, labels, *, mean=None, std=None):
+        self.images = torch.as_tensor(images)
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise ValueError(
+                f"images must be uint8 (N, H, W, C), got {self.images.dtype} {tuple(self.images.shape)}"
+            )
+        self.labels = np.asarray(labels, np.int64)
+        channels = self.images.shape[-1]
+        device = self.images.device
+        self.mean = torch.zeros(channels, device=device) if mean is None else mean.to(device)
+        self.std = torch.full((channels,), 255.0, device=device) if std is None else std.to(device)
+        self._padded: dict[int, torch.Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray, labels: np.ndarray) -> ImageArrays:
+        """The images at `indices` (copied), relabelled."""
+        picked = self.images[torch.as_tensor(indices, device=self.images.device)]
+        return ImageArrays(picked, labels, mean=self.mean, std=self.std)
+
+    def normalized_like(self, train: ImageArrays) -> ImageArrays:
+        """This part with the per-channel mean and standard deviation of `train`'s pixels."""
+        pixels = train.images.reshape(-1, train.images.shape[-1])
+        values = torch.arange(256, dtype=torch.float64)
+        mean, std = [], []
+        for channel in pixels.cpu().unbind(1):  # by histogram: exact, and no float copy of the data set
+            share = torch.bincount(channel.long(), minlength=256).double() / len(channel)
+            mean.append(float((share * values).sum()))
+            std.append(float((share * (values - mean[-1]) ** 2).sum().sqrt()))
+        std = [s if s > 0 else 255.0 for s in std]
+        return ImageArrays(self.images, self.labels, mean=torch.tensor(mean), std=torch.tensor(std))
+
+    def to(self, device) -> ImageArrays:
+        """The same part with its images on `device`."""
+        if self.images.device == torch.device(device):
+            return self
+        return ImageArrays(self.images.to(device), self.labels, mean=self.mean, std=self.std)
+
+    @property
+    def constants(self) -> dict[str, list[float]]:
+        """What :meth:`batch` does to a pixel: (value − mean)/std, values in [0, 255]."""
+        return {"mean": self.mean.tolist(), "std": self.std.tolist()}
+
+    def batch(self, indices: Sequence[int]) -> torch.Tensor:
+        """Normalised float32 images (B, C, H, W)."""
+        rows = torch.as_tensor(np.asarray(indices, np.int64), device=self.images.device)
+        return self._normalize(self.images[rows])
+
+    def augmented(
+        self, indices: np.ndarray, augment: Augment, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, Mixture | None]:
+        """Randomly cropped, flipped and mixed images (B, C, H, W), and how they were mixed."""
+        height, width = self.images.shape[1:3]
+        device = self.images.device
+        rows, cols = draw_crops(len(indices), height, width, augment, rng)  # (B, H), (B, W)
+        picked = self._pad(augment.pad)[
+            torch.as_tensor(indices, device=device)[:, None, None],
+            torch.as_tensor(rows, device=device)[:, :, None],
+            torch.as_tensor(cols, device=device)[:, None, :],
+        ]  # (B, H, W, C)
+        images, mixture = self._normalize(picked), draw_mixture(len(indices), augment, rng)
+        if mixture is not None:
+            partner = images[torch.as_tensor(mixture.partner, device=device)]
+            images = mixture.share * images + (1 - mixture.share) * partner
+        return images, mixture
+
+    def _pad(self, pad: int) -> torch.Tensor:
+        if not pad:
+            return self.images
+        if pad not in self._padded:  # once for the whole part: a batch is then one gather
+            self._padded[pad] = torch.nn.functional.pad(self.images, (0, 0, pad, pad, pad, pad))
+        return self._padded[pad]
+
+    def _normalize(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float().sub_(self.mean).div_(self.std).permute(0, 3, 1, 2)

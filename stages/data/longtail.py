@@ -1,0 +1,190 @@
+"""Class-count profiles, hold-outs and long-tailed subsets.
+
+Validation and test samples are held out before the imbalance is made, from a seed of their own, so that
+changing the profile leaves them alone and smaller subsets lie inside larger ones.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from stages.data import Collection, Splits
+from stages.parameters import Count, Fraction, Index, Positive
+from stages.randomness import generator
+from stages.registry import Registry
+
+SPLITTERS = Registry("splitter", "SPLITTERS", __name__)
+PROFILES = ("exponential", "step", "binary", "none")
+
+
+def class_counts(
+    profile: str,
+    num_classes: int,
+    max_count: int | None,
+    imbalance_factor: float | None = None,
+    *,
+    total: int | None = None,
+    majority_ratio: float | None = None,
+) -> np.ndarray:
+    """Training samples per class, (C,) int64, for classes in descending order of size.
+
+    exponential: max(1, int(n_max·(1/IF)^(c/(C−1)))); step: the first C//2 classes n_max, the rest
+    max(1, int(n_max/IF)); binary: [T − round(T·r), round(T·r)], the minority first; none: n_max each.
+
+    Raises ValueError when a profile lacks what it needs or a value is out of range.
+
+    Source: exponential Cui 2019 (arXiv 1901.05555) and Cao 2019 (1906.07413); step Cao 2019; binary Ren 2018
+    (1803.09050).
+
+    >>> class_counts("exponential", 10, 5000, 100).tolist()
+    [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"profile: must be one of {', '.join(PROFILES)}, got {profile!r}")
+    if num_classes < 1:
+        raise ValueError(f"num_classes: must be ≥ 1, got {num_classes}")
+    if profile == "binary":
+        return _binary_counts(num_classes, total, majority_ratio)
+    if max_count is None or max_count < 1:
+        raise ValueError(f"max_count: must be ≥ 1, got {max_count}")
+    if profile == "none":
+        return np.full(num_classes, max_count, np.int64)
+    if imbalance_factor is None or not imbalance_factor >= 1:
+        raise ValueError(f"imbalance_factor: profile {profile} needs a number ≥ 1, got {imbalance_factor}")
+    rarest = 1 / imbalance_factor
+    if profile == "step":
+        few = max(1, int(max_count * rarest))
+        return np.where(np.arange(num_classes) < num_classes // 2, max_count, few).astype(np.int64)
+    position = [c / (num_classes - 1) if num_classes > 1 else 0.0 for c in range(num_classes)]
+    return np.array([max(1, int(max_count * rarest**p)) for p in position], np.int64)
+
+
+def _binary_counts(num_classes: int, total: int | None, majority_ratio: float | None) -> np.ndarray:
+    if num_classes != 2:
+        raise ValueError(f"profile: binary needs two classes, got {num_classes}; name them with classes")
+    if total is None or majority_ratio is None:
+        raise ValueError("profile: binary needs total and majority_ratio")
+    if total < 2 or not 0.5 <= majority_ratio < 1:
+        raise ValueError(
+            f"binary: total must be ≥ 2 and majority_ratio in [.5, 1), got {total}, {majority_ratio}"
+        )
+    majority = round(total * majority_ratio)
+    return np.array([total - majority, majority], np.int64)
+
+
+@SPLITTERS.register("longtail")
+def make_splits(
+    collection: Collection,
+    *,
+    profile: Literal["exponential", "step", "binary", "none"] = "none",
+    imbalance_factor: Positive | None = None,
+    max_count: Count | None = None,
+    total: Count | None = None,
+    majority_ratio: Fraction | None = None,
+    classes: list[Index] | None = None,
+    validation_per_class: Index | None = None,
+    test_per_class: Index | None = None,
+    validation_fraction: Fraction = 0.1,
+    test_fraction: Fraction = 0.2,
+    seed: Index = 0,
+) -> Splits:
+    """Hold out test and validation samples, then make what is left long-tailed.
+
+    A part the data set brings itself is used as it is. Otherwise it is held out of the training pool:
+    `*_per_class` samples of every class, or when that is null a stratified `*_fraction`, which leaves every
+    class at least one training sample. A given `validation_per_class` or `test_per_class` also trims a part
+    the data set brings to that many samples a class. `max_count` defaults to the smallest class after
+    hold-out; with profile none it caps each class. `classes` keeps only those labels, renumbered in the order
+    given.
+
+    Returns :class:`stages.data.Splits`. Raises ValueError when a class is too small for what is asked.
+
+    Source: the profiles' (:func:`class_counts`); holding out before the imbalance, Sinha 2020 (arXiv 2010.01824).
+    """
+    names = collection.class_names
+    chosen = list(range(len(names))) if classes is None else classes
+    if len(set(chosen)) != len(chosen) or not chosen or max(chosen) >= len(names):
+        raise ValueError(f"classes: must be distinct labels below {len(names)}, got {classes}")
+
+    pool = _by_class(collection.train.labels, chosen, seed, "split train")
+    held = {}
+    for part, given, per_class, fraction in (
+        ("test", collection.test, test_per_class, test_fraction),
+        ("val", collection.val, validation_per_class, validation_fraction),
+    ):
+        if given is None:
+            held[part] = collection.train, _hold_out(pool, names, chosen, part, per_class, fraction)
+        else:
+            own = _by_class(given.labels, chosen, seed, f"split {part}")
+            held[part] = given, [indices[:per_class] for indices in own]
+
+    counts = _counts(
+        pool, [names[c] for c in chosen], profile, max_count, imbalance_factor, total, majority_ratio
+    )
+    train = _take(collection.train, [indices[:n] for indices, n in zip(pool, counts, strict=True)])
+    parts = {name: _take(part, indices).normalized_like(train) for name, (part, indices) in held.items()}
+    train = train.normalized_like(train)
+    return Splits(
+        train=train,
+        val=parts["val"],
+        test=parts["test"],
+        num_classes=len(chosen),
+        class_counts=np.bincount(train.labels, minlength=len(chosen)).astype(np.int64),
+        class_names=[names[c] for c in chosen],
+        input_shape=tuple(train.batch([0]).shape[1:]),
+    )
+
+
+def _by_class(labels: np.ndarray, chosen: list[int], seed: int, purpose: str) -> list[np.ndarray]:
+    """Indices of each chosen class in an order of its own, drawn from (seed, class)."""
+    found = [np.flatnonzero(labels == c) for c in chosen]
+    return [generator(seed, purpose, c).permutation(rows) for c, rows in zip(chosen, found, strict=True)]
+
+
+def _hold_out(pool, names, chosen, part, per_class, fraction) -> list[np.ndarray]:
+    """Take the first samples of each class out of `pool`, in place."""
+    held = []
+    for row, indices in enumerate(pool):
+        if per_class is None:
+            count = min(round(fraction * len(indices)), max(len(indices) - 1, 0))
+        elif per_class < len(indices) or not per_class:
+            count = per_class
+        else:
+            key = {"val": "validation_per_class", "test": "test_per_class"}[part]
+            raise ValueError(
+                f"data.{key}: must be below {len(indices)}, what class {names[chosen[row]]!r} has left, "
+                f"got {per_class}"
+            )
+        held.append(indices[:count])
+        pool[row] = indices[count:]
+    return held
+
+
+def _counts(pool, names, profile, max_count, imbalance_factor, total, majority_ratio) -> np.ndarray:
+    available = np.array([len(indices) for indices in pool])
+    if not available.sum():
+        raise ValueError("data: no training sample is left")
+    if profile == "none":
+        return available if max_count is None else np.minimum(available, max_count)
+    if max_count is None:
+        max_count = max(1, int(available.min()))  # an empty class is then named below
+    wanted = class_counts(
+        profile, len(pool), max_count, imbalance_factor, total=total, majority_ratio=majority_ratio
+    )
+    short = np.flatnonzero(wanted > available)
+    if len(short):
+        c = short[0]
+        raise ValueError(
+            f"data.{'total' if profile == 'binary' else 'max_count'}: the profile asks for {wanted[c]} "
+            f"training samples of class {names[c]!r}, which has {available[c]} left after hold-out"
+        )
+    return wanted
+
+
+def _take(part, by_class: list[np.ndarray]):
+    indices = np.concatenate([*by_class, np.empty(0, np.int64)]).astype(np.int64)
+    labels = np.repeat(np.arange(len(by_class)), [len(rows) for rows in by_class]).astype(np.int64)
+    order = np.argsort(indices, kind="stable")  # the data set's own order: reads of a memory map run forward
+    return part.take(indices[order], labels[order])

@@ -1,0 +1,46 @@
+"""What is drawn at random for a training batch: crops, flips, mixtures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Augment:
+    """`pad`: zero-pad by so many pixels, then crop back at random. `flip`: mirror left-right half the time.
+
+    `mixup` > 0: mix each batch with a shuffled copy of itself, share ~ Beta(mixup, mixup) (Zhang 2018,
+    arXiv 1710.09412).
+    """
+
+    pad: int = 0
+    flip: bool = False
+    mixup: float = 0.0
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Image i became share·image i + (1 − share)·image partner[i]."""
+
+    partner: np.ndarray  # (B,) positions in the batch
+    share: float
+
+
+def draw_crops(
+    count: int, height: int, width: int, augment: Augment, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (B, H) and columns (B, W) of the padded image each output pixel is read from."""
+    top, left = rng.integers(0, 2 * augment.pad + 1, (2, count, 1))
+    cols = np.broadcast_to(np.arange(width), (count, width))
+    if augment.flip:
+        cols = np.where(rng.random((count, 1)) < 0.5, cols[:, ::-1], cols)
+    return top + np.arange(height), left + cols
+
+
+def draw_mixture(count: int, augment: Augment, rng: np.random.Generator) -> Mixture | None:
+    """How a batch is mixed, or None without mixup."""
+    if not augment.mixup:
+        return None
+    return Mixture(rng.permutation(count), float(rng.beta(augment.mixup, augment.mixup)))
