@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -14,13 +13,11 @@ import click
 from pipeline import strict_yaml
 from pipeline.components import KINDS, Spec
 from pipeline.config import Config, load_config
+from pipeline.console import fail, log_to_stderr
 from pipeline.errors import ConfigError, Interrupted, LongtailError
 from pipeline.interrupt import stop_at_once
 from pipeline.report import FORMATS, records, render
 from pipeline.store import Store
-
-log = logging.getLogger("longtail")
-
 
 # -- shared options ---------------------------------------------------------------------------------------
 
@@ -244,7 +241,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     A failure prints one line; LONGTAIL_TRACEBACK=1 in the environment prints where it arose.
     """
-    _log_to_stderr()
+    log_to_stderr()
     signal.signal(signal.SIGTERM, stop_at_once)
     try:
         cli.main(arguments, prog_name="longtail", standalone_mode=False)
@@ -255,51 +252,16 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("stopped", 130)
+        fail("stopped", 130)
     except Interrupted as error:
-        _fail(str(error), 128 + error.signum)
+        fail(str(error), 128 + error.signum)
     except BrokenPipeError:  # the reader of our output left: nothing to say, and nobody to say it to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except ConfigError as error:
-        _fail(str(error), 2)
+        fail(str(error), 2)
     except (LongtailError, ValueError, OSError, ImportError) as error:
-        _fail(str(error), 1)
-
-
-def _fail(message: str, status: int) -> None:
-    if os.environ.get("LONGTAIL_TRACEBACK"):
-        import traceback
-
-        traceback.print_exc()
-    for line in message.splitlines() or ["failed"]:
-        click.echo(f"error: {line}", err=True)
-    sys.exit(status)
-
-
-class _StderrHandler(logging.Handler):
-    """Lines on standard error that do not tear a progress bar."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if record.name == "py.warnings":  # "file:line: Category: text\n  source"
-            text = text.splitlines()[0].split("Warning: ", 1)[-1]
-        if record.levelno >= logging.WARNING:
-            text = f"warning: {text}"
-        tqdm = sys.modules.get("tqdm")
-        if tqdm is None:
-            click.echo(text, err=True)
-        else:
-            tqdm.tqdm.write(text, file=sys.stderr)
-
-
-def _log_to_stderr() -> None:
-    handler = _StderrHandler()
-    logging.captureWarnings(True)
-    for name in ("longtail", "py.warnings"):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-    log.setLevel(logging.INFO)
+        fail(str(error), 1)
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ def _summary(config: Config) -> dict[str, Any]:
         for key in ("backbone", "sampler", "loss"):
             found[key] = getattr(config.representation, key).minimal()
         found["epochs"] = config.representation.epochs
-    found["checkpoint"] = config.features.checkpoint
+    found |= {"checkpoint": config.features.checkpoint, "dtype": config.features.dtype}
     return found
 
 

@@ -94,6 +94,8 @@ def heading(row: dict[str, Any]) -> str:
         parts.append(f"{settings['epochs']} epochs")
     if settings["checkpoint"] == "best":
         parts.append("best epoch")
+    if settings["dtype"] != "float32":
+        parts.append(settings["dtype"])
     parts.append(f"seed {row['seed']}" + (f", data seed {row['data_seed']}" if row["data_seed"] else ""))
     parts.append(row["representation"] or f"features {row['features']}")
     if row["protocol"] != "validation":

@@ -91,7 +91,7 @@ class Store:
         except FileNotFoundError:
             return None
         except Damaged as error:
-            log.warning("%s; it is made again", error)
+            log.warning("%s; it is not used", error)
             return None
 
     def finish(self, kind: str, name: str, facts: dict[str, Any], files: list[str]) -> None:
@@ -124,7 +124,7 @@ class Store:
                 raise Damaged(f"{path}: its SHA-256 is not the one recorded")
             return read_json(path)
         except (FileNotFoundError, KeyError, Damaged) as error:
-            log.warning("%s; it is made again", error)
+            log.warning("%s; it is not used", error)
             return None
 
     def results(self) -> Iterator[dict[str, Any]]:

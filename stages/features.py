@@ -47,6 +47,8 @@ def extract_features(
     Raises ValueError naming the rows whose features are not finite (in `dtype`: float16 ends at 65504).
     """
     indices = np.arange(len(part)) if indices is None else np.asarray(indices, np.int64)
+    if not len(indices):
+        raise ValueError("indices: there is no sample to extract features of")
     X = forward_rows(backbone, part, indices, device=device).astype(dtype, copy=False)
     reject_non_finite(X, indices)
     return Features(X, part.labels[indices])

@@ -704,3 +704,8 @@ def test_lws_without_a_head_scales_a_plain_one():
     np.testing.assert_array_equal(
         make("lws").fit(X3, rows).scores(X3), make("lws").fit(X3, rows, head=plain).scores(X3)
     )
+
+
+def test_crt_sgd_that_diverges_is_an_error_naming_the_rate():
+    with pytest.raises(ValueError, match=r"crt: training diverged in epoch \d+; lower lr \(1e\+30\)"):
+        make("crt", solver="sgd", lr=1e30, weight_decay=10.0).fit(X, Y)

@@ -113,7 +113,9 @@ class CRT(LinearClassifier):
                 optimizer.zero_grad(set_to_none=True)
                 value.backward()
                 optimizer.step()
-            head = Head(linear.weight.detach().clone(), linear.bias.detach().clone())
+            head = Head(linear.weight, linear.bias)
+            if not np.isfinite(head.weight).all():
+                raise ValueError(f"crt: training diverged in epoch {epoch + 1}; lower lr ({self.lr})")
             if validation is None:
                 best_head, self.best_epoch_ = head, epoch + 1
                 continue

@@ -101,7 +101,8 @@ def make_splits(
 
     Returns :class:`stages.data.Splits`. Raises ValueError when a class is too small for what is asked.
 
-    Source: the profiles' (:func:`class_counts`); holding out before the imbalance, Sinha 2020 (arXiv 2010.01824).
+    Source: the profiles' (:func:`class_counts`); holding out before the imbalance, Sinha 2020
+    (arXiv 2010.01824).
     """
     names = collection.class_names
     chosen = list(range(len(names))) if classes is None else classes

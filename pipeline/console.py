@@ -1,0 +1,50 @@
+"""What reaches standard error: log lines, warnings, and the one line a failure gets."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """Print `message`, ``error:`` before each line, and exit with `status`.
+
+    With LONGTAIL_TRACEBACK set in the environment, where the failure arose is printed first.
+    """
+    if os.environ.get("LONGTAIL_TRACEBACK"):
+        import traceback
+
+        traceback.print_exc()
+    for line in message.splitlines() or ["failed"]:
+        click.echo(f"error: {line}", err=True)
+    sys.exit(status)
+
+
+def log_to_stderr() -> None:
+    """Send the program's log and Python's warnings to standard error, a line each."""
+    handler = _StderrHandler()
+    logging.captureWarnings(True)
+    for name in ("longtail", "py.warnings"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+    logging.getLogger("longtail").setLevel(logging.INFO)
+
+
+class _StderrHandler(logging.Handler):
+    """Lines on standard error that do not tear a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.name == "py.warnings":  # "file:line: Category: text\n  source"
+            text = text.splitlines()[0].split("Warning: ", 1)[-1]
+        if record.levelno >= logging.WARNING:
+            text = f"warning: {text}"
+        tqdm = sys.modules.get("tqdm")
+        if tqdm is None:
+            click.echo(text, err=True)
+        else:
+            tqdm.tqdm.write(text, file=sys.stderr)
