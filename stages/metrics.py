@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stages.blocks import row_blocks
 from stages.shots import shot_accuracies
 
 ECE_BINS = 15  # Guo 2017 (arXiv 1706.04599)
@@ -57,13 +58,14 @@ def expected_calibration_error(scores, labels, *, bins: int = ECE_BINS) -> float
 
     `scores` are logits (N, C). Source: Guo 2017 (arXiv 1706.04599), equation 5.
     """
-    scores = np.asarray(scores, np.float64)
-    labels = np.asarray(labels)
-    top = scores.max(1, keepdims=True)
-    confidence = 1 / np.exp(scores - top).sum(1)  # softmax of the largest logit
-    hit = scores.argmax(1) == labels
-    row = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)  # bins (i/b, (i+1)/b]
-    gap = np.bincount(row, hit - confidence, minlength=bins)  # Σ over a bin of (hit − confidence)
+    scores, labels = np.asarray(scores), np.asarray(labels)
+    gap = np.zeros(bins)  # Σ over a bin of (hit − confidence)
+    for block in row_blocks(*scores.shape):
+        logits = scores[block].astype(np.float64)
+        confidence = 1 / np.exp(logits - logits.max(1, keepdims=True)).sum(1)  # softmax of the largest
+        hit = logits.argmax(1) == labels[block]
+        row = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)  # bins (i/b, (i+1)/b]
+        gap += np.bincount(row, hit - confidence, minlength=bins)
     return float(np.abs(gap).sum() / len(labels))
 
 

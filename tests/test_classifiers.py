@@ -300,7 +300,7 @@ def test_probabilities_are_the_softmax_of_logits_or_not_there(name, params):
 def test_prediction_does_not_depend_on_the_block_size(name, params, monkeypatch):
     estimator = fitted(name, params)
     whole = estimator.predict(X_NEW)
-    monkeypatch.setattr("stages.classifiers.base.BLOCK_BYTES", 8 * 5 * 7)  # seven rows
+    monkeypatch.setattr("stages.blocks.BLOCK_BYTES", 8 * 5 * 7)  # seven rows
     np.testing.assert_array_equal(estimator.predict(X_NEW), whole)
     np.testing.assert_array_equal(fitted(name, params).predict(X_NEW), whole)
 
@@ -480,7 +480,7 @@ def test_absent_class_changes_no_other_row_of_a_linear_fit():
 def test_linear_fit_in_blocks_is_the_fit_in_one(monkeypatch):
     mass = np.array([0.01, 0.02, 0.03, 0.2])
     whole = fit_linear(CRT_X, CRT_Y, mass, weight_decay=1e-2)
-    monkeypatch.setattr("stages.classifiers.base.BLOCK_BYTES", 8 * 9 * 5)
+    monkeypatch.setattr("stages.blocks.BLOCK_BYTES", 8 * 9 * 5)
     blocks = fit_linear(CRT_X, CRT_Y, mass, weight_decay=1e-2)
     np.testing.assert_allclose(blocks.weight, whole.weight, atol=1e-6)
 
@@ -551,7 +551,7 @@ def test_ncm_far_from_the_origin_loses_no_digits():
 
 def test_ncm_means_in_blocks_are_the_means_in_one(monkeypatch):
     whole = make("ncm").fit(X, Y, head=HEAD)
-    monkeypatch.setattr("stages.classifiers.base.BLOCK_BYTES", 8 * D * 4)
+    monkeypatch.setattr("stages.blocks.BLOCK_BYTES", 8 * D * 4)
     blocks = make("ncm").fit(X, Y, head=HEAD)
     np.testing.assert_allclose(blocks.centroids_, whole.centroids_, atol=1e-12)
 
@@ -709,3 +709,12 @@ def test_lws_without_a_head_scales_a_plain_one():
 def test_crt_sgd_that_diverges_is_an_error_naming_the_rate():
     with pytest.raises(ValueError, match=r"crt: training diverged in epoch \d+; lower lr \(1e\+30\)"):
         make("crt", solver="sgd", lr=1e30, weight_decay=10.0).fit(X, Y)
+
+
+@pytest.mark.parametrize("name", ["lws", "crt"])
+def test_convex_fits_do_not_depend_on_what_is_kept_in_memory(monkeypatch, name):
+    kept = make(name).fit(X, Y)
+    module = {"lws": "stages.classifiers.lws", "crt": "stages.classifiers.linear"}[name]
+    monkeypatch.setattr(f"{module}.RESIDENT_BYTES", 0)
+    monkeypatch.setattr("stages.blocks.BLOCK_BYTES", 8 * 7 * 20)
+    np.testing.assert_allclose(make(name).fit(X, Y).scores(X), kept.scores(X), rtol=1e-4, atol=1e-4)

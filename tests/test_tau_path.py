@@ -267,7 +267,7 @@ def test_block_boundaries_change_nothing(rows, monkeypatch):
         whole = tau_path(X, y, weight, class_counts=counts)
         with monkeypatch.context() as patch:
             playing = 4 if counts is None else 3
-            patch.setattr("stages.classifiers.base.BLOCK_BYTES", 8 * 8 * playing * rows)
+            patch.setattr("stages.blocks.BLOCK_BYTES", 8 * 8 * playing * rows)
             blocks = tau_path(X, y, weight, class_counts=counts)
         np.testing.assert_array_equal(blocks.lo, whole.lo)
         np.testing.assert_array_equal(blocks.hi, whole.hi)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from stages.classifiers import CLASSIFIERS
+from stages.blocks import row_blocks
 from stages.features import Features, reject_non_finite
 from stages.network import Head
 from stages.registry import check_parameters, signature_parameters
 
-BLOCK_BYTES = 64 * 2**20
 FLOATS = [np.float64, np.float32, np.float16]
 
 
@@ -130,13 +127,3 @@ class LinearClassifier(Classifier):
 
     def _scores(self, X) -> np.ndarray:
         return self.head_.logits(X)
-
-
-def row_blocks(count: int, width: int) -> Iterator[slice]:
-    """Slices of `count` rows, each small enough that (rows, width) float64 stays within the block size."""
-    step = max(1, BLOCK_BYTES // (8 * max(width, 1)))
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))
-
-
-__all__ = ["CLASSIFIERS", "Classifier", "LinearClassifier", "row_blocks"]

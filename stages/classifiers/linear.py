@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from stages.classifiers.base import row_blocks
+from stages.blocks import RESIDENT_BYTES, row_blocks
 from stages.network import Head
 
 WEIGHT_DECAY = 5e-4  # Kang 2020's released code, for every classifier it trains
@@ -37,7 +37,7 @@ def fit_linear(
     double = X.dtype == np.float64 or X.size * len(taking_part) <= DOUBLE_WORK
     dtype = np.float64 if double else np.float32
     blocks = list(row_blocks(len(X), X.shape[1] + len(taking_part)))
-    resident = X.astype(dtype) if X.size * np.dtype(dtype).itemsize <= 2**30 else None
+    resident = X.astype(dtype) if X.size * np.dtype(dtype).itemsize <= RESIDENT_BYTES else None
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         theta = flat.reshape(shape)

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from stages.blocks import RESIDENT_BYTES, row_blocks
 from stages.classifiers import CLASSIFIERS
 from stages.classifiers.base import Classifier
 from stages.classifiers.linear import class_mass, fit_plain_head, lbfgs, weighted_cross_entropy
@@ -35,13 +36,24 @@ class LWS(Classifier):
         present = np.flatnonzero(self.class_counts_)
         column = np.full(len(self.classes_), -1)
         column[present] = np.arange(len(present))
-        logits = self.base_.logits(X)[:, present].astype(np.float64)
-        weights = class_mass(self.class_counts_)[rows]
+        targets, weights = column[rows], class_mass(self.class_counts_)[rows]
+        blocks = list(row_blocks(len(X), X.shape[1] + 2 * len(present)))
+
+        def block_logits(block: slice) -> np.ndarray:
+            return self.base_.logits(X[block])[:, present].astype(np.float64)
+
+        kept = None
+        if len(X) * len(present) * 8 <= RESIDENT_BYTES:
+            kept = [block_logits(block) for block in blocks]
 
         def objective(s: np.ndarray) -> tuple[float, np.ndarray]:
-            value, residual = weighted_cross_entropy(logits * s, column[rows], weights)
-            decay = 0.5 * self.weight_decay * s @ s
-            return value + decay, (residual * logits).sum(0) + self.weight_decay * s
+            value, gradient = 0.5 * self.weight_decay * s @ s, self.weight_decay * s
+            for number, block in enumerate(blocks):
+                logits = block_logits(block) if kept is None else kept[number]
+                loss, residual = weighted_cross_entropy(logits * s, targets[block], weights[block])
+                value += loss
+                gradient = gradient + (residual * logits).sum(0)
+            return value, gradient
 
         self.scale_ = np.ones(len(self.classes_))
         self.scale_[present] = lbfgs(objective, np.ones(len(present)), max_iter=1000)

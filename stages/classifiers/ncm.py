@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from stages.blocks import row_blocks
 from stages.classifiers import CLASSIFIERS
-from stages.classifiers.base import Classifier, row_blocks
+from stages.classifiers.base import Classifier
 from stages.network import unit_rows
 
 

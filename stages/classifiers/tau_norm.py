@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from stages.blocks import row_blocks
 from stages.classifiers import CLASSIFIERS
-from stages.classifiers.base import LinearClassifier, row_blocks
+from stages.classifiers.base import LinearClassifier
 from stages.classifiers.linear import fit_plain_head
 from stages.network import Head
 from stages.parameters import NonNegative

@@ -52,9 +52,10 @@ class ImageArrays:
 
     def to(self, device) -> ImageArrays:
         """The same part with its images on `device`."""
-        if self.images.device == torch.device(device):
+        moved = self.images.to(device)
+        if moved is self.images:
             return self
-        return ImageArrays(self.images.to(device), self.labels, mean=self.mean, std=self.std)
+        return ImageArrays(moved, self.labels, mean=self.mean, std=self.std)
 
     @property
     def constants(self) -> dict[str, list[float]]:
