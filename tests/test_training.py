@@ -157,6 +157,27 @@ def test_resume_inside_an_epoch_is_bitwise_equal(digits, tmp_path, monkeypatch, 
         assert row["loss"] == other["loss"] and row["accuracy"] == other["accuracy"]
 
 
+def test_resume_after_the_last_short_batch_of_an_epoch_is_bitwise_equal(digits, tmp_path, monkeypatch):
+    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
+    run_stage_one(digits(), whole)
+    save = Checkpoints.save
+
+    def die_before_validation(self, network, optimizer, memory, **options):
+        save(self, network, optimizer, memory, **options)
+        if memory.position.batch == 6:  # of six, the last holds 49 samples
+            raise Stop
+
+    eager = digits("system.checkpoint_minutes=1e-9")
+    monkeypatch.setattr(Checkpoints, "save", die_before_validation)
+    for epoch in range(2):
+        with pytest.raises(Stop):
+            run_stage_one(eager, broken)
+        assert (folder_of(eager, broken) / f"epoch-{epoch:04d}-batch-000006.state").exists()
+    monkeypatch.setattr(Checkpoints, "save", save)
+    run_stage_one(eager, broken)
+    assert_same_weights(weights(digits(), whole), weights(eager, broken))
+
+
 def test_checkpoints_inside_an_epoch_go_when_the_epoch_is_done(digits, store):
     config = digits("system.checkpoint_minutes=1e-9")
     run_stage_one(config, store)

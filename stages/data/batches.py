@@ -51,7 +51,8 @@ class Batches:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch (from 0), beginning with batch `start`."""
-        self.sampler.set_epoch(epoch, start * self.batch_size)
+        # The last batch may be short, so that `start` past it lies beyond the sampler's end.
+        self.sampler.set_epoch(epoch, min(start * self.batch_size, len(self.sampler)))
         indices = self.sampler.indices()
         for offset in range(0, len(indices), self.batch_size):
             picked = indices[offset : offset + self.batch_size]
