@@ -11,7 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,10 +139,11 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, np.nd
 
 @dataclass(frozen=True)
 class Best:
-    """The best epoch so far by validation balanced accuracy; epoch 0 before the first."""
+    """The best epoch so far by validation balanced accuracy, and its weights; epoch 0 before the first."""
 
     epoch: int = 0
     balanced_accuracy: float = -1.0
+    tensors: str | None = None  # fingerprint of best.safetensors
 
 
 @dataclass(frozen=True)
@@ -161,20 +162,31 @@ class Checkpoints:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def save(self, network, optimizer, memory: Memory, *, is_best: bool = False) -> str:
-        """Publish weights, then state; drop what is no longer needed. Returns the weights' fingerprint."""
+    def save(self, network, optimizer, memory: Memory, *, is_best: bool = False) -> Memory:
+        """Publish weights, then state; drop what is no longer needed. Returns what the state remembers."""
         position = memory.position
         stem = f"epoch-{position.epoch:04d}" + (f"-batch-{position.batch:06d}" if position.batch else "")
         weights = network_tensors(network)
         facts = {"epochs": position.epoch, "batches": position.batch}
         if is_best:
+            memory = replace(memory, best=replace(memory.best, tensors=fingerprint(weights)))
             save_tensors(self.folder / "best.safetensors", weights, {**facts, **asdict(memory.best)})
         print_ = save_tensors(self.folder / f"{stem}.safetensors", weights, facts)
         tensors, plain = optimizer_state(optimizer)
         said = {**facts, "weights": print_, "plain": plain, "memory": asdict(memory)}
         save_tensors(self.folder / f"{stem}.state", tensors, said)
         self._prune(position)
-        return print_
+        return memory
+
+    def check_best(self, tensors: str) -> None:
+        """Damaged unless ``best.safetensors`` holds the weights whose fingerprint is `tensors`."""
+        path = self.folder / "best.safetensors"
+        try:
+            found = load_tensors(path)[2]
+        except FileNotFoundError:
+            raise Damaged(f"{path}: is missing") from None
+        if found != tensors:
+            raise Damaged(f"{path}: holds other weights than this run's best")
 
     def resume(self, network, optimizer) -> Memory | None:
         """Load the newest intact checkpoint into both; None when there is none. Damaged ones are named."""
@@ -188,7 +200,7 @@ class Checkpoints:
                 if said["weights"] != print_:
                     raise Damaged(f"{path}: belongs to other weights than {weights.name}")
                 if said["memory"]["best"]["epoch"]:
-                    load_tensors(self.folder / "best.safetensors")
+                    self.check_best(said["memory"]["best"]["tensors"])
                 load_network(network, tensors, weights)
                 load_optimizer(optimizer, state, said["plain"])
             except (Damaged, FileNotFoundError) as error:

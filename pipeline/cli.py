@@ -262,6 +262,10 @@ def main(arguments: list[str] | None = None) -> None:
         fail(str(error), 2)
     except (LongtailError, ValueError, OSError, ImportError) as error:
         fail(str(error), 1)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for this
+            raise
+        fail(f"out of GPU memory: {str(error).splitlines()[0]} A smaller representation.batch_size helps", 1)
 
 
 if __name__ == "__main__":

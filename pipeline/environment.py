@@ -6,14 +6,17 @@ import importlib.metadata
 import logging
 import os
 import platform
+import re
 import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import System
-from pipeline.errors import LongtailError
+from pipeline.errors import Damaged, LongtailError
+from pipeline.store import read_json
 
 if TYPE_CHECKING:
     from pipeline.training import Trainee
@@ -22,6 +25,7 @@ log = logging.getLogger("longtail")
 
 WORTH_COMPILING = 600.0  # estimated seconds of training
 PROBED_STEPS = 3
+DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ def resolve_device(wanted: str) -> str:
 
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if not DEVICE.fullmatch(wanted):
+        raise LongtailError(f"system.device: must be auto, cpu, cuda, cuda:N or mps, got {wanted!r}")
     try:
         torch.empty(0, device=wanted)
     except (RuntimeError, AssertionError) as error:
@@ -59,7 +65,7 @@ def resolve(system: System) -> Environment:
 
     device = resolve_device(system.device)
     on_gpu = device.startswith("cuda")
-    bf16 = on_gpu and torch.cuda.is_bf16_supported()
+    bf16 = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
     return Environment(
         device=device,
         threads=torch.get_num_threads() if system.threads == "auto" else system.threads,
@@ -75,7 +81,8 @@ def worth_compiling(trainee: Trainee, epochs: int) -> bool:
 
     import torch
 
-    if not (trainee.device.startswith("cuda") or shutil.which(os.environ.get("CXX", "g++"))):
+    name, usual = ("CC", "gcc") if trainee.device.startswith("cuda") else ("CXX", "g++")
+    if not shutil.which(os.environ.get(name, usual)):
         return False
     network = copy.deepcopy(trainee.network).train()
     seconds = []
@@ -94,17 +101,41 @@ def network_device(network) -> str:
     return next(network.parameters()).device.type
 
 
+def earlier_environment(path: Path) -> dict[str, Any] | None:
+    """What a run's ``provenance.json`` says of its environment; None when it has none that can be read."""
+    try:
+        found = read_json(path)["environment"]
+        return found if isinstance(found, dict) else None
+    except FileNotFoundError:
+        return None
+    except (Damaged, KeyError, TypeError):
+        log.warning("%s: damaged; it is written again", path)
+        return None
+
+
 def keep_earlier(now: Environment, earlier: dict[str, Any]) -> Environment:
     """The environment a run began with; differences are said aloud, since they would change its bits."""
     known = {key: earlier[key] for key in asdict(now) if key in earlier}
     kept = Environment(**{**asdict(now), **known})
-    if kept.device.startswith("cuda") != now.device.startswith("cuda"):
+    try:
+        resolve_device(kept.device)
+    except LongtailError:
         log.warning("began on %s, goes on on %s: the last bits may differ", kept.device, now.device)
         return now
     changed = [f"{k} {v}" for k, v in asdict(kept).items() if v != asdict(now)[k]]
     if changed:
         log.warning("going on as the run began: %s", ", ".join(changed))
     return kept
+
+
+def limit_threads(system: System) -> None:
+    """Let torch and the BLAS libraries use as many threads as `system` names; auto leaves them alone."""
+    if system.threads != "auto":
+        import torch
+        from threadpoolctl import threadpool_limits
+
+        torch.set_num_threads(system.threads)
+        threadpool_limits(system.threads)
 
 
 def versions() -> dict[str, str]:

@@ -24,6 +24,10 @@ class Damaged(LongtailError):
     """A file that is not what was written: cut short, altered, or of another run."""
 
 
+class DamagedWeights(Damaged):
+    """The weights a finished run should have are damaged or gone."""
+
+
 class Interrupted(LongtailError):
     """Stopped by a signal; the exit status follows from it."""
 

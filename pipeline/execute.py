@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.components import Spec, registry
 from pipeline.config import Config
-from pipeline.errors import Damaged, LongtailError
+from pipeline.errors import Damaged, DamagedWeights, LongtailError
 from pipeline.progress import CountProgress
-from pipeline.publish import publish_json
+from pipeline.publish import publish_json, sha256_of
 from pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
         return StageOne(None, None)
     run_id = store.representation_id(config)
     if fresh:
-        shutil.rmtree(store.folder("representations", run_id), ignore_errors=True)
+        store.discard("representations", run_id)
     done = store.done("representations", run_id)
     if done is None:
         from pipeline.training import train
@@ -56,15 +55,17 @@ def run_extraction(config: Config, store: Store, *, fresh: bool = False) -> str:
     one = run_stage_one(config, store)
     key = store.feature_key(config, one.tensors)
     if fresh:
-        shutil.rmtree(store.folder("features", key), ignore_errors=True)
+        store.discard("features", key)
     if not is_cached(store, key):
         try:
             _extract(config, store, one, key)
-        except Damaged as error:
+        except FileNotFoundError:  # another process has finished the same work and removed its shards
+            if not is_cached(store, key):
+                raise
+        except DamagedWeights as error:
             log.warning("%s; training goes on from what is intact", error)
-            one = _retrain(config, store, one)
-            key = store.feature_key(config, one.tensors)
-            _extract(config, store, one, key)
+            _retrain(config, store, one)
+            return run_extraction(config, store)
     return key
 
 
@@ -101,25 +102,12 @@ def fit_classifier(
     from pipeline.checkpoint import save_tensors
     from pipeline.environment import versions
     from stages.classifiers.state import to_state
-    from stages.metrics import evaluate
 
     began = time.perf_counter()
     estimator = registry("classifiers").create(spec.name, **_seeded(spec, config.seed))
     validation = features.val if len(features.val) else None
-    estimator.fit(features.train.X, features.train.y, **_head_or_not(features), validation=validation)
+    estimator.fit(features.train.X, features.train.y, head=features.head, validation=validation)
     seconds = time.perf_counter() - began
-    thresholds = {"many": config.evaluation.many, "few": config.evaluation.few}
-    metrics = {
-        split: evaluate(
-            estimator.scores(part.X),
-            part.y,
-            features.class_counts,
-            **thresholds,
-            logits=estimator.gives_logits,
-        )
-        for split, part in (("val", features.val), ("test", features.test))
-        if len(part)
-    }
     folder = store.folder("classifiers", classifier_id)
     arrays, description = to_state(spec.name, estimator)
     save_tensors(folder / "weights.safetensors", arrays, description)
@@ -133,11 +121,11 @@ def fit_classifier(
         "seed": config.seed,
         "data_seed": config.data.full()["seed"],
         "protocol": config.evaluation.protocol,
-        "thresholds": thresholds,
+        "thresholds": _thresholds(config),
         "settings": _summary(config),
         "class_counts": features.class_counts,
         "class_names": features.class_names,
-        "metrics": metrics,
+        "metrics": judge(estimator, features, **_thresholds(config)),
         "seconds": seconds,
         "versions": versions(),
     }
@@ -148,19 +136,36 @@ def fit_classifier(
     return result
 
 
+def judge(estimator, features: FeatureSet, *, many: int, few: int) -> dict[str, dict[str, Any]]:
+    """Every metric of a fitted classifier on validation and test features; an empty split is left out."""
+    from stages.metrics import evaluate
+
+    found = {}
+    for split, part in (("val", features.val), ("test", features.test)):
+        if len(part):
+            scores = estimator.scores(part.X)
+            logits = estimator.gives_logits
+            found[split] = evaluate(scores, part.y, features.class_counts, many=many, few=few, logits=logits)
+    return found
+
+
 def load_classifier(store: Store, classifier_id: str):
     """A finished classifier as the fitted estimator it was. LongtailError when there is none."""
     from pipeline.checkpoint import load_tensors
     from stages.classifiers.state import from_state
 
-    if store.done("classifiers", classifier_id) is None:
+    done = store.done("classifiers", classifier_id)
+    if done is None:
         raise LongtailError(f"no finished classifier {classifier_id!r} under {store.root}")
-    arrays, description, _ = load_tensors(store.folder("classifiers", classifier_id) / "weights.safetensors")
+    path = store.folder("classifiers", classifier_id) / "weights.safetensors"
+    arrays, description, _ = load_tensors(path)
+    if sha256_of(path) != done["files"][path.name]:
+        raise Damaged(f"{path}: is not the file this classifier finished with")
     return from_state(arrays, description)
 
 
-def _head_or_not(features: FeatureSet) -> dict[str, Any]:
-    return {} if features.head is None else {"head": features.head}
+def _thresholds(config: Config) -> dict[str, int]:
+    return {"many": config.evaluation.many, "few": config.evaluation.few}
 
 
 def _seeded(spec: Spec, seed: int) -> dict[str, Any]:
@@ -188,7 +193,9 @@ def _summary(config: Config) -> dict[str, Any]:
 
 def _features(config: Config, store: Store) -> tuple[str, FeatureSet]:
     """(key, verified features); damaged ones are extracted again, once."""
+    from pipeline.environment import limit_threads
     from pipeline.feature_cache import fetch
+    from stages.classifiers.linear import fit_plain_head
 
     key = run_extraction(config, store)
     found = fetch(store, key)
@@ -197,22 +204,28 @@ def _features(config: Config, store: Store) -> tuple[str, FeatureSet]:
         found = fetch(store, key)
     if found is None:
         raise LongtailError(f"{store.folder('features', key)}: cannot be read back after it was written")
+    limit_threads(config.system)
+    if found.head is None and len(found.val):
+        # Features without a network: every classifier starts from the same plain linear head, fitted once.
+        head = fit_plain_head(found.train.X, found.train.y, len(found.class_names))
+        found = replace(found, head=head)
     return key, found
 
 
-def _retrain(config: Config, store: Store, one: StageOne) -> StageOne:
+def _retrain(config: Config, store: Store, one: StageOne) -> None:
     """Train again from the newest intact checkpoint of a finished run whose weights are damaged."""
     (store.folder("representations", one.id) / "DONE").unlink(missing_ok=True)
-    return run_stage_one(config, store)
+    run_stage_one(config, store)
 
 
 def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
-    from pipeline.environment import resolve_device
+    from pipeline.environment import limit_threads, resolve_device
     from pipeline.feature_cache import extract
     from pipeline.training import load_splits, trained_network
     from stages.features import Features, extract_features
 
     log.info("features %s: extracting", key)
+    limit_threads(config.system)
     splits = load_splits(config)
     dtype = config.features.dtype
     head, device = None, resolve_device(config.system.device)

@@ -124,6 +124,7 @@ def extract(
         {
             "key": key,
             "identity": identity,
+            "normalization": splits.train.constants,
             "class_counts": splits.class_counts.tolist(),
             "class_names": splits.class_names,
             "head": None if head is None else {"scale": head.scale, "cosine": head.cosine},

@@ -45,7 +45,7 @@ class TrainingProgress:
     def __exit__(self, *_) -> None:
         self.bar.close()
 
-    def step(self, position: Position) -> None:
+    def step(self) -> None:
         """One more step."""
         self.bar.update(1)
 

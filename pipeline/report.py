@@ -62,7 +62,8 @@ def records(
 
 def label(result: dict[str, Any]) -> str:
     """A classifier's name; a joint head fitted on features for want of a trained one says so."""
-    return "joint (linear)" if result["fitted"].get("is_linear_fit_") else result["classifier"]
+    linear = result["classifier"] == "joint" and result["representation"] is None
+    return "joint (linear)" if linear else result["classifier"]
 
 
 def _fitted(result: dict[str, Any]) -> dict[str, Any]:

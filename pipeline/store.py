@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,14 @@ class Store:
         folder = self.folder(kind, name)
         said = {**facts, "files": {f: sha256_of(folder / f) for f in files}}
         publish_json(folder / "DONE", {**said, "check": _check(said)})
+
+    def discard(self, kind: str, name: str) -> None:
+        """Remove a result, what declares it finished first: stopped halfway, it counts as unfinished."""
+        folder = self.folder(kind, name)
+        if folder.exists():
+            for last in ("DONE", "manifest.json"):
+                (folder / last).unlink(missing_ok=True)
+            shutil.rmtree(folder)
 
     def resolve(self, kind: str, prefix: str) -> str | None:
         """The one id under `kind` that starts with `prefix`; None for none, LongtailError for several."""

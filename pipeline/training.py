@@ -14,12 +14,19 @@ from pipeline import strict_yaml
 from pipeline.checkpoint import Best, Checkpoints, Memory, load_network, load_tensors
 from pipeline.components import registry
 from pipeline.config import Config
-from pipeline.environment import Environment, keep_earlier, provenance, resolve, worth_compiling
-from pipeline.errors import Damaged, LongtailError
+from pipeline.environment import (
+    Environment,
+    earlier_environment,
+    keep_earlier,
+    provenance,
+    resolve,
+    worth_compiling,
+)
+from pipeline.errors import Damaged, DamagedWeights, LongtailError
 from pipeline.interrupt import StopRequests
 from pipeline.progress import TrainingProgress
 from pipeline.publish import publish_bytes, publish_json
-from pipeline.store import Store, read_json
+from pipeline.store import Store
 
 if TYPE_CHECKING:
     import torch
@@ -137,7 +144,7 @@ def train(config: Config, store: Store, run_id: str) -> None:
 
         def after_step(position: Position) -> None:
             nonlocal saved_at
-            bar.step(position)
+            bar.step()
             due = time.monotonic() - saved_at > 60 * config.system.checkpoint_minutes
             if due or stop.requested is not None:
                 checkpoints.save(trainee.network, trainee.optimizer, replace(memory, position=position))
@@ -159,7 +166,7 @@ def train(config: Config, store: Store, run_id: str) -> None:
             after_step=after_step,
         ):
             memory, is_best = remember(memory, summary)
-            checkpoints.save(trainee.network, trainee.optimizer, memory, is_best=is_best)
+            memory = checkpoints.save(trainee.network, trainee.optimizer, memory, is_best=is_best)
             publish_history(folder, memory)
             bar.epoch(memory.history[-1])
             saved_at = time.monotonic()
@@ -174,11 +181,12 @@ def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Envi
 
     environment = resolve(config.system)
     began_as = folder / "provenance.json"
-    if began_as.exists():
-        environment = keep_earlier(environment, read_json(began_as)["environment"])
+    earlier = earlier_environment(began_as)
+    if earlier is not None:
+        environment = keep_earlier(environment, earlier)
     torch.set_num_threads(environment.threads)
     trainee = build(config, splits, environment.device, environment.precision, environment.channels_last)
-    if not began_as.exists():
+    if earlier is None:
         if config.system.compile == "auto" and worth_compiling(trainee, config.representation.epochs):
             environment = replace(environment, compile=True)
         publish_bytes(folder / "config.yaml", strict_yaml.dump(run_settings(config)).encode())
@@ -200,6 +208,7 @@ def validator(config: Config, splits: Splits, device: str) -> Callable[[Network]
 
     def validate(network: Network) -> dict[str, Any]:
         scores = forward_rows(network, val, np.arange(len(val)), device=device)
+        scores[:, splits.class_counts == 0] = -np.inf
         return evaluate(scores, val.labels, splits.class_counts, **thresholds)
 
     return validate
@@ -242,6 +251,7 @@ def publish_history(folder: Path, memory: Memory) -> None:
 def finish(store: Store, run_id: str, epochs: int, best: Best) -> None:
     """Publish ``DONE`` with what the last and the best weights hash to."""
     folder = store.folder("representations", run_id)
+    Checkpoints(folder).check_best(best.tensors)
     files = {"last": f"epoch-{epochs:04d}.safetensors", "best": "best.safetensors"}
     facts = {
         which: {"file": name, "tensors": load_tensors(folder / name)[2]} for which, name in files.items()
@@ -254,9 +264,14 @@ def trained_network(config: Config, store: Store, run_id: str, splits: Splits, w
     """The finished run's network with its `which` (last or best) weights, verified."""
     done = store.done("representations", run_id)
     path = store.folder("representations", run_id) / done[which]["file"]
-    tensors, _, found = load_tensors(path)
-    if found != done[which]["tensors"]:
-        raise Damaged(f"{path}: is not the file this run finished with")
+    try:
+        tensors, _, found = load_tensors(path)
+        if found != done[which]["tensors"]:
+            raise Damaged(f"{path}: is not the file this run finished with")
+    except FileNotFoundError:
+        raise DamagedWeights(f"{path}: is missing") from None
+    except Damaged as error:
+        raise DamagedWeights(str(error)) from None
     network = build_network(config, splits)
     load_network(network, tensors, path)
     return network

@@ -24,6 +24,8 @@ class Features:
     y: np.ndarray
 
     def __post_init__(self):
+        object.__setattr__(self, "X", np.asanyarray(self.X))
+        object.__setattr__(self, "y", np.asarray(self.y))
         if self.X.ndim != 2 or self.y.shape != self.X.shape[:1]:
             raise ValueError(f"features must be (N, D) with N labels, got {self.X.shape} and {self.y.shape}")
 

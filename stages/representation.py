@@ -81,7 +81,8 @@ def train_representation(
     """
     position = start or Position()
     device = next(network.parameters()).device
-    forward = torch.compile(network) if compile else network
+    # A kernel for each shape: a dynamic one would depend on which batches this process has seen.
+    forward = torch.compile(network, dynamic=False) if compile else network
     base_rates = [group["lr"] for group in optimizer.param_groups]
 
     def set_rate(step: int) -> None:

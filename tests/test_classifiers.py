@@ -718,3 +718,9 @@ def test_convex_fits_do_not_depend_on_what_is_kept_in_memory(monkeypatch, name):
     monkeypatch.setattr(f"{module}.RESIDENT_BYTES", 0)
     monkeypatch.setattr("stages.blocks.BLOCK_BYTES", 8 * 7 * 20)
     np.testing.assert_allclose(make(name).fit(X, Y).scores(X), kept.scores(X), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("params", [{"lr": 0.1}, {"momentum": 0.5}, {"batch_size": 3}, {"epochs": 1}])
+def test_crt_lbfgs_refuses_what_only_sgd_uses(params):
+    with pytest.raises(ValueError, match=rf"{next(iter(params))}: solver lbfgs has none, .* solver: sgd"):
+        make("crt", **params).fit(X, Y)

@@ -1152,3 +1152,16 @@ def test_feature_arrays_sources_say_what_each_file_stands_for(tmp_path):
     assert entries("a")[:-2] == entries("c")
     assert entries("a")[-2:] == ["class_names", b'["a", "b", "c"]']
     assert entries("b")[1::2] == entries("c")[1::2] and entries("b") != entries("c")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"imbalance_factor": 100.0},
+        {"profile": "exponential", "imbalance_factor": 2.0, "total": 10},
+        {"profile": "binary", "classes": [0, 1], "total": 10, "majority_ratio": 0.9, "max_count": 5},
+    ],
+)
+def test_a_setting_the_profile_has_no_use_for_is_refused(settings):
+    with pytest.raises(ValueError, match=r"data\.\w+: has no meaning with profile \w+, got"):
+        DATASETS.create("digits", **settings)

@@ -194,3 +194,35 @@ def test_best_checkpoint_has_features_of_its_own(digits, store):
     assert (best["features"] == last["features"]) == (
         tensors["best"]["tensors"] == tensors["last"]["tensors"]
     )
+
+
+def test_an_extraction_overtaken_by_another_process_finds_its_result(digits, store, monkeypatch):
+    config = digits()
+    run_stage_one(config, store)
+    publish, twins = feature_cache._publish_npy, []
+
+    def overtaken(path, *args):
+        if not twins:
+            twins.append(path)
+            run_extraction(config, store)  # the other process, from start to end
+        return publish(path, *args)
+
+    monkeypatch.setattr(feature_cache, "_publish_npy", overtaken)
+    assert fetch(store, run_extraction(config, store)) is not None and twins
+
+
+def test_features_with_a_class_absent_from_training_count_it_as_never_recognised(tmp_path, store):
+    from pipeline.config import load_config
+
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, labels in (("train", [0, 1, 3]), ("val", [0, 1, 2, 3]), ("test", [0, 1, 2, 3])):
+        y = np.repeat(labels, 12)
+        arrays |= {
+            f"X_{part}": (np.eye(4)[y] * 4 + rng.normal(size=(len(y), 4))).astype(np.float32),
+            f"y_{part}": y,
+        }
+    np.savez(tmp_path / "x.npz", **arrays)
+    for result in run_stage_two(load_config("features", [f"data.root={tmp_path / 'x.npz'}"]), store):
+        found = result["metrics"]["test"]["class_accuracy"]
+        assert found[2] == 0 and min(found[0], found[1], found[3]) > 0.6, result["classifier"]

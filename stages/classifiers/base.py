@@ -58,7 +58,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOATS, ensure_all_finite=False, reset=False)
         reject_non_finite(X)
-        return self._masked_scores(X)
+        blocks = [
+            self._masked_scores(X[rows]) for rows in row_blocks(len(X), max(X.shape[1], len(self.classes_)))
+        ]
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def decision_function(self, X) -> np.ndarray:
         """:meth:`scores`; for two classes their difference (N,), as scikit-learn has it."""

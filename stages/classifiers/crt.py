@@ -11,7 +11,7 @@ from stages.classifiers.base import LinearClassifier
 from stages.classifiers.linear import fit_linear
 from stages.network import Head
 from stages.parameters import Count, Fraction, LossSpec, NonNegative, Positive, SamplerSpec
-from stages.registry import split_spec
+from stages.registry import signature_parameters, split_spec
 
 
 @CLASSIFIERS.register("crt")
@@ -53,37 +53,46 @@ class CRT(LinearClassifier):
 
     def _fit(self, X, rows, head, validation):
         if self.solver == "lbfgs":
-            mass = self._sampler(rows).class_probabilities(0) / np.maximum(self.class_counts_, 1)
+            self._refuse_what_lbfgs_ignores()
+            sampler = self._sampler(rows, seed=0)  # only its probabilities matter
+            if sampler.changes_by_epoch:
+                raise ValueError(f"sampler: solver lbfgs knows no epochs, got {self.sampler!r}; use sgd")
+            mass = sampler.class_probabilities(0) / np.maximum(self.class_counts_, 1)
             self.head_ = fit_linear(X, rows, mass, weight_decay=self.weight_decay)
         else:
             self.head_ = self._fit_sgd(X, rows, validation)
 
-    def _sampler(self, rows):
-        from sklearn.utils import check_random_state
+    def _refuse_what_lbfgs_ignores(self) -> None:
+        if split_spec(self.loss) != ("cross_entropy", {}):
+            raise ValueError(f"loss: solver lbfgs takes cross_entropy only, got {self.loss!r}; use sgd")
+        defaults = signature_parameters(type(self))
+        for key in ("lr", "momentum", "batch_size", "epochs"):
+            value = getattr(self, key)
+            if value != defaults[key].default:
+                raise ValueError(
+                    f"{key}: solver lbfgs has none, got {value}; set solver: sgd or leave it out"
+                )
 
+    def _sampler(self, rows, seed: int):
         from stages.samplers import SAMPLERS
 
         name, params = split_spec(self.sampler)
-        if self.solver == "lbfgs":
-            if split_spec(self.loss) != ("cross_entropy", {}):
-                raise ValueError(f"loss: solver lbfgs takes cross_entropy only, got {self.loss!r}; use sgd")
-            if name in ("progressively_balanced", "deferred"):
-                raise ValueError(f"sampler: solver lbfgs knows no epochs, got {name!r}; use sgd")
         if "epochs" in SAMPLERS.describe(name).parameters:
             params.setdefault("epochs", self.epochs)
-        seed = self.random_state
-        if not isinstance(seed, int | np.integer):
-            seed = check_random_state(seed).randint(2**31)
-        return SAMPLERS.create(name, rows, len(self.classes_), seed=int(seed), **params)
+        return SAMPLERS.create(name, rows, len(self.classes_), seed=seed, **params)
 
     def _fit_sgd(self, X, rows, validation) -> Head:
         import torch
+        from sklearn.utils import check_random_state
 
         from stages.losses import LOSSES
         from stages.metrics import evaluate
         from stages.schedules import SCHEDULES
 
-        sampler = self._sampler(rows)
+        seed = self.random_state
+        if not isinstance(seed, int | np.integer):
+            seed = check_random_state(seed).randint(2**31)
+        sampler = self._sampler(rows, int(seed))
         needed = sampler.required_batch_size
         if needed not in (None, self.batch_size):
             raise ValueError(

@@ -12,6 +12,7 @@ from stages.blocks import RESIDENT_BYTES, row_blocks
 from stages.network import Head
 
 WEIGHT_DECAY = 5e-4  # Kang 2020's released code, for every classifier it trains
+STALLED = 1e-4  # scikit-learn's default tolerance: a line search that gives up above it found no optimum
 DOUBLE_WORK = 2e10  # up to so many multiplications an evaluation, features are multiplied in float64
 
 
@@ -85,6 +86,8 @@ def lbfgs(objective, start: np.ndarray, *, max_iter: int, tolerance: float = 1e-
     """Minimise `objective(x) → (value, gradient)` until no gradient entry exceeds `tolerance`."""
     options = {"maxiter": max_iter, "maxfun": 2 * max_iter, "maxls": 50, "gtol": tolerance, "ftol": 1e-14}
     found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
-    if found.status == 1:
-        warnings.warn(f"L-BFGS stopped after {found.nit} iterations", ConvergenceWarning, stacklevel=3)
+    stalled = not found.success and np.abs(found.jac).max() > STALLED  # else: as far as rounding allows
+    if found.status == 1 or stalled:
+        message = f"L-BFGS stopped after {found.nit} iterations ({found.message})"
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)
     return found.x

@@ -30,6 +30,13 @@ class Part(Protocol):
     def batch(self, indices: Sequence[int]) -> torch.Tensor:
         """Network-ready float32 inputs (B, ...), by index."""
 
+    def to(self, device) -> Part:
+        """This part with its batches on `device`."""
+
+    @property
+    def constants(self) -> dict[str, list[float]]:
+        """What :meth:`batch` normalises with; empty for nothing."""
+
     def take(self, indices: np.ndarray, labels: np.ndarray) -> Part:
         """The samples at `indices`, relabelled."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -40,15 +41,22 @@ class ImageArrays:
 
     def normalized_like(self, train: ImageArrays) -> ImageArrays:
         """This part with the per-channel mean and standard deviation of `train`'s pixels."""
-        pixels = train.images.reshape(-1, train.images.shape[-1])
+        mean, std = train._statistics
+        return ImageArrays(self.images, self.labels, mean=torch.tensor(mean), std=torch.tensor(std))
+
+    @cached_property
+    def _statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel's pixels; 255 for a deviation of 0."""
         values = torch.arange(256, dtype=torch.float64)
         mean, std = [], []
-        for channel in pixels.cpu().unbind(1):  # by histogram: exact, and no float copy of the data set
-            share = torch.bincount(channel.long(), minlength=256).double() / len(channel)
+        for channel in range(self.images.shape[-1]):  # by histogram: exact, and no float copy of the images
+            count = torch.zeros(256, dtype=torch.float64)
+            for block in self.images.split(4096):
+                count += torch.bincount(block[..., channel].flatten().long(), minlength=256).cpu()
+            share = count / count.sum()
             mean.append(float((share * values).sum()))
-            std.append(float((share * (values - mean[-1]) ** 2).sum().sqrt()))
-        std = [s if s > 0 else 255.0 for s in std]
-        return ImageArrays(self.images, self.labels, mean=torch.tensor(mean), std=torch.tensor(std))
+            std.append(float((share * (values - mean[-1]) ** 2).sum().sqrt()) or 255.0)
+        return mean, std
 
     def to(self, device) -> ImageArrays:
         """The same part with its images on `device`."""

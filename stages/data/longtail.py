@@ -11,12 +11,18 @@ from typing import Literal
 import numpy as np
 
 from stages.data import Collection, Splits
-from stages.parameters import Count, Fraction, Index, Positive
+from stages.parameters import Count, Fraction, Index, Positive, Problem, Problems
 from stages.randomness import generator
 from stages.registry import Registry
 
 SPLITTERS = Registry("splitter", "SPLITTERS", __name__)
-PROFILES = ("exponential", "step", "binary", "none")
+IDLE = {  # what each profile has no use for
+    "exponential": ("total", "majority_ratio"),
+    "step": ("total", "majority_ratio"),
+    "binary": ("imbalance_factor", "max_count"),
+    "none": ("imbalance_factor", "total", "majority_ratio"),
+}
+PROFILES = tuple(IDLE)
 
 
 def class_counts(
@@ -104,6 +110,13 @@ def make_splits(
     Source: the profiles' (:func:`class_counts`); holding out before the imbalance, Sinha 2020
     (arXiv 2010.01824).
     """
+    _refuse_idle(
+        profile,
+        imbalance_factor=imbalance_factor,
+        max_count=max_count,
+        total=total,
+        majority_ratio=majority_ratio,
+    )
     names = collection.class_names
     chosen = list(range(len(names))) if classes is None else classes
     if len(set(chosen)) != len(chosen) or not chosen or max(chosen) >= len(names):
@@ -136,6 +149,14 @@ def make_splits(
         class_names=[names[c] for c in chosen],
         input_shape=tuple(train.batch([0]).shape[1:]),
     )
+
+
+def _refuse_idle(profile: str, **given) -> None:
+    """Problems for the settings a profile has no use for: better refused than ignored."""
+    idle = [key for key in IDLE[profile] if given[key] is not None]
+    if idle:
+        said = "has no meaning with profile {}, got {}; set data.profile or leave it out"
+        raise Problems([Problem(f"data.{key}", said.format(profile, given[key])) for key in idle])
 
 
 def _by_class(labels: np.ndarray, chosen: list[int], seed: int, purpose: str) -> list[np.ndarray]:

@@ -24,6 +24,7 @@ class Sampler:
     """
 
     required_batch_size: int | None = None
+    changes_by_epoch = False  # True when `class_probabilities` depends on the epoch
 
     def __init__(self, labels, num_classes: int, *, seed: int, num_samples: int | None = None):
         self.num_classes = _checked("num_classes", Count, num_classes)

@@ -29,6 +29,8 @@ class Deferred(Sampler):
     [[0.75, 0.25], [0.5, 0.5]]
     """
 
+    changes_by_epoch = True
+
     def __init__(
         self,
         labels,

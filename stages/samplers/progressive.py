@@ -27,6 +27,8 @@ class ProgressivelyBalanced(Sampler):
     [[0.75, 0.25], [0.625, 0.375], [0.5, 0.5]]
     """
 
+    changes_by_epoch = True
+
     def __init__(
         self,
         labels,
