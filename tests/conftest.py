@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import pytest
+from hypothesis import configuration, settings
 
 from pipeline.config import Config, load_config
 from pipeline.store import Store
+
+
+def pytest_configure(config):
+    """Keep what hypothesis remembers out of the checkout, and of the next run."""
+    home = tempfile.TemporaryDirectory()
+    config.add_cleanup(home.cleanup)
+    configuration.set_hypothesis_home_dir(home.name)
+    settings.register_profile("longtail", database=None)
+    settings.load_profile("longtail")
 
 
 @pytest.fixture
