@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("longtail")
 
+RAW = "network."  # begins the names of weights in a state, beside their average
 KEPT = 2  # last checkpoints that stay beside the best one
 _NAME = re.compile(r"epoch-(\d+)(?:-batch-(\d+))?\.(?:state|safetensors)$")
 
@@ -162,17 +163,23 @@ class Checkpoints:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def save(self, network, optimizer, memory: Memory, *, is_best: bool = False) -> Memory:
-        """Publish weights, then state; drop what is no longer needed. Returns what the state remembers."""
+    def save(self, network, optimizer, memory: Memory, *, is_best: bool = False, average=None) -> Memory:
+        """Publish weights, then state; drop what is no longer needed. Returns what the state remembers.
+
+        With an `average` (AveragedModel) the weights are the averaged ones, and the state holds those that
+        training goes on from.
+        """
         position = memory.position
         stem = f"epoch-{position.epoch:04d}" + (f"-batch-{position.batch:06d}" if position.batch else "")
-        weights = network_tensors(network)
+        weights = network_tensors(network if average is None else average.module)
         facts = {"epochs": position.epoch, "batches": position.batch}
         if is_best:
             memory = replace(memory, best=replace(memory.best, tensors=fingerprint(weights)))
             save_tensors(self.folder / "best.safetensors", weights, {**facts, **asdict(memory.best)})
         print_ = save_tensors(self.folder / f"{stem}.safetensors", weights, facts)
         tensors, plain = optimizer_state(optimizer)
+        if average is not None:
+            tensors |= {f"{RAW}{name}": array for name, array in network_tensors(network).items()}
         said = {**facts, "weights": print_, "plain": plain, "memory": asdict(memory)}
         save_tensors(self.folder / f"{stem}.state", tensors, said)
         self._prune(position)
@@ -188,8 +195,8 @@ class Checkpoints:
         if found != tensors:
             raise Damaged(f"{path}: holds other weights than this run's best")
 
-    def resume(self, network, optimizer) -> Memory | None:
-        """Load the newest intact checkpoint into both; None when there is none. Damaged ones are named."""
+    def resume(self, network, optimizer, average=None) -> Memory | None:
+        """Load the newest intact checkpoint into all; None when there is none. Damaged ones are named."""
         from stages.representation import Position, Totals
 
         for path in reversed(self._states()):
@@ -201,7 +208,11 @@ class Checkpoints:
                     raise Damaged(f"{path}: belongs to other weights than {weights.name}")
                 if said["memory"]["best"]["epoch"]:
                     self.check_best(said["memory"]["best"]["tensors"])
-                load_network(network, tensors, weights)
+                raw = {k.removeprefix(RAW): state.pop(k) for k in list(state) if k.startswith(RAW)}
+                load_network(network, raw or tensors, weights)
+                if average is not None:
+                    load_network(average.module, tensors, weights)
+                    average.n_averaged.fill_(1)  # the next average is none's first
                 load_optimizer(optimizer, state, said["plain"])
             except (Damaged, FileNotFoundError) as error:
                 log.warning("%s; an earlier checkpoint takes its place", error)

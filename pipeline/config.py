@@ -19,7 +19,19 @@ from pydantic import (
 from pipeline.components import Spec, check_spec
 from pipeline.errors import ConfigError
 from pipeline.recipes import read_settings
-from stages.parameters import Count, Index, NonNegative, Positive, Problem, Problems, describe_rule
+from stages.parameters import (
+    Beta,
+    Count,
+    Fraction,
+    Index,
+    Location,
+    NonNegative,
+    Positive,
+    Problem,
+    Problems,
+    Share,
+    describe_rule,
+)
 from stages.registry import did_you_mean
 
 
@@ -56,25 +68,54 @@ def _plain(value: Any, form: str) -> Any:
 
 
 class AugmentSection(Section):
-    """Random crop after `pad`, left-right `flip`, `mixup` with share ~ Beta(mixup, mixup)."""
+    """Random crop after `pad`, left-right `flip`, `mixup` with share ~ Beta(mixup, mixup).
+
+    For pictures decoded from files also `resized_crop`, the least share of the area a random crop covers, and
+    `jitter` of brightness, contrast and saturation, each up to so much.
+    """
 
     pad: Index = 0
     flip: bool = False
     mixup: NonNegative = 0.0
+    resized_crop: Share | None = None
+    jitter: Fraction = 0.0
+
+    @model_validator(mode="after")
+    def _one_crop(self) -> AugmentSection:
+        if self.pad and self.resized_crop is not None:
+            said = f"must be 0 with resized_crop, which crops already, got {self.pad}"
+            raise Problems([Problem("pad", said)])
+        return self
 
 
 class Representation(Section):
-    """Stage one."""
+    """Stage one.
+
+    `weights`: a .safetensors or .pth file for the backbone, or torchvision[:NAME]. `init`: an earlier run to
+    continue up to `epochs`. `trainable`: what is not frozen. `no_weight_decay`: parameters the optimiser does
+    not shrink. `accumulation`: pieces a batch is worked off in, their gradients added up. `ema`: decay of the
+    moving average of weights that is validated, saved and used from then on. `early_stopping`: epochs without
+    a better validation balanced accuracy after which training ends. `lr_batch_size`: the batch size the
+    learning rate is meant for; it is scaled in proportion to the one in use.
+    """
 
     backbone: _component("backbones", "small_cnn") = Spec("backbones", "small_cnn")
     sampler: _component("samplers", "instance_balanced") = Spec("samplers", "instance_balanced")
     loss: _component("losses", "cross_entropy") = Spec("losses", "cross_entropy")
     optimizer: _component("optimizers", "sgd") = Spec("optimizers", "sgd")
     schedule: _component("schedules", "cosine") = Spec("schedules", "cosine")
-    epochs: Count = 90
+    init: str | None = None
+    weights: Location | None = None
+    epochs: Index = Field(90, validate_default=True)
     batch_size: Count = 128
     augment: AugmentSection = AugmentSection()
     clip_grad_norm: Positive | None = None
+    trainable: Literal["all", "last_block", "head"] = "all"
+    no_weight_decay: list[Literal["bias", "norm", "head_bias"]] = []
+    accumulation: Count = 1
+    ema: Beta | None = None
+    early_stopping: Count | None = None
+    lr_batch_size: Count | None = None
 
     @field_validator("optimizer")
     @classmethod
@@ -84,12 +125,37 @@ class Representation(Section):
             raise Problems([Problem("nesterov", "must be false without momentum, got true")])
         return optimizer
 
+    @field_validator("weights")
+    @classmethod
+    def _one_beginning(cls, weights: str | None, info: ValidationInfo) -> str | None:
+        if weights is not None and info.data.get("init") is not None:
+            raise Problems(
+                [Problem("", f"must be left out with init, which brings its own, got {weights!r}")]
+            )
+        return weights
+
+    @field_validator("epochs")
+    @classmethod
+    def _something_to_extract_with(cls, epochs: int, info: ValidationInfo) -> int:
+        if not epochs and info.data.get("weights") is None:
+            raise Problems([Problem("", "must be ≥ 1 without representation.weights, got 0")])
+        return epochs
+
+    @field_validator("accumulation")
+    @classmethod
+    def _a_sample_each(cls, accumulation: int, info: ValidationInfo) -> int:
+        batch_size = info.data.get("batch_size", accumulation)
+        if accumulation > batch_size:
+            said = f"must be ≤ representation.batch_size ({batch_size}), got {accumulation}"
+            raise Problems([Problem("", said)])
+        return accumulation
+
 
 class FeatureSettings(Section):
-    """Which checkpoint's features are cached, and how. `views` other than 0 is not available yet."""
+    """Which checkpoint's features are cached, and how; `views` augmented views of training on top."""
 
     checkpoint: Literal["last", "best"] = "last"
-    views: Literal[0] = 0
+    views: Index = 0
     dtype: Literal["float32", "float16"] = "float32"
 
 
@@ -164,6 +230,16 @@ class Config(Section):
         elif "representation" in values and values["representation"] is None:
             values = {k: v for k, v in values.items() if k != "representation"}
         return values
+
+    @model_validator(mode="after")
+    def _views_need_pictures(self) -> Config:
+        if self.features.views and self.representation is None:
+            said = f"must be 0: features cannot be augmented, got {self.features.views}"
+            raise Problems([Problem("features.views", said)])
+        if self.features.views and self.representation.augment.minimal().keys() <= {"mixup"}:
+            said = f"needs representation.augment to differ by (pad, flip...), got {self.features.views}"
+            raise Problems([Problem("features.views", said)])
+        return self
 
     @field_validator("representation", mode="before")
     @classmethod

@@ -106,7 +106,8 @@ def fit_classifier(
     began = time.perf_counter()
     estimator = registry("classifiers").create(spec.name, **_seeded(spec, config.seed))
     validation = features.val if len(features.val) else None
-    estimator.fit(features.train.X, features.train.y, head=features.head, validation=validation)
+    views = {"views": features.views} if features.views and estimator.uses_views else {}
+    estimator.fit(features.train.X, features.train.y, head=features.head, validation=validation, **views)
     seconds = time.perf_counter() - began
     folder = store.folder("classifiers", classifier_id)
     arrays, description = to_state(spec.name, estimator)
@@ -187,7 +188,7 @@ def _summary(config: Config) -> dict[str, Any]:
         for key in ("backbone", "sampler", "loss"):
             found[key] = getattr(config.representation, key).minimal()
         found["epochs"] = config.representation.epochs
-    found |= {"checkpoint": config.features.checkpoint, "dtype": config.features.dtype}
+    found |= config.features.full()
     return found
 
 
@@ -222,6 +223,7 @@ def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
     from pipeline.environment import limit_threads, resolve_device
     from pipeline.feature_cache import extract
     from pipeline.training import load_splits, trained_network
+    from stages.data.transforms import Augment
     from stages.features import Features, extract_features
 
     log.info("features %s: extracting", key)
@@ -232,18 +234,24 @@ def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
     if one.id is None:
         width = splits.input_shape[0]
 
-        def rows(split, indices):
+        def rows(split, indices, view=None):
             part = splits.parts()[split]
             return Features(part.batch(indices).numpy().astype(dtype, copy=False), part.labels[indices])
     else:
         network = trained_network(config, store, one.id, splits, config.features.checkpoint).to(device)
-        head, width = network.head.frozen(), network.backbone.num_features
+        width = network.backbone.num_features
+        if config.representation.epochs:  # else the head has seen nothing
+            head = network.head.frozen()
         parts = {name: part.to(device) for name, part in splits.parts().items()}
+        augment = Augment(**{**config.representation.augment.full(), "mixup": 0.0})
 
-        def rows(split, indices):
-            return extract_features(network.backbone, parts[split], indices, device=device, dtype=dtype)
+        def rows(split, indices, view=None):
+            drawn = {} if view is None else {"augment": augment, "key": (config.seed, "view", view)}
+            return extract_features(
+                network.backbone, parts[split], indices, device=device, dtype=dtype, **drawn
+            )
 
-    total = sum(len(part) for part in splits.parts().values())
+    total = sum(len(part) for part in splits.parts().values()) + config.features.views * len(splits.train)
     with CountProgress(total, "sample", "extracting") as progress:
         extract(
             store,
@@ -254,5 +262,6 @@ def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
             num_features=width,
             dtype=dtype,
             head=head,
+            views=config.features.views,
             progress=progress,
         )

@@ -7,7 +7,7 @@ import io
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -27,12 +27,15 @@ log = logging.getLogger("longtail")
 
 SHARD_BYTES = 64 * 2**20
 SPLITS = ("train", "val", "test")
-Rows = Callable[[str, np.ndarray], Features]  # (split, indices) → their features
+Rows = Callable[..., Features]  # (split, indices, view) → their features; view None: as they are
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features of each split with what a classifier needs beside them; `head` is stage one's, if any."""
+    """Features of each split with what a classifier needs beside them.
+
+    `head` is stage one's, if any; `views` are the training samples again, augmented, each (N, D).
+    """
 
     train: Features
     val: Features
@@ -40,6 +43,7 @@ class FeatureSet:
     class_counts: list[int]
     class_names: list[str]
     head: Head | None
+    views: list[np.ndarray] = field(default_factory=list)
 
 
 def is_cached(store: Store, key: str) -> bool:
@@ -66,6 +70,7 @@ def fetch(store: Store, key: str) -> FeatureSet | None:
             if sha256_of(folder / name) != facts["sha256"]:
                 raise Damaged(f"{folder / name}: damaged (its SHA-256 is not the one recorded)")
         splits = {split: _open(folder, split) for split in SPLITS}
+        views = [_open_X(folder, _view(n)) for n in range(manifest.get("views", 0))]
         head = None
         if manifest["head"] is not None:
             tensors, _, _ = load_tensors(folder / "head.safetensors")
@@ -74,7 +79,11 @@ def fetch(store: Store, key: str) -> FeatureSet | None:
         log.warning("%s; features are extracted again", error)
         return None
     return FeatureSet(
-        **splits, class_counts=manifest["class_counts"], class_names=manifest["class_names"], head=head
+        **splits,
+        class_counts=manifest["class_counts"],
+        class_names=manifest["class_names"],
+        head=head,
+        views=views,
     )
 
 
@@ -88,33 +97,39 @@ def extract(
     num_features: int,
     dtype: str,
     head: Head | None,
+    views: int = 0,
     progress: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Compute and publish the features of every split under `key`, the manifest last.
 
-    Work is kept shard by shard in ``<key>.part/``: a killed extraction goes on at the shard it was at. Two
-    processes publish the same bytes under the same names.
+    With `views` the training split is computed so many times more, augmented. Work is kept shard by shard in
+    ``<key>.part/``: a killed extraction goes on at the shard it was at. Two processes publish the same bytes
+    under the same names.
     """
     folder, part = store.folder("features", key), store.folder("features", f"{key}.part")
     per_shard = max(1, SHARD_BYTES // (num_features * np.dtype(dtype).itemsize) // BATCH) * BATCH
     files = {}
-    for split, samples in splits.parts().items():
+
+    def compute(name: str, split: str, count: int, view: int | None) -> None:
         shards = []
-        for start in range(0, len(samples), per_shard):
-            path = part / f"{split}.{start // per_shard:05d}.safetensors"
-            indices = np.arange(start, min(start + per_shard, len(samples)))
+        for start in range(0, count, per_shard):
+            path = part / f"{name}.{start // per_shard:05d}.safetensors"
+            indices = np.arange(start, min(start + per_shard, count))
             if not _intact(path, len(indices)):
-                found = rows(split, indices)
+                found = rows(split, indices, view)
                 reject_non_finite(found.X, indices)
                 save_tensors(path, {"X": found.X}, {"start": start})
             shards.append(path)
             progress(len(indices))
-        shape = (len(samples), num_features)
-        files[f"{split}.X.npy"] = _publish_npy(
-            folder / f"{split}.X.npy", shape, dtype, (load_tensors(p)[0]["X"] for p in shards)
-        )
+        pieces = (load_tensors(p)[0]["X"] for p in shards)
+        files[f"{name}.X.npy"] = _publish_npy(folder / f"{name}.X.npy", (count, num_features), dtype, pieces)
+
+    for split, samples in splits.parts().items():
+        compute(split, split, len(samples), None)
         labels = np.asarray(samples.labels, np.int64)
         files[f"{split}.y.npy"] = _publish_npy(folder / f"{split}.y.npy", labels.shape, "int64", [labels])
+    for view in range(views):
+        compute(_view(view), "train", len(splits.train), view)
     if head is not None:
         tensors = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
         save_tensors(folder / "head.safetensors", tensors, {})
@@ -127,6 +142,7 @@ def extract(
             "normalization": splits.train.constants,
             "class_counts": splits.class_counts.tolist(),
             "class_names": splits.class_names,
+            "views": views,
             "head": None if head is None else {"scale": head.scale, "cosine": head.cosine},
             "files": files,
         },
@@ -134,9 +150,16 @@ def extract(
     shutil.rmtree(part, ignore_errors=True)
 
 
+def _view(number: int) -> str:
+    return f"train.view{number}"
+
+
 def _open(folder: Path, split: str) -> Features:
-    X = np.load(folder / f"{split}.X.npy", mmap_mode="r", allow_pickle=False)
-    return Features(X, np.load(folder / f"{split}.y.npy", allow_pickle=False))
+    return Features(_open_X(folder, split), np.load(folder / f"{split}.y.npy", allow_pickle=False))
+
+
+def _open_X(folder: Path, name: str) -> np.ndarray:
+    return np.load(folder / f"{name}.X.npy", mmap_mode="r", allow_pickle=False)
 
 
 def _intact(path: Path, count: int) -> bool:

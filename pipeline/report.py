@@ -62,8 +62,8 @@ def records(
 
 def label(result: dict[str, Any]) -> str:
     """A classifier's name; a joint head fitted on features for want of a trained one says so."""
-    linear = result["classifier"] == "joint" and result["representation"] is None
-    return "joint (linear)" if linear else result["classifier"]
+    trained = result["settings"].get("epochs", 0) > 0
+    return "joint (linear)" if result["classifier"] == "joint" and not trained else result["classifier"]
 
 
 def _fitted(result: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +97,8 @@ def heading(row: dict[str, Any]) -> str:
         parts.append("best epoch")
     if settings["dtype"] != "float32":
         parts.append(settings["dtype"])
+    if settings.get("views"):
+        parts.append(f"{settings['views']} views")
     parts.append(f"seed {row['seed']}" + (f", data seed {row['data_seed']}" if row["data_seed"] else ""))
     parts.append(row["representation"] or f"features {row['features']}")
     if row["protocol"] != "validation":

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from pipeline.config import Config, Evaluation, load_config
 from pipeline.errors import ConfigError, LongtailError
+from pipeline.naming import KEYS, directory, is_unknown
 from pipeline.store import Store
 
-KEYS = {"representations": "representation", "features": "features", "classifiers": "run"}  # of a result
 Found = tuple[list[dict[str, Any]], Evaluation | None]
-
-
-def find_run(store: Store, reference: str) -> str | None:
-    """The id of the representation a directory or id prefix names; None when `reference` is neither.
-
-    LongtailError when a prefix fits several.
-    """
-    path = _directory(store, reference)
-    if path is not None:
-        return path.name if path.parent.name == "representations" else None
-    return store.resolve("representations", reference)
 
 
 def find_results(store: Store, references: Iterable[str]) -> list[Found]:
@@ -48,19 +36,8 @@ def find_results(store: Store, references: Iterable[str]) -> list[Found]:
     return found
 
 
-def _directory(store: Store, reference: str) -> Path | None:
-    """The result's directory `reference` is, None when it is none; LongtailError for one of another root."""
-    path = Path(reference).resolve()
-    if not path.is_dir() or path.parent.name not in KEYS:
-        return None
-    root = path.parents[1]
-    if root != store.root.resolve():
-        raise LongtailError(f"{reference}: lies under another root than {store.root}; say --root {root}")
-    return path
-
-
 def _of(store: Store, reference: str, everything: list[dict[str, Any]]) -> Found:
-    path = _directory(store, reference)
+    path = directory(store, reference)
     name = reference if path is None else path.name
     for kind, key in KEYS.items():
         if path is not None and path.parent.name != kind:
@@ -71,7 +48,7 @@ def _of(store: Store, reference: str, everything: list[dict[str, Any]]) -> Found
     try:
         config = load_config(reference)
     except ConfigError as error:
-        if len(error.problems) == 1 and "no such configuration" in str(error):
+        if is_unknown(error):
             raise LongtailError(f"{reference}: is no directory, id or configuration here") from None
         raise
     return _of_config(store, config), config.evaluation

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.errors import Damaged, LongtailError
 from pipeline.fingerprint import Fingerprints
+from pipeline.naming import start_identity
 from pipeline.publish import canonical_json, publish_json, sha256_of
 
 log = logging.getLogger("longtail")
@@ -40,20 +41,24 @@ class Store:
     def data_identity(self, config: Config) -> dict[str, Any]:
         """The data settings that differ from their defaults, without paths, and the content's hashes."""
         from pipeline.components import registry
-        from stages.parameters import is_location
+        from stages.parameters import is_access
 
         spec = config.data
         sources = registry("datasets").sources(spec.name, dict(spec.params))
         known = registry("datasets").describe(spec.name).parameters
-        settings = {k: v for k, v in spec.minimal().items() if k == "name" or not is_location(known[k].rule)}
+        settings = {k: v for k, v in spec.minimal().items() if k == "name" or not is_access(known[k].rule)}
         return {**settings, "content": self._fingerprints.of(sources)}
+
+    def fingerprint(self, path: Path) -> str:
+        """SHA-256 of one file's content, remembered while the file stays as it is."""
+        return self._fingerprints.of([path])
 
     def representation_id(self, config: Config) -> str:
         """Id of stage one."""
         settings = {
             "seed": config.seed,
             "data": self.data_identity(config),
-            "representation": config.representation.minimal(),
+            "representation": {**config.representation.minimal(), **start_identity(self, config)},
         }
         return make_id("representation", settings)
 
@@ -63,13 +68,16 @@ class Store:
 
     def feature_identity(self, config: Config, tensors: str | None) -> dict[str, Any]:
         """What a feature key is the hash of, repeated in the manifest."""
-        return {
+        found = {
             "tensors": tensors,
             "data": self.data_identity(config),
-            "transform": "training split's mean and standard deviation" if tensors else "none",
+            "transform": "evaluation" if tensors else "none",
             "views": config.features.views,
             "dtype": config.features.dtype,
         }
+        if config.features.views:
+            found |= {"augment": config.representation.augment.minimal(), "seed": config.seed}
+        return found
 
     def classifier_id(self, feature_key: str, spec: dict[str, Any], seed: int) -> str:
         """Id of one fitted classifier; `spec` is its minimal form."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import strict_yaml
 from pipeline.checkpoint import Best, Checkpoints, Memory, load_network, load_tensors
 from pipeline.components import registry
-from pipeline.config import Config
+from pipeline.config import Config, Representation
 from pipeline.environment import (
     Environment,
     earlier_environment,
@@ -26,10 +26,12 @@ from pipeline.errors import Damaged, DamagedWeights, LongtailError
 from pipeline.interrupt import StopRequests
 from pipeline.progress import TrainingProgress
 from pipeline.publish import publish_bytes, publish_json
+from pipeline.start import continue_run, load_weights
 from pipeline.store import Store
 
 if TYPE_CHECKING:
     import torch
+    from torch.optim.swa_utils import AveragedModel
 
     from stages.data import Splits
     from stages.data.batches import Batches
@@ -48,6 +50,7 @@ class Trainee:
     batches: Batches
     loss: Loss
     optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
     device: str
     precision: str
 
@@ -78,12 +81,18 @@ def build_network(config: Config, splits: Splits) -> Network:
 def build(config: Config, splits: Splits, device: str, precision: str, channels_last: bool) -> Trainee:
     """Network, batches, loss and optimiser as configured, on `device`."""
     import torch
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
     from stages.data.batches import Batches
     from stages.data.transforms import Augment
+    from stages.optimizers import parameter_groups
 
     settings = config.representation
-    network = build_network(config, splits).to(device)
+    network = build_network(config, splits)
+    if settings.weights is not None:
+        load_weights(settings, network)
+    network = network.to(device)
+    network.train_only(settings.trainable)
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
     batches = Batches(
@@ -97,9 +106,33 @@ def build(config: Config, splits: Splits, device: str, precision: str, channels_
     )
     loss = registry("losses").create(settings.loss.name, splits.class_counts, **settings.loss.params)
     optimizer = registry("optimizers").create(
-        settings.optimizer.name, network.parameters(), **settings.optimizer.params
+        settings.optimizer.name,
+        parameter_groups(network, settings.no_weight_decay),
+        **{**settings.optimizer.params, "lr": learning_rate(settings)},
     )
-    return Trainee(network, batches, loss.to(device), optimizer, device, precision)
+    average = None
+    if settings.ema is not None:
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
+    return Trainee(network, batches, loss.to(device), optimizer, average, device, precision)
+
+
+def learning_rate(settings: Representation) -> float:
+    """The base learning rate, scaled with the batch size where ``lr_batch_size`` says what it is meant for.
+
+    Source: Goyal 2017 (arXiv 1706.02677), the linear scaling rule.
+    """
+    lr = settings.optimizer.full()["lr"]
+    if settings.lr_batch_size is None:
+        return lr
+    scaled = lr * settings.batch_size / settings.lr_batch_size
+    log.info(
+        "learning rate %g for batches of %d: %g for %d",
+        lr,
+        settings.lr_batch_size,
+        scaled,
+        settings.batch_size,
+    )
+    return scaled
 
 
 def build_sampler(config: Config, splits: Splits):
@@ -132,7 +165,12 @@ def train(config: Config, store: Store, run_id: str) -> None:
     trainee, environment = prepare(config, splits, folder)
     settings = config.representation
     checkpoints = Checkpoints(folder)
-    memory = checkpoints.resume(trainee.network, trainee.optimizer) or Memory(Position(), [], Best())
+    patience = settings.early_stopping
+    if patience is not None and not len(splits.val):
+        raise LongtailError("representation.early_stopping: needs validation samples, and there are none")
+    memory = checkpoints.resume(trainee.network, trainee.optimizer, trainee.average)
+    if memory is None:
+        memory = first_memory(config, store, trainee, checkpoints)
     if memory.class_accuracy is not None:
         trainee.loss.set_class_accuracy(memory.class_accuracy)
 
@@ -147,7 +185,8 @@ def train(config: Config, store: Store, run_id: str) -> None:
             bar.step()
             due = time.monotonic() - saved_at > 60 * config.system.checkpoint_minutes
             if due or stop.requested is not None:
-                checkpoints.save(trainee.network, trainee.optimizer, replace(memory, position=position))
+                here = replace(memory, position=position)
+                checkpoints.save(trainee.network, trainee.optimizer, here, average=trainee.average)
                 saved_at = time.monotonic()
             stop.raise_if_requested()
 
@@ -157,22 +196,46 @@ def train(config: Config, store: Store, run_id: str) -> None:
             trainee.loss,
             trainee.optimizer,
             schedule=registry("schedules").create(settings.schedule.name, **settings.schedule.params),
-            epochs=settings.epochs,
+            epochs=memory.position.epoch if is_stalled(memory, patience) else settings.epochs,
             validate=validator(config, splits, environment.device),
             start=memory.position,
             clip_grad_norm=settings.clip_grad_norm,
+            accumulation=settings.accumulation,
+            average=trainee.average,
             precision=environment.precision,
             compile=environment.compile,
             after_step=after_step,
         ):
             memory, is_best = remember(memory, summary)
-            memory = checkpoints.save(trainee.network, trainee.optimizer, memory, is_best=is_best)
+            memory = checkpoints.save(
+                trainee.network, trainee.optimizer, memory, is_best=is_best, average=trainee.average
+            )
             publish_history(folder, memory)
             bar.epoch(memory.history[-1])
             saved_at = time.monotonic()
+            if is_stalled(memory, patience):
+                log.info("no better epoch in %d: training ends after %d", patience, summary.epoch)
+                break
         publish_history(folder, memory)
-        finish(store, run_id, settings.epochs, memory.best)
+        finish(store, run_id, memory)
         stop.raise_if_requested()
+
+
+def first_memory(config: Config, store: Store, trainee: Trainee, checkpoints: Checkpoints) -> Memory:
+    """What a run remembers before its first step: nothing, or all of the run it continues."""
+    from stages.representation import Position
+
+    if config.representation.init is not None:
+        return continue_run(config, store, trainee, checkpoints)
+    memory = Memory(Position(), [], Best())
+    if not config.representation.epochs:  # the given weights are the result
+        memory = checkpoints.save(trainee.network, trainee.optimizer, memory, is_best=True)
+    return memory
+
+
+def is_stalled(memory: Memory, patience: int | None) -> bool:
+    """True when the best epoch lies `patience` epochs back."""
+    return patience is not None and memory.position.epoch - memory.best.epoch >= patience
 
 
 def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Environment]:
@@ -187,7 +250,8 @@ def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Envi
     torch.set_num_threads(environment.threads)
     trainee = build(config, splits, environment.device, environment.precision, environment.channels_last)
     if earlier is None:
-        if config.system.compile == "auto" and worth_compiling(trainee, config.representation.epochs):
+        epochs = config.representation.epochs
+        if config.system.compile == "auto" and epochs and worth_compiling(trainee, epochs):
             environment = replace(environment, compile=True)
         publish_bytes(folder / "config.yaml", strict_yaml.dump(run_settings(config)).encode())
         publish_json(began_as, provenance(environment))
@@ -248,9 +312,9 @@ def publish_history(folder: Path, memory: Memory) -> None:
     publish_bytes(folder / "history.jsonl", "".join(json.dumps(r) + "\n" for r in memory.history).encode())
 
 
-def finish(store: Store, run_id: str, epochs: int, best: Best) -> None:
+def finish(store: Store, run_id: str, memory: Memory) -> None:
     """Publish ``DONE`` with what the last and the best weights hash to."""
-    folder = store.folder("representations", run_id)
+    folder, best, epochs = store.folder("representations", run_id), memory.best, memory.position.epoch
     Checkpoints(folder).check_best(best.tensors)
     files = {"last": f"epoch-{epochs:04d}.safetensors", "best": "best.safetensors"}
     facts = {

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
-    from stages.data import Part
+    from stages.data import Part, Request
+    from stages.data.transforms import Augment
 
-BATCH = 512  # fixed, so that a feature's last bits do not depend on a setting
+BATCH = 512  # samples at once; no setting, so that a feature's last bits do not depend on one
+BATCH_VALUES = 2**24  # of input at once: large pictures come in smaller batches
 
 
 @dataclass(frozen=True)
@@ -40,18 +44,22 @@ def extract_features(
     *,
     device="cpu",
     dtype: str = "float32",
+    augment: Augment | None = None,
+    key: tuple = (),
 ) -> Features:
     """Features of the samples at `indices` (all by default), in that order.
 
-    Runs in evaluation and inference mode: no gradient, no augmentation, batch-norm statistics untouched; the
-    modules' own modes are restored. Every row is written by index and none is missed.
+    Runs in evaluation and inference mode: no gradient, batch-norm statistics untouched; the modules' own
+    modes are restored. Every row is written by index and none is missed. With `augment` the samples are
+    augmented at random, by draws from (`key`, first index of the batch).
 
     Raises ValueError naming the rows whose features are not finite (in `dtype`: float16 ends at 65504).
     """
     indices = np.arange(len(part)) if indices is None else np.asarray(indices, np.int64)
     if not len(indices):
         raise ValueError("indices: there is no sample to extract features of")
-    X = forward_rows(backbone, part, indices, device=device).astype(dtype, copy=False)
+    X = forward_rows(backbone, part, indices, device=device, augment=augment, key=key)
+    X = X.astype(dtype, copy=False)
     reject_non_finite(X, indices)
     return Features(X, part.labels[indices])
 
@@ -70,25 +78,54 @@ def reject_non_finite(X: np.ndarray, rows: np.ndarray | None = None) -> None:
         raise ValueError(f"features: {len(bad)} of {len(X)} rows hold NaN or infinity (rows {named}{more})")
 
 
-def forward_rows(module: nn.Module, part: Part, indices: np.ndarray, *, device="cpu") -> np.ndarray:
+def forward_rows(
+    module: nn.Module,
+    part: Part,
+    indices: np.ndarray,
+    *,
+    device="cpu",
+    augment: Augment | None = None,
+    key: tuple = (),
+) -> np.ndarray:
     """Outputs (N, K) float32 of `module` in evaluation and inference mode, row i for ``indices[i]``."""
     import torch
 
+    from stages.data import Request
+
     part = part.to(device)
+    blocks = _blocks(part, indices)
+    requests = [Request(indices[block], (*key, int(indices[block.start]))) for block in blocks]
     modes = [(m, m.training) for m in module.modules()]
     module.eval()
     rows, written = None, np.zeros(len(indices), bool)
     try:
-        with torch.inference_mode():
-            for start in range(0, len(indices), BATCH):
-                stop = min(start + BATCH, len(indices))
-                out = module(part.batch(indices[start:stop])).float().cpu().numpy()
+        with torch.inference_mode(), closing(_inputs(part, requests, augment)) as stream:
+            for block, inputs in zip(blocks, stream, strict=True):
+                out = module(inputs).float().cpu().numpy()
                 if rows is None:
                     rows = np.empty((len(indices), out.shape[1]), np.float32)
-                rows[start:stop] = out
-                written[start:stop] = True
+                rows[block] = out
+                written[block] = True
     finally:
         for m, training in modes:
             m.training = training
     assert written.all() and rows is not None, "a row was missed"
     return rows
+
+
+def _inputs(part: Part, requests: list[Request], augment: Augment | None) -> Generator[torch.Tensor]:
+    if hasattr(part, "stream"):
+        with closing(part.stream(requests, augment)) as stream:
+            yield from (inputs for inputs, _ in stream)
+    else:
+        assert augment is None, "this part cannot be augmented"
+        yield from (part.batch(request.indices) for request in requests)
+
+
+def _blocks(part: Part, indices: np.ndarray) -> list[slice]:
+    """Slices of `indices`, each a batch whose size depends on a sample's size alone (a power of two)."""
+    at_once = BATCH
+    size = part.batch(indices[:1]).numel()
+    while at_once > 1 and at_once * size > BATCH_VALUES:
+        at_once //= 2
+    return [slice(start, min(start + at_once, len(indices))) for start in range(0, len(indices), at_once)]

@@ -105,6 +105,33 @@ class Network(nn.Module):
     def __init__(self, backbone: nn.Module, head: nn.Module):
         super().__init__()
         self.backbone, self.head = backbone, head
+        self._frozen: list[nn.Module] = []
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         return self.head(self.backbone(inputs))
+
+    def train_only(self, what: str) -> None:
+        """Freeze the backbone outside of `what`: all (nothing is frozen), last_block or head.
+
+        A frozen module gets no gradient and stays in evaluation mode, so that its batch-norm statistics do
+        not move either.
+        """
+        learning = {
+            "all": {id(m) for m in self.backbone.modules()},
+            "last_block": {
+                id(m)
+                for name in self.backbone.last_block
+                for m in self.backbone.get_submodule(name).modules()
+            },
+            "head": set(),
+        }[what]
+        self._frozen = [m for m in self.backbone.modules() if id(m) not in learning]
+        for module in self._frozen:
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Network:
+        super().train(mode)
+        for module in self._frozen:
+            module.training = False
+        return self

@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
 from stages.parameters import Fraction, NonNegative, Positive
 from stages.registry import Registry
 
+if TYPE_CHECKING:
+    from stages.network import Network
+
 OPTIMIZERS = Registry("optimizer", "OPTIMIZERS", __name__)
+NORMS = ("BatchNorm", "GroupNorm", "LayerNorm", "InstanceNorm")  # how torch calls them
+
+
+def parameter_groups(network: Network, exempt: Collection[str]) -> list[dict]:
+    """The trainable parameters of `network` as an optimiser's groups, the `exempt` ones without weight decay.
+
+    `exempt` holds any of bias (every bias), norm (scales and shifts of normalisation layers) and head_bias.
+    A group that would be empty is left out.
+
+    Source: exempting biases and norms He 2019 (arXiv 1812.01187), section 3.1; the head's bias Sinha 2020
+    (2010.01824), released code.
+    """
+    decayed, plain = [], []
+    for path, module in network.named_modules():
+        is_norm = any(name in type(module).__name__ for name in NORMS)
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            kinds = {"norm"} if is_norm else {name}
+            if name == "bias":
+                kinds |= {"bias", "head_bias"} if path == "head" else {"bias"}
+            (plain if kinds & set(exempt) else decayed).append(parameter)
+    groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
 
 
 @OPTIMIZERS.register("sgd")

@@ -20,13 +20,22 @@ class SpecOf:
     registry: str
 
 
+@dataclass(frozen=True)
+class Access:
+    """Marks a parameter that says how data are reached, not which they are: no part of an id."""
+
+    words: str
+
+
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Le(1)]
+Share = Annotated[float, Gt(0), Le(1)]
 Beta = Annotated[float, Ge(0), Lt(1)]
 Count = Annotated[int, Ge(1)]
 Index = Annotated[int, Ge(0)]
-Location = Annotated[str, "a path"]  # where data lies; never part of an id
+Location = Annotated[str, Access("a path")]
+Permission = Annotated[bool, Access("true or false")]
 SamplerSpec = Annotated[str | dict, SpecOf("samplers")]
 LossSpec = Annotated[str | dict, SpecOf("losses")]
 ClassifierSpec = Annotated[str | dict, SpecOf("classifiers")]
@@ -64,9 +73,11 @@ def _marks(rule: Any) -> tuple:
     return rule.__metadata__ if get_origin(rule) is Annotated else ()
 
 
-def is_location(rule: Any) -> bool:
-    """True when a parameter names a path, which has no part in a run's identity."""
-    return any("a path" in _marks(alternative) for alternative in _alternatives(rule))
+def is_access(rule: Any) -> bool:
+    """True when a parameter says how data are reached, which has no part in a run's identity."""
+    return any(
+        isinstance(mark, Access) for alternative in _alternatives(rule) for mark in _marks(alternative)
+    )
 
 
 def spec_kind(rule: Any) -> str | None:
@@ -86,10 +97,10 @@ def _describe_one(rule: Any) -> str:
         base, *marks = get_args(rule)
         if any(isinstance(mark, SpecOf) for mark in marks):
             return "a name or {name, ...parameters}"
-        if "a path" in marks:
-            return "a path"
         bounds = []
         for mark in marks:
+            if isinstance(mark, Access):
+                return mark.words
             for symbol, bound in ((">", "gt"), ("≥", "ge"), ("<", "lt"), ("≤", "le")):
                 if hasattr(mark, bound):
                     bounds.append(f"{symbol} {getattr(mark, bound):g}")

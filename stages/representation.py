@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from stages.data.batches import Batch, Batches
 from stages.losses.base import Loss
@@ -66,6 +67,8 @@ def train_representation(
     validate: Callable[[Network], dict] | None = None,
     start: Position | None = None,
     clip_grad_norm: float | None = None,
+    accumulation: int = 1,
+    average: AveragedModel | None = None,
     precision: str = "float32",
     compile: bool = False,
     after_step: Callable[[Position], None] | None = None,
@@ -73,9 +76,12 @@ def train_representation(
     """Train `network` in place, yielding after every epoch.
 
     `schedule` multiplies each parameter group's learning rate, which at the end is as it was. `start`
-    continues from a position, given the network and optimiser of that moment. `precision` "bfloat16" runs
-    forward passes under autocast; the loss is always computed in float32. `after_step` is called with the
-    position after every step and may raise to stop.
+    continues from a position, given the network and optimiser of that moment. `accumulation` works a batch
+    off in so many pieces and adds their gradients up, each by its share of the batch: less memory for the
+    same step, but for batch-norm's statistics, which are those of a piece. `average` follows the weights
+    after every step and is what `validate` gets. `precision` "bfloat16" runs forward passes under autocast;
+    the loss is always computed in float32. `after_step` is called with the position after every step and may
+    raise to stop.
 
     Raises :class:`NonFiniteLoss` before a step whose loss is NaN or infinite, naming epoch and batch.
     """
@@ -90,23 +96,33 @@ def train_representation(
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * factor
 
-    def train_step(batch: Batch) -> tuple[float, torch.Tensor]:
+    def backward(piece: Batch, share: float) -> tuple[float, int]:
+        """Add the gradient of `share` of the piece's loss; the loss and how many predictions are right."""
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            logits = forward(batch.inputs)
+            logits = forward(piece.inputs)
         logits = logits.float()  # (B, C)
-        value = _loss(loss, logits, batch)
+        value = _loss(loss, logits, piece)
         current = value.item()
         if not math.isfinite(current):
             raise NonFiniteLoss(
                 f"loss is {current} at epoch {position.epoch + 1}, batch {position.batch + 1}; "
                 "a lower learning rate, a warm-up or gradient clipping may help"
             )
+        (value if share == 1 else value * share).backward()
+        return current, int((logits.detach().argmax(1) == piece.labels).sum())
+
+    def train_step(batch: Batch) -> tuple[float, int]:
         optimizer.zero_grad(set_to_none=True)
-        value.backward()
+        total, correct = 0.0, 0
+        for piece, share in batch.pieces(accumulation):
+            current, right = backward(piece, share)
+            total, correct = total + share * current, correct + right
         if clip_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(network.parameters(), clip_grad_norm)
         optimizer.step()
-        return current, logits
+        if average is not None:
+            average.update_parameters(network)
+        return total, correct
 
     while position.epoch < epochs:
         network.train()
@@ -114,12 +130,13 @@ def train_representation(
         for batch in batches.epoch(position.epoch, position.batch):
             began = time.perf_counter()
             set_rate(position.epoch * len(batches) + position.batch)
-            current, logits = train_step(batch)
-            position = _advance(position, batch, logits, current, time.perf_counter() - began)
+            current, correct = train_step(batch)
+            position = _advance(position, len(batch.labels), correct, current, time.perf_counter() - began)
             if after_step is not None:
                 after_step(position)
         done, totals = position.epoch + 1, position.totals
-        validation = validate(network) if validate is not None else None
+        judged = network if average is None else average.module
+        validation = validate(judged) if validate is not None else None
         if validation is not None:
             loss.set_class_accuracy(validation["class_accuracy"])
         position = Position(done)
@@ -138,18 +155,13 @@ def train_representation(
 
 def _loss(loss: Loss, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     value = loss(logits, batch.labels)
-    if batch.mixture is None:
+    if batch.partners is None:
         return value
-    partner = batch.labels[torch.as_tensor(batch.mixture.partner, device=batch.labels.device)]
-    share = batch.mixture.share
-    return share * value + (1 - share) * loss(logits, partner)
+    return batch.share * value + (1 - batch.share) * loss(logits, batch.partners)
 
 
-def _advance(
-    position: Position, batch: Batch, logits: torch.Tensor, value: float, seconds: float
-) -> Position:
-    totals, count = position.totals, len(batch.labels)
-    correct = int((logits.detach().argmax(1) == batch.labels).sum())
+def _advance(position: Position, count: int, correct: int, value: float, seconds: float) -> Position:
+    totals = position.totals
     grown = Totals(
         loss=totals.loss + value * count,
         correct=totals.correct + correct,

@@ -346,12 +346,13 @@ def test_override_of_a_components_name_drops_its_parameters():
         ("system.workers", "some", "must be an integer ≥ 1 or auto, got 'some'"),
         # out of range
         ("seed", "-1", "must be an integer ≥ 0, got -1"),
-        ("representation.epochs", "0", "must be an integer ≥ 1, got 0"),
+        ("representation.epochs", "0", "must be ≥ 1 without representation.weights, got 0"),
+        ("representation.epochs", "-1", "must be an integer ≥ 0, got -1"),
         ("representation.clip_grad_norm", "0", "must be a number > 0 or null, got 0"),
         ("representation.clip_grad_norm", ".inf", "must be a number > 0 or null, got inf"),
         ("representation.augment.mixup", ".nan", "must be a number ≥ 0, got nan"),
         ("system.workers", "0", "must be an integer ≥ 1 or auto, got 0"),
-        ("features.views", "2", "must be 0, got 2"),
+        ("features.views", "-1", "must be an integer ≥ 0, got -1"),
         ("features.checkpoint", "first", "must be last or best, got 'first'"),
         ("evaluation.protocol", "test", "must be validation, got 'test'"),
         # components

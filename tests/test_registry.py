@@ -18,13 +18,14 @@ from stages.parameters import (
     Location,
     LossSpec,
     NonNegative,
+    Permission,
     Positive,
     Problem,
     Problems,
     SamplerSpec,
     check_value,
     describe_rule,
-    is_location,
+    is_access,
     spec_kind,
 )
 from stages.registry import REQUIRED, Parameter, Registry, did_you_mean, signature_parameters
@@ -223,6 +224,7 @@ def test_value_against_its_rule_is_refused_with_both_shown(rule, value):
         (bool, np.bool_(True), True),
         (SamplerSpec, {"name": "power", "q": 1}, {"name": "power", "q": 1}),
         (Location, "here", "here"),
+        (Permission, True, True),
         (Any, {1, 2}, {1, 2}),
     ],
     ids=repr,
@@ -245,6 +247,8 @@ def test_value_that_obeys_its_rule_comes_in_the_type_asked_for(rule, value, kept
         (bool, "true or false"),
         (str, "a string"),
         (Location, "a path"),
+        (Location | None, "a path or null"),
+        (Permission, "true or false"),
         (Literal["lbfgs", "sgd"], "lbfgs or sgd"),
         (NonNegative | Literal["validation"], "a number ≥ 0 or validation"),
         (Literal["x", None], "x or null"),
@@ -261,8 +265,8 @@ def test_marks_of_paths_and_nested_components_are_found():
     assert spec_kind(SamplerSpec) == "samplers"
     assert spec_kind(LossSpec | None) == "losses"
     assert spec_kind(str | dict) is None
-    assert is_location(Location | None)
-    assert not is_location(str)
+    assert is_access(Location | None) and is_access(Permission)
+    assert not is_access(str) and not is_access(bool)
 
 
 def test_problem_says_where_it_is():

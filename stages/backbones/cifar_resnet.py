@@ -58,6 +58,7 @@ class CifarResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
+        self.last_block = tuple(f"blocks.{row}" for row in range(2 * blocks, 3 * blocks))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, in_channels, H, W) → (B, 64)."""

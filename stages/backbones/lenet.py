@@ -23,6 +23,7 @@ class LeNet5(nn.Module):
     """
 
     num_features = 84
+    last_block = ("fc2",)
 
     def __init__(self, in_channels: int = 3):
         super().__init__()

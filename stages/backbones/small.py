@@ -24,6 +24,7 @@ class SmallCNN(nn.Module):
     """
 
     num_features = 64
+    last_block = ("layers.6", "layers.7")
 
     def __init__(self, in_channels: int = 3):
         super().__init__()

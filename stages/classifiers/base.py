@@ -23,13 +23,16 @@ class Classifier(ClassifierMixin, BaseEstimator):
     """
 
     gives_logits = True  # False: the scores are distances or votes, softmax of them means nothing
+    uses_views = False  # True: learns from augmented views of the training samples where there are some
 
-    def fit(self, X, y, *, head: Head | None = None, validation=None):
+    def fit(self, X, y, *, head: Head | None = None, validation=None, views=None):
         """Fit on features `X` (N, D) with labels `y` (N,).
 
         With `head` (stage one's), ``classes_`` is ``arange(C)``, `y` are row numbers and a class may be
         absent: it is never predicted. Without, ``classes_ = unique(y)``, and a classifier that needs a head
         fits a plain linear one first. `validation` is `Features` or (X, y), for classifiers that choose.
+        `views` is a list of matrices (N, D), the same samples augmented, for classifiers with `uses_views`:
+        they train on those instead of `X`.
 
         Raises ValueError for bad parameters, non-finite features (rows named), labels out of range, or a head
         of another size.
@@ -50,7 +53,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
             rows = self._rows(rows)
         reject_non_finite(X)
         self.class_counts_ = np.bincount(rows, minlength=len(self.classes_))
-        self._fit(X, rows, head, self._checked_validation(validation))
+        drawn = {} if views is None else {"views": self._checked_views(views, X)}
+        self._fit(X, rows, head, self._checked_validation(validation), **drawn)
         return self
 
     def scores(self, X) -> np.ndarray:
@@ -113,6 +117,16 @@ class Classifier(ClassifierMixin, BaseEstimator):
                 f"{self.classes_[0]}…{self.classes_[-1]}"
             )
         return rows.astype(np.int64)
+
+    def _checked_views(self, views, X) -> list[np.ndarray]:
+        if not self.uses_views:
+            raise ValueError(f"views: {type(self).__name__} does not train on views; leave them out")
+        if not len(views) or any(np.shape(view) != X.shape for view in views):
+            found = [np.shape(view) for view in views]
+            raise ValueError(f"views: must each be {X.shape}, like X, at least one, got {found}")
+        for view in views:
+            reject_non_finite(np.asanyarray(view))
+        return list(views)
 
     def _checked_validation(self, validation) -> Features | None:
         if validation is None:

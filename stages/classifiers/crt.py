@@ -23,10 +23,13 @@ class CRT(LinearClassifier):
     Σ_i p_{y_i}/n_{y_i}·ℓ_i + weight_decay/2·(‖W‖² + ‖b‖²) with p the sampler's class probabilities (1/C for
     class_balanced): deterministic, no learning rate, and scikit-learn's C = 1/(N·weight_decay). It takes
     cross_entropy and samplers that do not change by epoch only; `lr`, `momentum`, `batch_size` and `epochs`
-    are sgd's. Both start from zero weights.
+    are sgd's. Both start from zero weights. Of augmented views of the samples sgd uses one an epoch, in turn;
+    for lbfgs ℓ_i is the mean over them.
 
     Source: Kang 2020 (arXiv 1910.09217), section 4.1; sgd's defaults are its released code's.
     """
+
+    uses_views = True
 
     def __init__(
         self,
@@ -51,16 +54,16 @@ class CRT(LinearClassifier):
         self.epochs = epochs
         self.random_state = random_state
 
-    def _fit(self, X, rows, head, validation):
+    def _fit(self, X, rows, head, validation, views=None):
         if self.solver == "lbfgs":
             self._refuse_what_lbfgs_ignores()
             sampler = self._sampler(rows, seed=0)  # only its probabilities matter
             if sampler.changes_by_epoch:
                 raise ValueError(f"sampler: solver lbfgs knows no epochs, got {self.sampler!r}; use sgd")
             mass = sampler.class_probabilities(0) / np.maximum(self.class_counts_, 1)
-            self.head_ = fit_linear(X, rows, mass, weight_decay=self.weight_decay)
+            self.head_ = fit_linear(X, rows, mass, weight_decay=self.weight_decay, views=views)
         else:
-            self.head_ = self._fit_sgd(X, rows, validation)
+            self.head_ = self._fit_sgd(views or [X], rows, validation)
 
     def _refuse_what_lbfgs_ignores(self) -> None:
         if split_spec(self.loss) != ("cross_entropy", {}):
@@ -81,7 +84,7 @@ class CRT(LinearClassifier):
             params.setdefault("epochs", self.epochs)
         return SAMPLERS.create(name, rows, len(self.classes_), seed=seed, **params)
 
-    def _fit_sgd(self, X, rows, validation) -> Head:
+    def _fit_sgd(self, sources, rows, validation) -> Head:
         import torch
         from sklearn.utils import check_random_state
 
@@ -100,7 +103,7 @@ class CRT(LinearClassifier):
             )
         name, params = split_spec(self.loss)
         loss = LOSSES.create(name, self.class_counts_, **params)
-        linear = torch.nn.utils.skip_init(torch.nn.Linear, X.shape[1], len(self.classes_))
+        linear = torch.nn.utils.skip_init(torch.nn.Linear, sources[0].shape[1], len(self.classes_))
         torch.nn.init.zeros_(linear.weight)
         torch.nn.init.zeros_(linear.bias)
         optimizer = torch.optim.SGD(
@@ -112,7 +115,7 @@ class CRT(LinearClassifier):
         for epoch in range(self.epochs):
             sampler.set_epoch(epoch)
             loss.set_epoch(epoch)
-            order = sampler.indices()
+            order, X = sampler.indices(), sources[epoch % len(sources)]
             for step in range(steps):
                 picked = order[step * self.batch_size : (step + 1) * self.batch_size]
                 for group in optimizer.param_groups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import product
 
 import numpy as np
 from scipy.optimize import minimize
@@ -23,29 +24,39 @@ def class_mass(class_counts: np.ndarray) -> np.ndarray:
 
 
 def fit_linear(
-    X: np.ndarray, rows: np.ndarray, mass: np.ndarray, *, weight_decay: float, max_iter: int = 1000
+    X: np.ndarray,
+    rows: np.ndarray,
+    mass: np.ndarray,
+    *,
+    weight_decay: float,
+    views: list[np.ndarray] | None = None,
+    max_iter: int = 1000,
 ) -> Head:
     """The head minimising Σ_i mass[y_i]·CE_i + weight_decay/2·(‖W‖² + ‖b‖²).
 
     `X` (N, D), `rows` (N,) labels, `mass` (C,) the weight of a sample of each class, 0 for classes that take
-    no part (their rows come out zero). Deterministic: starts from zero. Warns when `max_iter` runs out.
+    no part (their rows come out zero). With `views`, each (N, D), CE_i is the mean over a sample's views.
+    Deterministic: starts from zero. Warns when `max_iter` runs out.
     """
+    sources = views or [X]
     taking_part = np.flatnonzero(mass > 0)
     column = np.full(len(mass), -1)
     column[taking_part] = np.arange(len(taking_part))
-    targets, weights = column[rows], mass[rows]
+    targets, weights = column[rows], mass[rows] / len(sources)
     shape = (len(taking_part), X.shape[1] + 1)
-    double = X.dtype == np.float64 or X.size * len(taking_part) <= DOUBLE_WORK
+    size = X.size * len(sources)
+    double = X.dtype == np.float64 or size * len(taking_part) <= DOUBLE_WORK
     dtype = np.float64 if double else np.float32
     blocks = list(row_blocks(len(X), X.shape[1] + len(taking_part)))
-    resident = X.astype(dtype) if X.size * np.dtype(dtype).itemsize <= RESIDENT_BYTES else None
+    if size * np.dtype(dtype).itemsize <= RESIDENT_BYTES:
+        sources = [source.astype(dtype) for source in sources]
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         theta = flat.reshape(shape)
         W, b = theta[:, :-1].astype(dtype), theta[:, -1]
         value, gradient = 0.5 * weight_decay * flat @ flat, weight_decay * theta
-        for block in blocks:
-            features = (X if resident is None else resident)[block].astype(dtype, copy=False)
+        for source, block in product(sources, blocks):
+            features = source[block].astype(dtype, copy=False)
             loss, residual = weighted_cross_entropy(features @ W.T + b, targets[block], weights[block])
             value += loss
             gradient[:, :-1] += residual.astype(dtype, copy=False).T @ features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -20,7 +21,8 @@ class LWS(Classifier):
 
     s starts at 1 and minimises Σ_i ℓ_i/(C·n_{y_i}) + weight_decay/2·‖s‖², convex in s, by L-BFGS on the
     cached logits. `bias` "scaled" is the reference's s ⊙ (W f + b). The reference decays s, which pulls
-    it to 0; here nothing does by default. Fitted: ``scale_`` (C,).
+    it to 0; here nothing does by default. With views ℓ_i is the mean over a sample's.
+    Fitted: ``scale_`` (C,).
 
     Source: Kang 2020 (arXiv 1910.09217), section 4.1.
     """
@@ -29,27 +31,30 @@ class LWS(Classifier):
         self.bias = bias
         self.weight_decay = weight_decay
 
-    def _fit(self, X, rows, head, validation):
+    uses_views = True
+
+    def _fit(self, X, rows, head, validation, views=None):
         head = head or fit_plain_head(X, rows, len(self.classes_))
         bias = head.bias if self.bias == "scaled" else None
         self.base_ = Head(head.weight, bias, head.scale, head.cosine)
         present = np.flatnonzero(self.class_counts_)
         column = np.full(len(self.classes_), -1)
         column[present] = np.arange(len(present))
-        targets, weights = column[rows], class_mass(self.class_counts_)[rows]
-        blocks = list(row_blocks(len(X), X.shape[1] + 2 * len(present)))
+        sources = views or [X]
+        targets, weights = column[rows], class_mass(self.class_counts_)[rows] / len(sources)
+        blocks = list(product(sources, row_blocks(len(X), X.shape[1] + 2 * len(present))))
 
-        def block_logits(block: slice) -> np.ndarray:
-            return self.base_.logits(X[block])[:, present].astype(np.float64)
+        def block_logits(source: np.ndarray, block: slice) -> np.ndarray:
+            return self.base_.logits(source[block])[:, present].astype(np.float64)
 
         kept = None
-        if len(X) * len(present) * 8 <= RESIDENT_BYTES:
-            kept = [block_logits(block) for block in blocks]
+        if len(sources) * len(X) * len(present) * 8 <= RESIDENT_BYTES:
+            kept = [block_logits(*place) for place in blocks]
 
         def objective(s: np.ndarray) -> tuple[float, np.ndarray]:
             value, gradient = 0.5 * self.weight_decay * s @ s, self.weight_decay * s
-            for number, block in enumerate(blocks):
-                logits = block_logits(block) if kept is None else kept[number]
+            for number, (source, block) in enumerate(blocks):
+                logits = block_logits(source, block) if kept is None else kept[number]
                 loss, residual = weighted_cross_entropy(logits * s, targets[block], weights[block])
                 value += loss
                 gradient = gradient + (residual * logits).sum(0)

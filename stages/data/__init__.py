@@ -7,17 +7,26 @@ is one reader in one file; holding out, imbalance and normalisation are shared (
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from stages.registry import Component, Registry
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+    from stages.data.transforms import Augment, Mixture
+
+
+class Request(NamedTuple):
+    """A batch to be made: sample indices (B,), and what the generator of its random draws is made from."""
+
+    indices: np.ndarray
+    key: tuple
 
 
 class Part(Protocol):
@@ -42,6 +51,15 @@ class Part(Protocol):
 
     def normalized_like(self, train: Part) -> Part:
         """This part with constants measured on `train`."""
+
+
+class StreamedPart(Part, Protocol):
+    """A part that can be trained on."""
+
+    def stream(
+        self, requests: Sequence[Request], augment: Augment | None
+    ) -> Generator[tuple[torch.Tensor, Mixture | None]]:
+        """The requested batches in turn, augmented at random (None: as :meth:`batch` gives them)."""
 
 
 @dataclass(frozen=True)
@@ -121,4 +139,4 @@ class DatasetRegistry(Registry):
 
 DATASETS = DatasetRegistry("data set", "DATASETS", "stages.data", supplied=("workers",))
 
-__all__ = ["DATASETS", "Collection", "Part", "Splits"]
+__all__ = ["DATASETS", "Collection", "Part", "Request", "Splits"]

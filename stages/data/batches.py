@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from typing import NamedTuple
 
 import torch
 
-from stages.data import Part
-from stages.data.transforms import Augment, Mixture
-from stages.randomness import generator
+from stages.data import Request, StreamedPart
+from stages.data.transforms import Augment
 
 
 class Batch(NamedTuple):
-    """Inputs (B, ...) and labels (B,) on the training device; `mixture` says how mixup blended them."""
+    """Inputs (B, ...) and labels (B,) on the training device.
+
+    With mixup an input is `share` of a sample labelled `labels` and 1 − `share` of one labelled `partners`.
+    """
 
     inputs: torch.Tensor
     labels: torch.Tensor
-    mixture: Mixture | None = None
+    partners: torch.Tensor | None = None
+    share: float = 1.0
+
+    def pieces(self, count: int) -> Iterator[tuple[Batch, float]]:
+        """The batch in up to `count` pieces of nearly the same size, each with its share of the samples."""
+        if count == 1:
+            yield self, 1.0
+            return
+        total = len(self.labels)
+        for rows in torch.arange(total, device=self.labels.device).tensor_split(min(count, total)):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            partners = None if self.partners is None else self.partners[part]
+            yield Batch(self.inputs[part], self.labels[part], partners, self.share), len(rows) / total
 
 
 class Batches:
@@ -29,7 +44,7 @@ class Batches:
 
     def __init__(
         self,
-        part: Part,
+        part: StreamedPart,
         sampler,
         *,
         batch_size: int,
@@ -54,9 +69,16 @@ class Batches:
         # The last batch may be short, so that `start` past it lies beyond the sampler's end.
         self.sampler.set_epoch(epoch, min(start * self.batch_size, len(self.sampler)))
         indices = self.sampler.indices()
-        for offset in range(0, len(indices), self.batch_size):
-            picked = indices[offset : offset + self.batch_size]
-            rng = generator(self.seed, "augment", epoch, start + offset // self.batch_size)
-            inputs, mixture = self.part.augmented(picked, self.augment, rng)
-            labels = self._labels[torch.as_tensor(picked, device=self.device)]
-            yield Batch(inputs.contiguous(memory_format=self.memory_format), labels, mixture)
+        requests = [
+            Request(indices[offset : offset + self.batch_size], (self.seed, "augment", epoch, start + row))
+            for row, offset in enumerate(range(0, len(indices), self.batch_size))
+        ]
+        with closing(self.part.stream(requests, self.augment)) as stream:
+            for request, (inputs, mixture) in zip(requests, stream, strict=True):
+                labels = self._labels[torch.as_tensor(request.indices, device=self.device)]
+                inputs = inputs.contiguous(memory_format=self.memory_format)
+                if mixture is None:
+                    yield Batch(inputs, labels)
+                else:
+                    partner = torch.as_tensor(mixture.partner, device=self.device)
+                    yield Batch(inputs, labels, labels[partner], mixture.share)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.data import DATASETS, Collection
-from stages.parameters import Location
+from stages.data.fetch import fetch
+from stages.parameters import Location, Permission
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,16 +30,18 @@ INSTALLED = {
     "FashionMNIST": Path("/usr/share/datasets/fashion-mnist"),  # Debian's dataset-fashion-mnist
 }
 HELP = {
-    "MNIST": "set data.root=FOLDER to where they lie",
-    "FashionMNIST": "apt-get install dataset-fashion-mnist, or set data.root=FOLDER to where they lie",
+    "MNIST": "set data.root=FOLDER to where they lie, or data.download=true to fetch them",
+    "FashionMNIST": "apt-get install dataset-fashion-mnist, set data.root=FOLDER to where they lie, or "
+    "data.download=true to fetch them",
 }
 
 
-def sources(*, layout: str, root: str | None = None) -> list[Path]:
+def sources(*, layout: str, root: str | None = None, download: bool = False) -> list[Path]:
     """The four files: training images and labels, test images and labels.
 
     The first folder that holds all four counts, torchvision's ``ROOT/<layout>/raw`` (whose name says what it
-    holds) before ``ROOT`` itself. Raises ValueError naming the folders searched.
+    holds) before ``ROOT`` itself. When there is none, `download` fetches them into the former. Raises
+    ValueError naming the folders searched.
     """
     roots = [Path("data"), INSTALLED[layout]] if root is None else [Path(root).expanduser()]
     folders = [folder for top in roots for folder in (top / layout / "raw", top)]
@@ -50,6 +53,9 @@ def sources(*, layout: str, root: str | None = None) -> list[Path]:
         if any(found):
             lacks = [name for name, path in zip(FILES, found, strict=True) if path is None]
             missing.append(f"; {folder} lacks {', '.join(lacks)}")
+    if download:
+        fetch(layout, roots[0], f"{layout}/raw", FILES)
+        return sources(layout=layout, root=root)
     raise ValueError(
         f"data.root: no {layout} files ({FILES[0]} and three more, each plain or .gz) in "
         f"{', '.join(map(str, folders))}{''.join(missing)}; {HELP[layout]}"
@@ -63,12 +69,13 @@ def _plain_or_gz(path: Path) -> Path | None:
 
 @DATASETS.register("mnist", layout="MNIST")
 @DATASETS.register("fashion_mnist", layout="FashionMNIST")
-def idx_images(*, layout: str, root: Location | None = None) -> Collection:
+def idx_images(*, layout: str, root: Location | None = None, download: Permission = False) -> Collection:
     """MNIST or Fashion-MNIST: 60,000 + 10,000 grey images of 28×28 pixels in 10 classes.
 
     `root` holds the four idx files (``train-images-idx3-ubyte``..., each plain or ``.gz``), directly or in
-    torchvision's ``<layout>/raw``. Null looks in ``./data``, then where Debian installs them. Returns a
-    training pool of 6,000 images a class (MNIST: 5,421 to 6,742) and the published test part.
+    torchvision's ``<layout>/raw``. Null looks in ``./data``, then where Debian installs them. `download` lets
+    torchvision fetch them into `root` (null: ``./data``) when they are nowhere. Returns a training pool of
+    6,000 images a class (MNIST: 5,421 to 6,742) and the published test part.
 
     Raises ValueError, naming the file, when one is missing, damaged or inconsistent with the others.
 
@@ -77,7 +84,7 @@ def idx_images(*, layout: str, root: Location | None = None) -> Collection:
     """
     from stages.data.images import ImageArrays
 
-    files = sources(layout=layout, root=root)
+    files = sources(layout=layout, root=root, download=download)
     train, test = _read_pair(*files[:2]), _read_pair(*files[2:])
     if train[0].shape[1:] != test[0].shape[1:]:
         raise ValueError(

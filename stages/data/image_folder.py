@@ -5,19 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from stages.data import DATASETS, Collection
-from stages.parameters import Count, Location
+from stages.data.pictures import SHOWN, SUFFIXES, inside
+from stages.parameters import Count, Index, Location
 
-if TYPE_CHECKING:
-    import numpy as np
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")  # no EPS: reading one runs Ghostscript
 PART_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-MAX_BYTES = 4 * 2**30  # of decoded pixels, kept in memory
-SHOWN = 5  # unreadable pictures an error lists
 
 
 class Picture(NamedTuple):
@@ -28,9 +22,9 @@ class Picture(NamedTuple):
     label: str
 
 
-def sources(*, root: str, image_size: int = 32, mode: str = "rgb") -> list[str]:
+def sources(*, root: str, allow_outside: bool = False, **_) -> list[str]:
     """``relative path<tab>size<tab>class`` of every picture, sorted; the pixels are not read."""
-    parts, _ = scan(root)
+    parts, _ = scan(root, allow_outside=allow_outside)
     return sorted(f"{p.path}\t{p.size}\t{p.label}" for pictures in parts.values() for p in pictures)
 
 
@@ -39,7 +33,12 @@ def image_folder(
     *,
     root: Location,
     image_size: Count = 32,
+    resize: Count | None = None,
     mode: Literal["rgb", "gray"] = "rgb",
+    in_memory: bool = True,
+    unreadable: Literal["error", "skip"] = "error",
+    skip_limit: Index = 100,
+    allow_outside: bool = False,
     workers: int | None = None,
 ) -> Collection:
     """Pictures in one folder per class, alone or below ``train``, ``val`` and ``test``.
@@ -47,40 +46,41 @@ def image_folder(
     `root` holds a folder per class, or ``train`` and optionally ``val`` (or ``valid``, ``validation``) and
     ``test`` with a folder per class each; a part that is not there is held out of training. Classes are the
     sorted folder names of train. Pictures (png, jpg, bmp, gif, webp, ppm, pgm, tif) are found at any depth,
-    turned as their EXIF orientation says, resized with antialiasing until the shorter side has `image_size`
-    pixels, cropped to the central square, and kept in memory as (N, image_size, image_size, C) uint8, C = 3
-    for rgb and 1 for gray. Hidden files and other files are ignored. `workers` threads decode.
+    turned as their EXIF orientation says, resized with antialiasing until the shorter side has `resize`
+    pixels and cropped to the central square of `image_size`. Hidden files and other files are ignored.
+
+    In memory (up to 4 GiB) they are decoded once, `mode` rgb or gray, `resize` null meaning image_size, and
+    normalised by their own mean and deviation. Otherwise they are decoded whenever they are needed, rgb only,
+    `resize` null meaning 256/224 of image_size, and normalised by ImageNet's. `unreadable` pictures are an
+    error, or skipped with a warning, up to `skip_limit` of a part. Links may leave `root` only with
+    `allow_outside`. `workers` threads or processes decode.
 
     Raises ValueError for a class without pictures or unknown to train, for unreadable pictures (the first few
     named), for links that leave `root`, and when the pixels would take more than 4 GiB.
 
     Source: your own pictures.
     """
-    import math
+    from stages.data.pictures import check_fit, picture_part
 
-    from stages.data.images import ImageArrays
-
-    parts, class_names = scan(root)
-    count, channels = sum(map(len, parts.values())), {"rgb": 3, "gray": 1}[mode]
-    needed = count * image_size**2 * channels
-    if needed > MAX_BYTES:
-        raise ValueError(
-            f"data.image_size: {count} pictures of {image_size}×{image_size}×{channels} bytes need "
-            f"{needed / 2**30:.1f} GiB of memory, the limit is {MAX_BYTES / 2**30:.3g}; "
-            f"{math.isqrt(MAX_BYTES // (count * channels))} fits"
-        )
+    parts, class_names = scan(root, allow_outside=allow_outside)
+    shape = {"image_size": image_size, "resize": resize, "mode": mode, "in_memory": in_memory}
+    check_fit(sum(map(len, parts.values())), **shape)
     rows = {name: row for row, name in enumerate(class_names)}
+    policy = {"unreadable": unreadable, "skip_limit": skip_limit, "workers": workers}
     loaded = {
-        part: ImageArrays(
-            decode_all([Path(root).expanduser() / p.path for p in pictures], image_size, mode, workers),
+        part: picture_part(
+            Path(root).expanduser(),
+            [p.path for p in pictures],
             [rows[p.label] for p in pictures],
+            **shape,
+            **policy,
         )
         for part, pictures in parts.items()
     }
     return Collection(loaded["train"], loaded.get("val"), loaded.get("test"), class_names)
 
 
-def scan(root: str | Path) -> tuple[dict[str, list[Picture]], list[str]]:
+def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, list[Picture]], list[str]]:
     """Pictures of each part that is there, sorted by path, and the class names. Nothing is decoded."""
     top = Path(root).expanduser()
     if not top.is_dir():
@@ -97,7 +97,7 @@ def scan(root: str | Path) -> tuple[dict[str, list[Picture]], list[str]]:
                 raise ValueError(f"{sub}: is no class: {folders['train']} has no folder of that name")
             found = [
                 Picture(path.relative_to(top).as_posix(), size, sub.name)
-                for path, size in _walk(sub, top.resolve())
+                for path, size in _walk(sub, None if allow_outside else top.resolve())
             ]
             if not found and part == "train":
                 raise ValueError(f"{sub}: a class needs a picture ({' '.join(SUFFIXES)}), holds none")
@@ -131,9 +131,9 @@ def _part_folders(top: Path) -> dict[str, Path]:
     return folders
 
 
-def _walk(folder: Path, root: Path, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, int]]:
-    """Every picture at any depth below `folder` with its size in bytes, in no order."""
-    real = _inside(folder, root)
+def _walk(folder: Path, root: Path | None, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, int]]:
+    """Every picture at any depth below `folder` with its size in bytes, in no order; none leaves `root`."""
+    real = inside(folder, root)
     if real in above:
         raise ValueError(f"{folder}: a link to a folder it lies in")
     with os.scandir(folder) as entries:
@@ -144,64 +144,7 @@ def _walk(folder: Path, root: Path, above: tuple[Path, ...] = ()) -> Iterator[tu
             if entry.is_dir():
                 yield from _walk(path, root, (*above, real))
             elif path.suffix.lower() in SUFFIXES:
-                if entry.is_symlink() and not _inside(path, root).exists():
+                if entry.is_symlink() and not inside(path, root).exists():
                     raise ValueError(f"{path}: a link to a file that is not there")
                 if entry.is_file():
                     yield path, entry.stat().st_size
-
-
-def _inside(path: Path, root: Path) -> Path:
-    """What `path` really is; ValueError when that lies outside `root`."""
-    real = path.resolve()
-    if not real.is_relative_to(root):
-        raise ValueError(f"{path}: a path that leaves its root: it leads to {real}; copy it into {root}")
-    return real
-
-
-def decode_all(paths: list[Path], image_size: int, mode: str, workers: int | None = None) -> np.ndarray:
-    """Pictures as (N, image_size, image_size, C) uint8, decoded by `workers` threads (None: a few).
-
-    Raises ValueError with the first few unreadable files and their number.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-
-    import numpy as np
-
-    images = np.empty((len(paths), image_size, image_size, 3 if mode == "rgb" else 1), np.uint8)
-
-    def fill(start: int) -> list[str]:
-        broken = []
-        for row in range(start, min(start + 64, len(paths))):
-            try:
-                images[row] = decode(paths[row], image_size, mode)
-            except Exception as error:  # Pillow raises anything, from OSError to IndexError
-                broken.append(f"{paths[row]} ({error or type(error).__name__})")
-        return broken
-
-    with ThreadPoolExecutor(workers) as pool:  # Pillow releases the interpreter lock while it decodes
-        broken = [line for lines in pool.map(fill, range(0, len(paths), 64)) for line in lines]
-    if broken:
-        more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-        raise ValueError(
-            f"{len(broken)} of {len(paths)} pictures cannot be read: {', '.join(broken[:SHOWN])}{more}; "
-            "repair or remove them"
-        )
-    return images
-
-
-def decode(path: Path, image_size: int, mode: str) -> np.ndarray:
-    """One picture as (image_size, image_size, C) uint8: upright, shorter side resized, centre cropped."""
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    with Image.open(path, formats=FORMATS) as opened:
-        image = ImageOps.exif_transpose(opened)
-    if image.mode.startswith("I;16"):  # Pillow would clip, not scale
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of mode {image.mode} have no fixed range; save 8 or 16 bits a channel")
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    image = image.convert("RGB" if mode == "rgb" else "L")
-    image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(image_size, image_size, -1)

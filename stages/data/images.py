@@ -8,7 +8,9 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from stages.data import Request
 from stages.data.transforms import Augment, Mixture, draw_crops, draw_mixture
+from stages.randomness import generator
 
 
 class ImageArrays:
@@ -78,7 +80,16 @@ class ImageArrays:
     def augmented(
         self, indices: np.ndarray, augment: Augment, rng: np.random.Generator
     ) -> tuple[torch.Tensor, Mixture | None]:
-        """Randomly cropped, flipped and mixed images (B, C, H, W), and how they were mixed."""
+        """Randomly cropped, flipped and mixed images (B, C, H, W), and how they were mixed.
+
+        Raises ValueError for what needs pictures in their own size (resized_crop, jitter).
+        """
+        if augment.resized_crop is not None or augment.jitter:
+            key = "jitter" if augment.jitter else "resized_crop"
+            raise ValueError(
+                f"representation.augment.{key}: is for pictures decoded from files (image_list, or "
+                "image_folder with in_memory: false); images held in memory take pad, flip and mixup"
+            )
         height, width = self.images.shape[1:3]
         device = self.images.device
         rows, cols = draw_crops(len(indices), height, width, augment, rng)  # (B, H), (B, W)
@@ -92,6 +103,14 @@ class ImageArrays:
             partner = images[torch.as_tensor(mixture.partner, device=device)]
             images = mixture.share * images + (1 - mixture.share) * partner
         return images, mixture
+
+    def stream(self, requests: Sequence[Request], augment: Augment | None):
+        """The requested batches in turn; see :class:`stages.data.StreamedPart`."""
+        for request in requests:
+            if augment is None:
+                yield self.batch(request.indices), None
+            else:
+                yield self.augmented(request.indices, augment, generator(*request.key))
 
     def _pad(self, pad: int) -> torch.Tensor:
         if not pad:

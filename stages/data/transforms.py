@@ -12,12 +12,16 @@ class Augment:
     """`pad`: zero-pad by so many pixels, then crop back at random. `flip`: mirror left-right half the time.
 
     `mixup` > 0: mix each batch with a shuffled copy of itself, share ~ Beta(mixup, mixup) (Zhang 2018,
-    arXiv 1710.09412).
+    arXiv 1710.09412). For pictures decoded from files also `resized_crop`, the least share of the area that a
+    random crop of random shape covers (.08 in Szegedy 2015, arXiv 1409.4842), and `jitter`: brightness,
+    contrast and saturation times a factor in [1 − jitter, 1 + jitter].
     """
 
     pad: int = 0
     flip: bool = False
     mixup: float = 0.0
+    resized_crop: float | None = None
+    jitter: float = 0.0
 
 
 @dataclass(frozen=True)

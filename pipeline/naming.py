@@ -1,0 +1,109 @@
+"""What a person calls a run, and what that stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config import Config, Representation, load_config
+from pipeline.errors import ConfigError, LongtailError
+from stages.parameters import Problem
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+
+KEYS = {"representations": "representation", "features": "features", "classifiers": "run"}  # of a result
+PUBLISHED = "torchvision"  # representation.weights: torchvision, or torchvision:NAME
+
+
+def find_run(store: Store, reference: str) -> str | None:
+    """The id of the representation a directory or id prefix names; None when `reference` is neither.
+
+    LongtailError when a prefix fits several.
+    """
+    path = directory(store, reference)
+    if path is not None:
+        return path.name if path.parent.name == "representations" else None
+    return store.resolve("representations", reference)
+
+
+def named_representation(store: Store, reference: str) -> str | None:
+    """The representation id that a directory, an id prefix or a config names; None when it names none."""
+    found = find_run(store, reference)
+    if found is not None:
+        return found
+    try:
+        config = load_config(reference)
+    except ConfigError as error:
+        if is_unknown(error):
+            return None
+        raise
+    return None if config.representation is None else store.representation_id(config)
+
+
+def directory(store: Store, reference: str) -> Path | None:
+    """The result's directory `reference` is, None when it is none; LongtailError for one of another root."""
+    path = Path(reference).resolve()
+    if not path.is_dir() or path.parent.name not in KEYS:
+        return None
+    root = path.parents[1]
+    if root != store.root.resolve():
+        raise LongtailError(f"{reference}: lies under another root than {store.root}; say --root {root}")
+    return path
+
+
+def is_unknown(error: ConfigError) -> bool:
+    """True when a reference is no configuration at all."""
+    return len(error.problems) == 1 and "no such configuration" in str(error)
+
+
+# -- what training starts from ----------------------------------------------------------------------------
+
+
+def start_identity(store: Store, config: Config) -> dict[str, Any]:
+    """What a representation's id holds instead of the paths and names training starts from."""
+    settings = config.representation
+    found: dict[str, Any] = {}
+    if settings.weights is not None:
+        found["weights"] = settings.weights
+        if not is_published(settings.weights):
+            found["weights"] = store.fingerprint(weights_file(settings.weights))
+    if settings.init is not None:
+        run_id = earlier_run(store, settings)
+        done = store.done("representations", run_id)
+        found["init"] = {"epochs": done["epochs"], "tensors": done["last"]["tensors"]}
+    return found
+
+
+def earlier_run(store: Store, settings: Representation) -> str:
+    """The finished representation that ``representation.init`` names; LongtailError when there is none."""
+    try:
+        run_id = named_representation(store, settings.init)
+    except RecursionError:
+        raise LongtailError(f"representation.init: {settings.init!r} leads back to itself") from None
+    done = None if run_id is None else store.done("representations", run_id)
+    if done is None:
+        raise LongtailError(
+            f"representation.init: {settings.init!r} is no finished run under {store.root}; "
+            "name a directory, the beginning of an id, or a config that `longtail represent` has finished"
+        )
+    if done["epochs"] >= settings.epochs:
+        said = f"must exceed the {done['epochs']} that {settings.init!r} has, got {settings.epochs}"
+        raise ConfigError([Problem("representation.epochs", said)])
+    return run_id
+
+
+def is_published(weights: str) -> bool:
+    """True when ``representation.weights`` names torchvision's, not a file."""
+    return weights.partition(":")[0] == PUBLISHED
+
+
+def weights_file(weights: str) -> Path:
+    """The file ``representation.weights`` names; LongtailError when it is not there."""
+    path = Path(weights).expanduser()
+    if not path.isweights_file():
+        raise LongtailError(
+            f"representation.weights: no such file, got {weights!r}; "
+            f"a .safetensors or .pth file, or {PUBLISHED!r} to download its ImageNet weights"
+        )
+    return path

@@ -1,0 +1,176 @@
+"""Pictures too many or too large for memory: decoded when they are needed, by worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from stages.data import Request
+from stages.data.pictures import open_picture, usable_cores
+from stages.data.transforms import Augment, Mixture, draw_mixture
+from stages.randomness import generator
+
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, of pixels in 0…255
+MOST_WORKERS = 16  # by default: past that a disk is the limit
+
+
+class ImageFiles:
+    """Pictures in files below `root`, by path (N,), with labels (N,); batches are (B, 3, S, S), S image_size.
+
+    As they are, pictures are resized until the shorter side has `resize` pixels and cropped to the central
+    square of S. `workers` processes decode and augment, whole batches each; what they draw depends on the
+    request and a sample's place in it, never on who works it off.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        paths: Sequence[str],
+        labels,
+        *,
+        image_size: int = 224,
+        resize: int | None = None,
+        workers: int | None = None,
+        device: str | torch.device = "cpu",
+    ):
+        self.root, self.image_size = Path(root), image_size
+        self.resize = resize or round(image_size * 256 / 224)
+        self.paths = np.array([os.fsencode(path) for path in paths], "S")  # forked workers share these bytes
+        self.labels = np.asarray(labels, np.int64)
+        self.workers = workers or min(usable_cores(), MOST_WORKERS)
+        self.device = torch.device(device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def path(self, index: int) -> Path:
+        """Where a sample's picture lies."""
+        return self.root / os.fsdecode(self.paths[index])
+
+    @property
+    def constants(self) -> dict[str, list[float]]:
+        """What :meth:`batch` does to a pixel: (value − mean)/std, values in [0, 255]."""
+        return {"mean": list(MEAN), "std": list(STD)}
+
+    def take(self, indices: np.ndarray, labels: np.ndarray) -> ImageFiles:
+        """The pictures at `indices`, relabelled."""
+        return self._like(self.paths[indices], labels, self.device)
+
+    def normalized_like(self, train: ImageFiles) -> ImageFiles:
+        """This part: its constants are ImageNet's, whatever it is trained on."""
+        return self
+
+    def to(self, device) -> ImageFiles:
+        """The same part with its batches on `device`."""
+        return self._like(self.paths, self.labels, device)
+
+    def _like(self, paths: np.ndarray, labels: np.ndarray, device) -> ImageFiles:
+        options = {"image_size": self.image_size, "resize": self.resize, "workers": self.workers}
+        part = ImageFiles(self.root, [], labels, device=device, **options)
+        part.paths = paths
+        return part
+
+    def batch(self, indices: Sequence[int]) -> torch.Tensor:
+        """Normalised float32 images (B, 3, S, S), decoded here and now. ValueError for one that cannot be."""
+        pixels = _Worked(self, [Request(np.asarray(indices), ())], None)[0]
+        return self._ready(pixels)
+
+    def stream(
+        self, requests: Sequence[Request], augment: Augment | None
+    ) -> Generator[tuple[torch.Tensor, Mixture | None]]:
+        """The requested batches in turn, decoded ahead of their use; see :class:`stages.data.StreamedPart`.
+
+        Raises ValueError naming a picture that cannot be read, ChildProcessError when a worker dies.
+        """
+        loader = DataLoader(
+            _Worked(self, requests, augment),
+            batch_size=None,  # an item is a batch
+            num_workers=min(self.workers, len(requests)),
+            worker_init_fn=_leave_signals_to_the_parent,
+            pin_memory=self.device.type == "cuda",
+        )
+        try:
+            for request, pixels in zip(requests, loader, strict=True):
+                yield self._mixed(self._ready(pixels), request, augment)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise ChildProcessError(
+                f"a process that decodes pictures died ({' '.join(str(error).split())}); "
+                "if memory ran out, fewer system.workers need less"
+            ) from None
+
+    def _ready(self, pixels: torch.Tensor | str) -> torch.Tensor:
+        """uint8 (B, 3, S, S) to what the network takes; a worker's complaint is raised."""
+        if isinstance(pixels, str):
+            raise ValueError(pixels)
+        pixels = pixels.to(self.device, non_blocking=True)
+        mean, std = (torch.tensor(c, device=self.device).view(3, 1, 1) for c in (MEAN, STD))
+        return pixels.float().sub_(mean).div_(std)
+
+    def _mixed(self, images, request: Request, augment: Augment | None):
+        mixture = None
+        if augment is not None:
+            mixture = draw_mixture(len(images), augment, generator(*request.key))
+        if mixture is not None:
+            partner = images[torch.as_tensor(mixture.partner, device=self.device)]
+            images = mixture.share * images + (1 - mixture.share) * partner
+        return images, mixture
+
+
+class _Worked(Dataset):
+    """Batches of pixels (B, 3, S, S) uint8 by request number; a str says which picture cannot be read.
+
+    (An exception would reach the parent wrapped in the worker's traceback.)
+    """
+
+    def __init__(self, part: ImageFiles, requests: Sequence[Request], augment: Augment | None):
+        self.part, self.requests, self.random = part, requests, augment is not None
+        self.transform = _transform(part.image_size, part.resize, augment)
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    def __getitem__(self, number: int) -> torch.Tensor | str:
+        request = self.requests[number]
+        size = self.part.image_size
+        pixels = torch.empty((len(request.indices), 3, size, size), dtype=torch.uint8)
+        with torch.random.fork_rng(devices=[], enabled=self.random):
+            for place, index in enumerate(request.indices):
+                if self.random:
+                    torch.manual_seed(int(generator(*request.key, place).integers(2**63)))
+                path = self.part.path(index)
+                try:
+                    pixels[place] = self.transform(open_picture(path, "rgb"))
+                except Exception as error:  # Pillow raises anything, from OSError to IndexError
+                    return (
+                        f"{path}: cannot be read ({error or type(error).__name__}); repair or remove it, "
+                        "or set data.unreadable=skip"
+                    )
+        return pixels
+
+
+def _transform(image_size: int, resize: int, augment: Augment | None) -> v2.Compose:
+    augment = augment or Augment()
+    steps: list = [v2.Resize(resize), v2.CenterCrop(image_size)]
+    if augment.resized_crop is not None:
+        steps = [v2.RandomResizedCrop(image_size, scale=(augment.resized_crop, 1.0))]
+    if augment.pad:
+        steps.append(v2.RandomCrop(image_size, padding=augment.pad))
+    if augment.flip:
+        steps.append(v2.RandomHorizontalFlip())
+    if augment.jitter:
+        steps.append(v2.ColorJitter(augment.jitter, augment.jitter, augment.jitter))
+    return v2.Compose([*steps, v2.PILToTensor()])
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent finishes its step, then ends its workers
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
