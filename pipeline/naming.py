@@ -32,13 +32,17 @@ def named_representation(store: Store, reference: str) -> str | None:
     found = find_run(store, reference)
     if found is not None:
         return found
+    config = _config(reference)
+    return None if config is None or config.representation is None else store.representation_id(config)
+
+
+def _config(reference: str) -> Config | None:
     try:
-        config = load_config(reference)
+        return load_config(reference)
     except ConfigError as error:
         if is_unknown(error):
             return None
         raise
-    return None if config.representation is None else store.representation_id(config)
 
 
 def directory(store: Store, reference: str) -> Path | None:
@@ -77,10 +81,8 @@ def start_identity(store: Store, config: Config) -> dict[str, Any]:
 
 def earlier_run(store: Store, settings: Representation) -> str:
     """The finished representation that ``representation.init`` names; LongtailError when there is none."""
-    try:
-        run_id = named_representation(store, settings.init)
-    except RecursionError:
-        raise LongtailError(f"representation.init: {settings.init!r} leads back to itself") from None
+    _refuse_cycles(settings.init)
+    run_id = named_representation(store, settings.init)
     done = None if run_id is None else store.done("representations", run_id)
     if done is None:
         raise LongtailError(
@@ -93,6 +95,20 @@ def earlier_run(store: Store, settings: Representation) -> str:
     return run_id
 
 
+def _refuse_cycles(reference: str) -> None:
+    """LongtailError when following ``init`` from config to config comes back to one of them."""
+    seen: list[str] = []
+    while Path(reference).is_file():
+        if reference in seen:
+            raise LongtailError(f"representation.init: {' → '.join([*seen, reference])} leads back to itself")
+        seen.append(reference)
+        config = _config(reference)
+        following = config and config.representation and config.representation.init
+        if not following:
+            return
+        reference = following
+
+
 def is_published(weights: str) -> bool:
     """True when ``representation.weights`` names torchvision's, not a file."""
     return weights.partition(":")[0] == PUBLISHED
@@ -101,7 +117,7 @@ def is_published(weights: str) -> bool:
 def weights_file(weights: str) -> Path:
     """The file ``representation.weights`` names; LongtailError when it is not there."""
     path = Path(weights).expanduser()
-    if not path.isweights_file():
+    if not path.is_file():
         raise LongtailError(
             f"representation.weights: no such file, got {weights!r}; "
             f"a .safetensors or .pth file, or {PUBLISHED!r} to download its ImageNet weights"

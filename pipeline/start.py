@@ -65,7 +65,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             "save its state_dict as safetensors"
         ) from None
     except (safetensors.SafetensorError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
-        raise LongtailError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from None
+        reason = (str(error) or "it is cut short").splitlines()[0]
+        raise LongtailError(f"{path}: cannot be read as weights ({reason})") from None
 
 
 def _published(settings: Representation) -> dict[str, torch.Tensor]:
