@@ -83,11 +83,19 @@ def cli(context: click.Context, root: str) -> None:
 @format_option
 @split_option
 @click.option("--fresh", is_flag=True, help="Start over from stage one.")
-def run(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def run(config: Config, store: Store, form: str, split: str, fresh: bool, dry_run: bool) -> None:
     """Train, extract features, fit every classifier, print the table.
 
     Example: longtail run digits_lt seed=1
     """
+    if dry_run:
+        from pipeline import plan
+
+        if form != "table" or split != "test":
+            raise click.UsageError("--dry-run prints no results: leave out --format and --split")
+        click.echo(plan.render(plan.plan(config, store, fresh=fresh)))
+        return
     _classify(config, store, form, split, fresh)
 
 
@@ -207,7 +215,7 @@ def show(store: Store, reference: str, overrides: tuple[str, ...]) -> None:
 
     Example: longtail show fashion_mnist_lt data.imbalance_factor=10
     """
-    from pipeline.runs import find_run
+    from pipeline.naming import find_run
     from pipeline.show import class_chart, run_state
 
     run_id = None if overrides else find_run(store, reference)
@@ -218,6 +226,40 @@ def show(store: Store, reference: str, overrides: tuple[str, ...]) -> None:
     click.echo(strict_yaml.dump(config.full()).rstrip())
     click.echo()
     click.echo(class_chart(config))
+
+
+@cli.command()
+@click.argument("folder", metavar="FOLDER")
+@click.option("--output", metavar="FILE", help="Where to write; FOLDER's name with .yaml by default.")
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+def init(folder: str, output: str | None, force: bool) -> None:
+    """Write a configuration for a folder of pictures, each choice with its reason.
+
+    FOLDER holds a folder per class, alone or below train/, val/ and test/.
+
+    Example: longtail init path/to/pictures
+    """
+    from pipeline.starter import start
+
+    click.echo(start(folder, output, force=force))
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--unfinished", is_flag=True, help="Remove unfinished results, too.")
+@click.option("--states", is_flag=True, help="Remove optimiser states of finished runs, too.")
+@click.pass_obj
+def clean(store: Store, dry_run: bool, unfinished: bool, states: bool) -> None:
+    """Print what takes how much space under the root, and remove what nothing needs.
+
+    That is what killed processes left, and features whose representation is gone. Whatever was written within
+    the hour stays, and so does every file that is not longtail's.
+
+    Example: longtail clean --dry-run
+    """
+    from pipeline.clean import clean
+
+    click.echo(clean(store, dry_run=dry_run, unfinished=unfinished, states=states))
 
 
 def _classify(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:

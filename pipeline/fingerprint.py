@@ -18,13 +18,13 @@ SETTLED_NS = 2 * 10**9  # a file written this recently may change again under th
 
 
 class Fingerprints:
-    """SHA-256 of files by content, remembered under (path, size, modification time).
+    """SHA-256 of files by content, remembered under (path, size, modification time), unless `read_only`.
 
     A ``.gz`` file is hashed decompressed: packed or not, the same data has the same identity.
     """
 
-    def __init__(self, memory: Path):
-        self.memory = memory
+    def __init__(self, memory: Path, *, read_only: bool = False):
+        self.memory, self.read_only = memory, read_only
 
     def of(self, sources: list[str | Path]) -> str:
         """One hash for a data set's sources: files by content, strings as they are, in order."""
@@ -34,7 +34,7 @@ class Fingerprints:
         for source in sources:
             content = self._file(source, known) if isinstance(source, Path) else source
             digest.update(f"{content}\n".encode(errors="surrogateescape"))
-        if known != before:
+        if known != before and not self.read_only:
             self._save(known)
         return digest.hexdigest()
 

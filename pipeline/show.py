@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.components import KINDS, registry
@@ -96,12 +97,17 @@ def class_chart(config: Config) -> str:
     from pipeline.training import load_splits
 
     splits = load_splits(config)
-    many, few = config.evaluation.many, config.evaluation.few
-    counts = splits.class_counts.tolist()
-    name_width = min(max(map(len, splits.class_names)), 24)
-    digits = len(str(max(counts)))
-    lines = [f"class counts ({sum(counts)} training samples, {splits.num_classes} classes)"]
-    for name, count in zip(splits.class_names, counts, strict=True):
+    counts, sizes = splits.class_counts.tolist(), {"validation": len(splits.val), "test": len(splits.test)}
+    return chart(splits.class_names, counts, many=config.evaluation.many, few=config.evaluation.few, **sizes)
+
+
+def chart(
+    names: Sequence[str], counts: Sequence[int], *, validation: int, test: int, many: int, few: int
+) -> str:
+    """Training samples of each class with a bar, then the sizes of groups and of the other splits."""
+    name_width, digits = min(max(map(len, names)), 24), len(str(max(counts)))
+    lines = [f"class counts ({sum(counts)} training samples, {len(counts)} classes)"]
+    for name, count in zip(names, counts, strict=True):
         bar = "█" * max(round(BAR * count / max(counts)), 1 if count else 0)
         group = shot_group(count, many, few) or "absent"
         lines.append(f"  {name[:24]:<{name_width}}  {count:>{digits}}  {bar:<{BAR}}  {group}")
@@ -109,8 +115,8 @@ def class_chart(config: Config) -> str:
     sizes = ", ".join(f"{groups.count(g)} {g}" for g in ("many", "medium", "few"))
     present = [count for count in counts if count]
     lines.append(
-        f"shots: {sizes} (many > {many}, few < {few}); imbalance factor {max(counts) / min(present):.4g}; "
-        f"validation {len(splits.val)}, test {len(splits.test)}"
+        f"shots: {sizes} (many > {many}, few < {few}); imbalance factor {max(present) / min(present):.4g}; "
+        f"validation {validation}, test {test}"
     )
     return "\n".join(lines)
 

@@ -30,11 +30,14 @@ def make_id(stage: str, settings: dict[str, Any]) -> str:
 
 
 class Store:
-    """The output root (``checkpoints/``) with its representations, features and classifiers."""
+    """The output root (``checkpoints/``) with its representations, features and classifiers.
 
-    def __init__(self, root: str | Path):
+    `read_only` keeps it from remembering the hashes of data files, all it would write by itself.
+    """
+
+    def __init__(self, root: str | Path, *, read_only: bool = False):
         self.root = Path(root)
-        self._fingerprints = Fingerprints(self.root / "fingerprints.json")
+        self._fingerprints = Fingerprints(self.root / "fingerprints.json", read_only=read_only)
 
     # -- identity -------------------------------------------------------------------------------------
 
@@ -97,7 +100,7 @@ class Store:
             if not isinstance(said, dict) or said.pop("check", None) != _check(said):
                 raise Damaged(f"{path}: its SHA-256 is not the one recorded")
             return said
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # the latter: a stray file among the results
             return None
         except Damaged as error:
             log.warning("%s; it is not used", error)

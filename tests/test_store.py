@@ -682,3 +682,10 @@ def test_checking_a_configuration_loads_nothing_heavy():
         [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
     )
     assert out.stdout.strip() == ""
+
+
+def test_a_stray_file_among_the_results_is_overlooked(store):
+    for kind in ("representations", "classifiers"):
+        store.folder(kind, ".DS_Store").parent.mkdir(parents=True)
+        store.folder(kind, ".DS_Store").write_bytes(b"?")
+    assert list(store.results()) == []

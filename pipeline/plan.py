@@ -1,0 +1,103 @@
+"""What a run would do and what is done already, without doing any of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import Config, Representation
+from pipeline.inventory import PART, manifest
+from pipeline.store import Store
+
+DONE, LATER = "done", "after training"
+_STATE = re.compile(r"epoch-(\d+)(?:-batch-\d+)?\.state")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a run: its label, its id (None while that depends on training), and what would be done."""
+
+    stage: str
+    label: str
+    id: str | None
+    todo: str
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.todo.startswith("would")
+
+
+def plan(config: Config, store: Store, *, fresh: bool = False) -> list[Step]:
+    """The steps of ``longtail run`` in order; `fresh` as for a run that starts over.
+
+    Nothing is written and neither data nor weights are opened, apart from the hash of the data. Raises what a
+    run would when the data are missing.
+    """
+    store = Store(store.root, read_only=True)
+    steps, tensors, trained = [], None, True
+    if config.representation is not None:
+        run_id = store.representation_id(config)
+        done = None if fresh else store.done("representations", run_id)
+        todo = DONE if done else _training(config.representation, store, run_id, fresh)
+        steps.append(Step("representation", config.representation.backbone.name, run_id, todo))
+        trained = done is not None
+        tensors = done[config.features.checkpoint]["tensors"] if done else None
+    key = store.feature_key(config, tensors) if trained else None
+    classifiers = [_classifier(config, store, spec, key, fresh) for spec in config.classifiers]
+    idle = all(step.done for step in classifiers)
+    label = "given" if config.representation is None else config.features.checkpoint
+    features = Step("features", label, key, _extraction(store, key, fresh, idle))
+    return [*steps, features, *classifiers]
+
+
+def render(steps: list[Step]) -> str:
+    """One line a step: stage, label, id, what would be done."""
+    columns = [[step.stage, step.label, step.id or LATER] for step in steps]
+    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
+    return "\n".join(
+        "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)), step.todo])
+        for row, step in zip(columns, steps, strict=True)
+    )
+
+
+def _training(settings: Representation, store: Store, run_id: str, fresh: bool) -> str:
+    epochs = settings.epochs
+    reached = None if fresh else _reached(store.folder("representations", run_id))
+    if not epochs:
+        return "would take the weights as they are given"
+    if reached is None:
+        most = "at most " if settings.early_stopping else ""
+        after = f", going on from {settings.init}" if settings.init else ""
+        return f"would train {most}{epochs} epoch{'s' * (epochs > 1)}{after}"
+    if reached >= epochs:
+        return f"would finish, {epochs} epochs are trained"
+    return f"would go on at epoch {reached + 1} of {epochs}"
+
+
+def _reached(folder: Path) -> int | None:
+    """Epochs that the newest checkpoint has behind it; None without a checkpoint."""
+    states = [path for path in folder.glob("*.state") if path.with_suffix(".safetensors").exists()]
+    found = [match for path in states if (match := _STATE.fullmatch(path.name))]
+    return max((int(match[1]) for match in found), default=None)
+
+
+def _extraction(store: Store, key: str | None, fresh: bool, idle: bool) -> str:
+    if key is None or fresh:
+        return "would extract"
+    if manifest(store, key) is not None:
+        return DONE
+    if idle:
+        return "not needed, every classifier is done"
+    return "would go on extracting" if store.folder("features", key + PART).is_dir() else "would extract"
+
+
+def _classifier(config: Config, store: Store, spec, key: str | None, fresh: bool) -> Step:
+    settings = spec.minimal()
+    label = " ".join([spec.name, *(f"{k}={v}" for k, v in settings.items() if k != "name")])
+    if key is None:
+        return Step("classifier", label, None, "would fit")
+    name = store.classifier_id(key, settings, config.seed)
+    done = not fresh and store.result(name) is not None
+    return Step("classifier", label, name, DONE if done else "would fit")
