@@ -1,0 +1,52 @@
+"""How benchmarks measure: the best of several rounds, and memory in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+
+ROUNDS = 5
+
+
+def best(measure: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """Smallest of several timings, seconds."""
+
+    def once() -> float:
+        began = time.perf_counter()
+        measure()
+        return time.perf_counter() - began
+
+    return min(once() for _ in range(rounds))
+
+
+def rivals(one: Callable[[], object], other: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """How many times as long `other` takes as `one`: best of rounds taken in turn, after one to warm up."""
+    one(), other()
+    timings = [(best(one, 1), best(other, 1)) for _ in range(rounds)]
+    return min(t for _, t in timings) / min(t for t, _ in timings)
+
+
+def report(what: str, value: float, unit: str = "") -> None:
+    """A line for whoever runs the benchmarks."""
+    print(f"\n  {what}: {value:.3g}{unit}", end="")
+
+
+def peak(work: Callable, *args) -> float:
+    """MB that ``work(*args)`` needs at most beyond what preparing it took, in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_measured, args=(send, work, args))
+    process.start()
+    found = receive.recv()
+    process.join()
+    return found
+
+
+def _measured(send, work: Callable, args: tuple) -> None:
+    work(*args, prepare_only=True)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    work(*args)
+    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of the largest one
+    send.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before + workers) / 1024)
