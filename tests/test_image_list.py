@@ -267,13 +267,15 @@ def test_in_memory_and_from_files_show_the_same_pixels(folder):
     assert (pixels.permute(0, 2, 3, 1) - kept.images.float()).abs().max() < 2.5  # crop, then resize: rounding
 
 
-def test_a_dead_worker_is_an_error_and_no_hang(folder):
+def test_a_dead_worker_is_an_error_and_no_hang(folder, monkeypatch):
+    import multiprocessing
+
+    # Where a worker's sockets lie, which it cannot remove when it is killed.
+    monkeypatch.setitem(multiprocessing.current_process()._config, "tempdir", str(folder))
     part = read(folder, validation_per_class=0).train
     requests = [Request(np.array([k % 12]), (0, "test", k)) for k in range(400)]
     stream = ImageFiles.stream(part, requests, Augment())
     next(stream)
-    import multiprocessing
-
     for child in multiprocessing.active_children():
         os.kill(child.pid, signal.SIGKILL)
     with pytest.raises(ChildProcessError, match="a process that decodes pictures died"):
