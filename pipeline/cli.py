@@ -75,7 +75,7 @@ def cli(context: click.Context, root: str) -> None:
 
     Example: longtail run digits_lt
     """
-    context.obj = Store(root)
+    context.obj = Store(root, one_command=True)
 
 
 @cli.command()

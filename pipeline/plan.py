@@ -35,7 +35,7 @@ def plan(config: Config, store: Store, *, fresh: bool = False) -> list[Step]:
     Nothing is written and neither data nor weights are opened, apart from the hash of the data. Raises what a
     run would when the data are missing.
     """
-    store = Store(store.root, read_only=True)
+    store = Store(store.root, read_only=True, one_command=True)
     steps, tensors, trained = [], None, True
     if config.representation is not None:
         run_id = store.representation_id(config)

@@ -32,12 +32,14 @@ def make_id(stage: str, settings: dict[str, Any]) -> str:
 class Store:
     """The output root (``checkpoints/``) with its representations, features and classifiers.
 
-    `read_only` keeps it from remembering the hashes of data files, all it would write by itself.
+    `read_only` keeps it from remembering the hashes of data files, all it would write by itself. With
+    `one_command` data are looked at once: what a command begins with is what its results are named after.
     """
 
-    def __init__(self, root: str | Path, *, read_only: bool = False):
-        self.root = Path(root)
+    def __init__(self, root: str | Path, *, read_only: bool = False, one_command: bool = False):
+        self.root, self.one_command = Path(root), one_command
         self._fingerprints = Fingerprints(self.root / "fingerprints.json", read_only=read_only)
+        self._contents: dict[str, str] = {}
 
     # -- identity -------------------------------------------------------------------------------------
 
@@ -47,10 +49,13 @@ class Store:
         from stages.parameters import is_access
 
         spec = config.data
-        sources = registry("datasets").sources(spec.name, dict(spec.params))
+        asked = canonical_json({"name": spec.name, **spec.params})
+        if asked not in self._contents or not self.one_command:
+            sources = registry("datasets").sources(spec.name, dict(spec.params))
+            self._contents[asked] = self._fingerprints.of(sources)
         known = registry("datasets").describe(spec.name).parameters
         settings = {k: v for k, v in spec.minimal().items() if k == "name" or not is_access(known[k].rule)}
-        return {**settings, "content": self._fingerprints.of(sources)}
+        return {**settings, "content": self._contents[asked]}
 
     def fingerprint(self, path: Path) -> str:
         """SHA-256 of one file's content, remembered while the file stays as it is."""

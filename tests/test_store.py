@@ -689,3 +689,17 @@ def test_a_stray_file_among_the_results_is_overlooked(store):
         store.folder(kind, ".DS_Store").parent.mkdir(parents=True)
         store.folder(kind, ".DS_Store").write_bytes(b"?")
     assert list(store.results()) == []
+
+
+def test_a_store_for_one_command_looks_at_the_data_once(tmp_path, digits, monkeypatch):
+    from stages.data import DatasetRegistry
+
+    looked, sources = [], DatasetRegistry.sources
+    monkeypatch.setattr(DatasetRegistry, "sources", lambda self, *a: looked.append(1) or sources(self, *a))
+    for one_command, expected in ((True, 2), (False, 3)):
+        store = Store(tmp_path / str(one_command), one_command=one_command)
+        looked.clear()
+        ids = {store.representation_id(digits()) for _ in range(2)} | {
+            store.representation_id(digits("data.seed=1"))
+        }
+        assert len(ids) == 2 and len(looked) == expected

@@ -124,9 +124,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
         if not len(views) or any(np.shape(view) != X.shape for view in views):
             found = [np.shape(view) for view in views]
             raise ValueError(f"views: must each be {X.shape}, like X, at least one, got {found}")
+        views = [np.asanyarray(view) for view in views]
         for view in views:
-            reject_non_finite(np.asanyarray(view))
-        return list(views)
+            reject_non_finite(view)
+        return views
 
     def _checked_validation(self, validation) -> Features | None:
         if validation is None:

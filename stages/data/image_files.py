@@ -105,7 +105,7 @@ class ImageFiles:
                 raise
             raise ChildProcessError(
                 f"a process that decodes pictures died ({' '.join(str(error).split())}); "
-                "if memory ran out, fewer system.workers need less"
+                "if memory or /dev/shm ran out, fewer system.workers need less"
             ) from None
 
     def _ready(self, pixels: torch.Tensor | str) -> torch.Tensor:
