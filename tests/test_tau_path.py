@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.classifiers import paths
+from stages.classifiers.paths import adjustment_path, exponential_path, linear_path
 from stages.classifiers.tau_norm import NARROWEST, TauPath, correct_intervals, tau_path
+from stages.network import Head
 
 MANY, FEW = 3, 2  # so that toys have classes in all three groups
 
@@ -295,3 +298,86 @@ def test_block_boundaries_change_nothing(rows, monkeypatch):
 def test_mismatched_arguments_are_refused(X, y, weight, counts, message):
     with pytest.raises(ValueError, match=message):
         tau_path(X, y, weight, class_counts=counts)
+
+
+# -- the linear family -----------------------------------------------------------------------------------
+
+
+def naive_linear_hits(z, y, a, tau, playing):
+    scores = z - tau * a
+    return np.array(
+        [
+            label in playing and all(scores[i, label] > scores[i, c] for c in playing if c != label)
+            for i, label in enumerate(y)
+        ]
+    )
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.data())
+def test_linear_path_equals_dense_evaluation_inside_every_cell(data):
+    n, classes = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 5))
+    numbers = st.sampled_from([-3.0, -1.0, -0.5, 0.0, 0.25, 1.0, 2.0])  # ties and equal offsets are common
+    z = np.array(
+        data.draw(st.lists(st.lists(numbers, min_size=classes, max_size=classes), min_size=n, max_size=n))
+    )
+    a = np.array(data.draw(st.lists(numbers, min_size=classes, max_size=classes)))
+    y = np.array(data.draw(st.lists(st.integers(0, classes - 1), min_size=n, max_size=n)))
+    counts = np.array(data.draw(st.lists(st.integers(0, 3), min_size=classes, max_size=classes)))
+    path = linear_path(z, y, a, class_counts=counts, many=MANY, few=FEW)
+    playing = np.flatnonzero(counts)
+    for left, right in cells(path):
+        tau = inside(left, right)
+        hits = naive_linear_hits(z, y, a, tau, playing)
+        assert path.accuracy(tau) == pytest.approx(hits.mean())
+        assert path.class_accuracy(tau) == pytest.approx(naive_recalls(hits, y, classes))
+
+
+def test_adjustment_path_is_that_of_the_adjusted_logits():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 6)), rng.integers(0, 4, 80)
+    counts = np.array([50, 20, 0, 5])
+    with np.errstate(divide="ignore"):
+        log_prior = np.log(counts / counts.sum())
+    for head in (
+        Head(rng.normal(size=(4, 6)), rng.normal(size=4)),
+        Head(rng.normal(size=(4, 6)), None, 16.0, cosine=True),
+    ):
+        path = adjustment_path(X, y, head, log_prior, class_counts=counts)
+        logits = head.logits(X)
+        for left, right in cells(path)[:40]:
+            tau = inside(left, right)
+            scores = np.where(counts > 0, logits - tau * np.where(counts > 0, log_prior, 0), -np.inf)
+            assert path.accuracy(tau) == pytest.approx((scores.argmax(1) == y).mean())
+        assert path.best_tau >= 0
+
+
+def test_exponential_path_of_logits_is_the_tau_path():
+    rng = np.random.default_rng(1)
+    X, y, weight = rng.normal(size=(60, 5)), rng.integers(0, 4, 60), rng.normal(size=(4, 5))
+    one = tau_path(X, y, weight)
+    other = exponential_path(X @ weight.T, y, np.log(np.linalg.norm(weight, axis=1)))
+    np.testing.assert_allclose(one.break_points, other.break_points)
+    assert one.best_tau == pytest.approx(other.best_tau)
+
+
+def test_path_in_float32_stays_near_the_one_in_float64(monkeypatch):
+    rng = np.random.default_rng(2)
+    X, y = rng.normal(size=(3000, 32)).astype(np.float32), rng.integers(0, 20, 3000)
+    weight = (rng.normal(size=(20, 32)) * rng.uniform(0.5, 2, (20, 1))).astype(np.float32)
+    double = tau_path(X, y, weight)
+    monkeypatch.setattr(paths, "DOUBLE_WORK", 0)
+    single = tau_path(X, y, weight)
+    grid = np.linspace(0, 4, 400)
+    assert np.abs(single.accuracy(grid) - double.accuracy(grid)).max() <= 2 / 3000
+    assert single.accuracy(single.best_tau) == pytest.approx(double.accuracy(single.best_tau), abs=2 / 3000)
+
+
+@pytest.mark.parametrize("make", [exponential_path, linear_path])
+def test_paths_refuse_mismatched_shapes(make):
+    with pytest.raises(
+        ValueError, match=r"z must be \(N, C\), y \(N,\) and a \(C,\), got \(2, 3\), \(2,\) and \(2,\)"
+    ):
+        make(np.zeros((2, 3)), [0, 1], [0.0, 1.0])
+    with pytest.raises(ValueError, match=r"integers in \[0, 3\)"):
+        make(np.zeros((2, 3)), [0, 3], [0.0, 1.0, 2.0])
