@@ -1,8 +1,8 @@
-# demo, test, lint and bench each work on a fresh machine: they set up .venv first, once for each setup.cfg.
+# demo, test, lint, bench and faults each work on a fresh machine: they set up .venv first, once for each setup.cfg.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench faults
 
 demo: .venv/.installed
 	$(BIN)/longtail run configs/digits_lt.yaml
@@ -16,6 +16,9 @@ lint: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/python -m pytest tests/benchmarks -m bench -s
+
+faults: .venv/.installed
+	$(BIN)/python -m pytest tests/faults -m faults -s
 
 .venv/.installed: setup.cfg
 	$(PYTHON) -m venv .venv

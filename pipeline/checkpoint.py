@@ -70,7 +70,7 @@ def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str
         intact = said["check"] == _check(said["tensors"], said["facts"])
     except FileNotFoundError:
         raise
-    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, OSError, RecursionError) as error:
         raise Damaged(f"{path}: damaged ({error})") from None
     if not intact or fingerprint(tensors) != said["tensors"]:
         raise Damaged(f"{path}: damaged (its SHA-256 is not the one recorded)")
@@ -162,6 +162,9 @@ class Checkpoints:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._best: dict[
+            str, Any
+        ] = {}  # what best.safetensors should hold, should another process replace it
 
     def save(self, network, optimizer, memory: Memory, *, is_best: bool = False, average=None) -> Memory:
         """Publish weights, then state; drop what is no longer needed. Returns what the state remembers.
@@ -171,11 +174,18 @@ class Checkpoints:
         """
         position = memory.position
         stem = f"epoch-{position.epoch:04d}" + (f"-batch-{position.batch:06d}" if position.batch else "")
-        weights = network_tensors(network if average is None else average.module)
+        try:
+            weights = network_tensors(network if average is None else average.module)
+        except LongtailError as error:
+            epoch = f"epoch {position.epoch + 1}, batch {position.batch}"
+            where = epoch if position.batch else f"end of epoch {position.epoch}"
+            raise LongtailError(f"{where}: {error}") from None
         facts = {"epochs": position.epoch, "batches": position.batch}
         if is_best:
             memory = replace(memory, best=replace(memory.best, tensors=fingerprint(weights)))
-            save_tensors(self.folder / "best.safetensors", weights, {**facts, **asdict(memory.best)})
+            kept = {name: array.copy() for name, array in weights.items()}  # the network's own change on
+            self._best = {"tensors": kept, "facts": {**facts, **asdict(memory.best)}}
+            save_tensors(self.folder / "best.safetensors", **self._best)
         print_ = save_tensors(self.folder / f"{stem}.safetensors", weights, facts)
         tensors, plain = optimizer_state(optimizer)
         if average is not None:
@@ -186,14 +196,21 @@ class Checkpoints:
         return memory
 
     def check_best(self, tensors: str) -> None:
-        """Damaged unless ``best.safetensors`` holds the weights whose fingerprint is `tensors`."""
+        """Damaged unless ``best.safetensors`` holds the weights whose fingerprint is `tensors`.
+
+        Where this process knows them it puts them back: another at the same work may have had an earlier best.
+        """
         path = self.folder / "best.safetensors"
         try:
-            found = load_tensors(path)[2]
-        except FileNotFoundError:
-            raise Damaged(f"{path}: is missing") from None
-        if found != tensors:
-            raise Damaged(f"{path}: holds other weights than this run's best")
+            weights, facts, found = load_tensors(path)
+        except (FileNotFoundError, Damaged):
+            found = None
+        if found == tensors:
+            self._best = {"tensors": weights, "facts": facts}
+        elif self._best and fingerprint(self._best["tensors"]) == tensors:
+            save_tensors(path, **self._best)
+        else:
+            raise Damaged(f"{path}: does not hold this run's best weights")
 
     def resume(self, network, optimizer, average=None) -> Memory | None:
         """Load the newest intact checkpoint into all; None when there is none. Damaged ones are named."""

@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.checkpoint import load_tensors, save_tensors
 from pipeline.errors import Damaged
 from pipeline.publish import publish, publish_json, sha256_of
-from pipeline.store import Store, read_json
+from pipeline.store import Store, checked, read_json, unchecked
 from stages.features import BATCH, Features, reject_non_finite
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def fetch(store: Store, key: str) -> FeatureSet | None:
     if not is_cached(store, key):
         return None
     try:
-        manifest = read_json(folder / "manifest.json")
+        path = folder / "manifest.json"
+        manifest = unchecked(read_json(path), path)
         for name, facts in manifest["files"].items():
             if sha256_of(folder / name) != facts["sha256"]:
                 raise Damaged(f"{folder / name}: damaged (its SHA-256 is not the one recorded)")
@@ -136,16 +137,18 @@ def extract(
         files["head.safetensors"] = {"sha256": sha256_of(folder / "head.safetensors")}
     publish_json(
         folder / "manifest.json",
-        {
-            "key": key,
-            "identity": identity,
-            "normalization": splits.train.constants,
-            "class_counts": splits.class_counts.tolist(),
-            "class_names": splits.class_names,
-            "views": views,
-            "head": None if head is None else {"scale": head.scale, "cosine": head.cosine},
-            "files": files,
-        },
+        checked(
+            {
+                "key": key,
+                "identity": identity,
+                "normalization": splits.train.constants,
+                "class_counts": splits.class_counts.tolist(),
+                "class_names": splits.class_names,
+                "views": views,
+                "head": None if head is None else {"scale": head.scale, "cosine": head.cosine},
+                "files": files,
+            }
+        ),
     )
     shutil.rmtree(part, ignore_errors=True)
 

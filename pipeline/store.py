@@ -19,7 +19,7 @@ from pipeline.publish import canonical_json, publish_json, sha256_of
 log = logging.getLogger("longtail")
 
 # Raised when what a stage computes under the same settings changes its meaning.
-VERSIONS = {"representation": 1, "features": 1, "classifier": 1}
+VERSIONS = {"representation": 1, "features": 1, "classifier": 2}
 ID_LENGTH = 16  # hexadecimal digits
 
 
@@ -87,9 +87,14 @@ class Store:
             found |= {"augment": config.representation.augment.minimal(), "seed": config.seed}
         return found
 
-    def classifier_id(self, feature_key: str, spec: dict[str, Any], seed: int) -> str:
-        """Id of one fitted classifier; `spec` is its minimal form."""
-        return make_id("classifier", {"features": feature_key, "classifier": spec, "seed": seed})
+    def classifier_id(
+        self, feature_key: str, spec: dict[str, Any], seed: int, *, protocol: str = "validation"
+    ) -> str:
+        """Id of one fitted classifier; `spec` is its minimal form, `protocol` what choices are made on."""
+        settings = {"features": feature_key, "classifier": spec, "seed": seed}
+        if protocol != "validation":
+            settings["protocol"] = protocol
+        return make_id("classifier", settings)
 
     # -- directories ----------------------------------------------------------------------------------
 
@@ -102,9 +107,7 @@ class Store:
         path = self.folder(kind, name) / "DONE"
         try:
             said = read_json(path)
-            if not isinstance(said, dict) or said.pop("check", None) != _check(said):
-                raise Damaged(f"{path}: its SHA-256 is not the one recorded")
-            return said
+            return unchecked(said, path)
         except (FileNotFoundError, NotADirectoryError):  # the latter: a stray file among the results
             return None
         except Damaged as error:
@@ -114,8 +117,13 @@ class Store:
     def finish(self, kind: str, name: str, facts: dict[str, Any], files: list[str]) -> None:
         """Publish ``DONE``: `facts`, the SHA-256 of each of `files`, and that of all this."""
         folder = self.folder(kind, name)
-        said = {**facts, "files": {f: sha256_of(folder / f) for f in files}}
-        publish_json(folder / "DONE", {**said, "check": _check(said)})
+        digests = {f: sha256_of(folder / f) for f in files}
+        while True:
+            publish_json(folder / "DONE", checked({**facts, "files": digests}))
+            found = {f: sha256_of(folder / f) for f in files}
+            if found == digests:
+                return
+            digests = found  # a process at the same work has published a file in between
 
     def discard(self, kind: str, name: str) -> None:
         """Remove a result, what declares it finished first: stopped halfway, it counts as unfinished."""
@@ -164,9 +172,21 @@ def _check(said: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
+def checked(said: dict[str, Any]) -> dict[str, Any]:
+    """A record with the SHA-256 of what it says."""
+    return {**said, "check": _check(said)}
+
+
+def unchecked(said: Any, path: Path) -> dict[str, Any]:
+    """Undo :func:`checked`; Damaged for a record that is not what was written."""
+    if not isinstance(said, dict) or said.pop("check", None) != _check(said):
+        raise Damaged(f"{path}: its SHA-256 is not the one recorded")
+    return said
+
+
 def read_json(path: Path) -> Any:
     """A JSON file's value; Damaged when it is none."""
     try:
         return json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Damaged(f"{path}: is not JSON") from None

@@ -213,11 +213,14 @@ def train(config: Config, store: Store, run_id: str) -> None:
             publish_history(folder, memory)
             bar.epoch(memory.history[-1])
             saved_at = time.monotonic()
+            if is_finished(store, run_id):
+                log.info("another process has finished the same run")
+                return
             if is_stalled(memory, patience):
                 log.info("no better epoch in %d: training ends after %d", patience, summary.epoch)
                 break
         publish_history(folder, memory)
-        finish(store, run_id, memory)
+        finish(store, run_id, memory, checkpoints)
         stop.raise_if_requested()
 
 
@@ -312,10 +315,21 @@ def publish_history(folder: Path, memory: Memory) -> None:
     publish_bytes(folder / "history.jsonl", "".join(json.dumps(r) + "\n" for r in memory.history).encode())
 
 
-def finish(store: Store, run_id: str, memory: Memory) -> None:
+def is_finished(store: Store, run_id: str) -> bool:
+    """True when a run is done and its best weights are there (a slower twin may have replaced them)."""
+    done = store.done("representations", run_id)
+    try:
+        if done is not None:
+            Checkpoints(store.folder("representations", run_id)).check_best(done["best"]["tensors"])
+    except Damaged:
+        return False
+    return done is not None
+
+
+def finish(store: Store, run_id: str, memory: Memory, checkpoints: Checkpoints) -> None:
     """Publish ``DONE`` with what the last and the best weights hash to."""
-    folder, best, epochs = store.folder("representations", run_id), memory.best, memory.position.epoch
-    Checkpoints(folder).check_best(best.tensors)
+    folder, best, epochs = checkpoints.folder, memory.best, memory.position.epoch
+    checkpoints.check_best(best.tensors)
     files = {"last": f"epoch-{epochs:04d}.safetensors", "best": "best.safetensors"}
     facts = {
         which: {"file": name, "tensors": load_tensors(folder / name)[2]} for which, name in files.items()

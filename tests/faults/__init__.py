@@ -1,0 +1,1 @@
+"""Faults on purpose: killed processes, full disks, damaged and hostile files (`make faults`)."""
