@@ -9,9 +9,10 @@ import numpy as np
 from stages.classifiers import CLASSIFIERS
 from stages.classifiers.base import LinearClassifier
 from stages.classifiers.linear import fit_linear
+from stages.classifiers.sgd import as_seed, fit_sgd, refuse_steps, sgd_settings
 from stages.network import Head
 from stages.parameters import Count, Fraction, LossSpec, NonNegative, Positive, SamplerSpec
-from stages.registry import signature_parameters, split_spec
+from stages.registry import split_spec
 
 
 @CLASSIFIERS.register("crt")
@@ -68,13 +69,7 @@ class CRT(LinearClassifier):
     def _refuse_what_lbfgs_ignores(self) -> None:
         if split_spec(self.loss) != ("cross_entropy", {}):
             raise ValueError(f"loss: solver lbfgs takes cross_entropy only, got {self.loss!r}; use sgd")
-        defaults = signature_parameters(type(self))
-        for key in ("lr", "momentum", "batch_size", "epochs"):
-            value = getattr(self, key)
-            if value != defaults[key].default:
-                raise ValueError(
-                    f"{key}: solver lbfgs has none, got {value}; set solver: sgd or leave it out"
-                )
+        refuse_steps(self)
 
     def _sampler(self, rows, seed: int):
         from stages.samplers import SAMPLERS
@@ -85,17 +80,11 @@ class CRT(LinearClassifier):
         return SAMPLERS.create(name, rows, len(self.classes_), seed=seed, **params)
 
     def _fit_sgd(self, sources, rows, validation) -> Head:
-        import torch
-        from sklearn.utils import check_random_state
+        from torch.nn import functional as F
 
         from stages.losses import LOSSES
-        from stages.metrics import evaluate
-        from stages.schedules import SCHEDULES
 
-        seed = self.random_state
-        if not isinstance(seed, int | np.integer):
-            seed = check_random_state(seed).randint(2**31)
-        sampler = self._sampler(rows, int(seed))
+        sampler = self._sampler(rows, as_seed(self.random_state))
         needed = sampler.required_batch_size
         if needed not in (None, self.batch_size):
             raise ValueError(
@@ -103,37 +92,17 @@ class CRT(LinearClassifier):
             )
         name, params = split_spec(self.loss)
         loss = LOSSES.create(name, self.class_counts_, **params)
-        linear = torch.nn.utils.skip_init(torch.nn.Linear, sources[0].shape[1], len(self.classes_))
-        torch.nn.init.zeros_(linear.weight)
-        torch.nn.init.zeros_(linear.bias)
-        optimizer = torch.optim.SGD(
-            linear.parameters(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+        num_classes, num_features = len(self.classes_), sources[0].shape[1]
+        learned, self.best_epoch_ = fit_sgd(
+            {"weight": np.zeros((num_classes, num_features)), "bias": np.zeros(num_classes)},
+            lambda p, features, labels: loss(F.linear(features, p["weight"], p["bias"]), labels),
+            sources,
+            rows,
+            sampler,
+            owner="crt",
+            scores=lambda arrays, X: Head(**arrays).logits(X),
+            validation=validation,
+            loss=loss,
+            **sgd_settings(self),
         )
-        factor = SCHEDULES.create("cosine")
-        steps = -(-len(sampler) // self.batch_size)
-        best_head, best = None, -1.0
-        for epoch in range(self.epochs):
-            sampler.set_epoch(epoch)
-            loss.set_epoch(epoch)
-            order, X = sampler.indices(), sources[epoch % len(sources)]
-            for step in range(steps):
-                picked = order[step * self.batch_size : (step + 1) * self.batch_size]
-                for group in optimizer.param_groups:
-                    group["lr"] = self.lr * factor(epoch * steps + step, steps, self.epochs)
-                features = torch.from_numpy(np.asarray(X[picked], np.float32))
-                value = loss(linear(features), torch.from_numpy(rows[picked]))
-                optimizer.zero_grad(set_to_none=True)
-                value.backward()
-                optimizer.step()
-            head = Head(linear.weight, linear.bias)
-            if not np.isfinite(head.weight).all():
-                raise ValueError(f"crt: training diverged in epoch {epoch + 1}; lower lr ({self.lr})")
-            if validation is None:
-                best_head, self.best_epoch_ = head, epoch + 1
-                continue
-            scores = np.where(self.class_counts_ > 0, head.logits(validation.X), -np.inf)
-            reached = evaluate(scores, validation.y, self.class_counts_)
-            loss.set_class_accuracy(reached["class_accuracy"])
-            if reached["balanced_accuracy"] > best:
-                best, best_head, self.best_epoch_ = reached["balanced_accuracy"], head, epoch + 1
-        return best_head
+        return Head(**learned)

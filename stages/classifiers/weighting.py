@@ -1,0 +1,41 @@
+"""Cross-entropy weighted by class, for classifiers that re-weight instead of re-sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+
+def class_weights(class_counts: np.ndarray, raw: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Weights (C,) ∝ ``raw(counts of classes present)``, their sum the number of these; absent ones 0."""
+    present = class_counts > 0
+    weights = np.zeros(len(class_counts))
+    weights[present] = raw(class_counts[present].astype(np.float64))
+    return weights * (present.sum() / weights.sum())
+
+
+def power_weights(class_counts: np.ndarray, rho: float) -> np.ndarray:
+    """Weights (C,) ∝ π_c^(−ρ), π_c = n_c/N, scaled by :func:`class_weights`."""
+    return class_weights(class_counts, lambda counts: (counts / counts.sum()) ** -rho)
+
+
+class WeightedCrossEntropy:
+    """Σ_i w_{y_i}·CE_i of scores (B, C) and labels (B,), over Σ_i w_{y_i} ("weights") or over B ("batch").
+
+    `weights` (C,) are 0 for absent classes, which take no part in the softmax either.
+    """
+
+    def __init__(self, weights: np.ndarray, normalizer: Literal["weights", "batch"]):
+        self.weights = torch.from_numpy(weights.astype(np.float32))
+        self.absent = self.weights == 0
+        self.normalizer = normalizer
+
+    def __call__(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        scores = scores.masked_fill(self.absent, -torch.inf)
+        if self.normalizer == "weights":
+            return F.cross_entropy(scores, labels, weight=self.weights)
+        return F.cross_entropy(scores, labels, weight=self.weights, reduction="sum") / len(labels)
