@@ -198,7 +198,7 @@ class Checkpoints:
     def check_best(self, tensors: str) -> None:
         """Damaged unless ``best.safetensors`` holds the weights whose fingerprint is `tensors`.
 
-        Where this process knows them it puts them back: another at the same work may have had an earlier best.
+        Where this process knows them it puts them back: another at this work may be at an earlier best.
         """
         path = self.folder / "best.safetensors"
         try:

@@ -162,6 +162,28 @@ def classify(config: Config, store: Store, form: str, split: str, fresh: bool) -
 
 
 @cli.command()
+@with_config
+@format_option
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes at work.")
+def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
+    """Compare classifiers and their parameters on the cached features, making sure of those first.
+
+    The configuration's `sweep:` names classifiers with lists or ranges of values; without one a default sweep
+    is run. Prints every trial on validation, then each classifier's best on test. What is done is not done
+    again.
+
+    Example: longtail sweep digits_lt 'sweep=[{name: crt, weight_decay: [1e-5, 1e-4, 1e-3]}, tau_norm]'
+    """
+    from pipeline.sweep import run_sweep
+
+    found = run_sweep(config, store, jobs=jobs)
+    split = "test" if config.evaluation.protocol == "paper" else "val"
+    trials = records(found.trials, splits=(split,), evaluation=config.evaluation)
+    winners = records(found.winners, splits=("test",), evaluation=config.evaluation)
+    click.echo(render([*trials, *(row for row in winners if row not in trials)], form))
+
+
+@cli.command()
 @click.argument("references", nargs=-1, metavar="[CONFIG or RUN]...")
 @format_option
 @split_option

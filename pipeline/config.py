@@ -18,6 +18,7 @@ from pydantic import (
 
 from pipeline.components import Spec, check_spec
 from pipeline.errors import ConfigError
+from pipeline.grid import expand
 from pipeline.recipes import read_settings
 from stages.parameters import (
     Beta,
@@ -160,11 +161,14 @@ class FeatureSettings(Section):
 
 
 class Evaluation(Section):
-    """Shot groups by training count, and which split choices are made on."""
+    """Shot groups by training count, and which split stage two's choices are made on.
+
+    `protocol` paper chooses on the test split, as some published tables do; every such number is marked.
+    """
 
     many: Index = 100
     few: Index = Field(20, validate_default=True)
-    protocol: Literal["validation"] = "validation"
+    protocol: Literal["validation", "paper"] = "validation"
 
     @field_validator("few")
     @classmethod
@@ -203,6 +207,22 @@ def _classifiers(value: Any) -> Any:
     return found
 
 
+def _sweep(value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not value:
+        raise Problems([Problem("", f"must be a list of at least one classifier, got {value!r}")])
+    problems, found = [], []
+    for row, entry in enumerate(value):
+        try:
+            found += [entry] if isinstance(entry, Spec) else expand(entry)
+        except Problems as error:
+            problems += [p.under(str(row)) for p in error.problems]
+    if problems:
+        raise Problems(problems)
+    return found
+
+
 _MISPLACED = object()  # what stage one's settings become where there is no stage one
 
 
@@ -216,6 +236,7 @@ class Config(Section):
     classifiers: Annotated[list[Spec], BeforeValidator(_classifiers)] = [
         Spec("classifiers", name) for name in ("joint", "crt", "ncm", "tau_norm", "lws")
     ]
+    sweep: Annotated[list[Spec] | None, BeforeValidator(_sweep)] = None
     evaluation: Evaluation = Evaluation()
     system: System = System()
 

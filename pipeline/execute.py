@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.components import Spec, registry
+from pipeline import fitting
+from pipeline.components import Spec
 from pipeline.config import Config
 from pipeline.errors import Damaged, DamagedWeights, LongtailError
+from pipeline.fitting import load_classifier
 from pipeline.progress import CountProgress
-from pipeline.publish import publish_json, sha256_of
 from pipeline.store import Store
 
 if TYPE_CHECKING:
     from pipeline.feature_cache import FeatureSet
+
+__all__ = ["Workbench", "load_classifier", "run_extraction", "run_stage_one", "run_stage_two"]
 
 log = logging.getLogger("longtail")
 
@@ -69,127 +71,52 @@ def run_extraction(config: Config, store: Store, *, fresh: bool = False) -> str:
     return key
 
 
+class Workbench:
+    """Cached features and the classifiers on them, each fitted and judged once, whoever asks.
+
+    Stage one is made sure of at once; features are opened when a classifier has to be fitted or judged.
+    """
+
+    def __init__(self, config: Config, store: Store):
+        self.config, self.store = config, store
+        self.one = run_stage_one(config, store)
+        self.key = store.feature_key(config, self.one.tensors)
+        self._features: FeatureSet | None = None
+
+    @property
+    def features(self) -> FeatureSet:
+        """The verified features, extracted first if need be."""
+        if self._features is None:
+            self.key, self._features = _features(self.config, self.store)
+        return self._features
+
+    def result(
+        self, spec: Spec, splits: tuple[str, ...] = fitting.SPLITS, *, fresh: bool = False
+    ) -> dict[str, Any]:
+        """The result of one classifier, judged on `splits`; done again when `fresh`."""
+        config, store = self.config, self.store
+        name = fitting.classifier_id(config, store, self.key, spec)
+        found = None if fresh else fitting.finished(store, name, splits)
+        if found is not None:
+            return found
+        features = self.features
+        name = fitting.classifier_id(config, store, self.key, spec)
+        partial = None if fresh else store.result(name)
+        if partial is not None:
+            try:
+                return fitting.complete(store, partial, features, splits)
+            except (Damaged, FileNotFoundError) as error:
+                log.warning("%s; it is fitted again", error)
+        return fitting.fit_classifier(config, store, spec, self.one.id, self.key, features, splits=splits)
+
+
 def run_stage_two(config: Config, store: Store, *, fresh: bool = False) -> list[dict[str, Any]]:
     """Fit and judge every classifier of the configuration that is not done; all their results, in order.
 
     Neither features nor checkpoints are opened when every classifier is done.
     """
-    one = run_stage_one(config, store)
-    key = store.feature_key(config, one.tensors)
-    results, features = [], None
-    for spec in config.classifiers:
-        classifier_id = store.classifier_id(key, spec.minimal(), config.seed)
-        found = None if fresh else store.result(classifier_id)
-        if found is None:
-            if features is None:
-                key, features = _features(config, store)
-                classifier_id = store.classifier_id(key, spec.minimal(), config.seed)
-            found = fit_classifier(config, store, spec, one.id, key, features, classifier_id)
-        results.append(found)
-    return results
-
-
-def fit_classifier(
-    config: Config,
-    store: Store,
-    spec: Spec,
-    representation: str | None,
-    key: str,
-    features: FeatureSet,
-    classifier_id: str,
-) -> dict[str, Any]:
-    """Fit one classifier, choosing on validation; judge it; publish the result and return it."""
-    from pipeline.checkpoint import save_tensors
-    from pipeline.environment import versions
-    from stages.classifiers.state import to_state
-
-    began = time.perf_counter()
-    estimator = registry("classifiers").create(spec.name, **_seeded(spec, config.seed))
-    validation = features.val if len(features.val) else None
-    views = {"views": features.views} if features.views and estimator.uses_views else {}
-    estimator.fit(features.train.X, features.train.y, head=features.head, validation=validation, **views)
-    seconds = time.perf_counter() - began
-    folder = store.folder("classifiers", classifier_id)
-    arrays, description = to_state(spec.name, estimator)
-    save_tensors(folder / "weights.safetensors", arrays, description)
-    result = {
-        "run": classifier_id,
-        "representation": representation,
-        "features": key,
-        "classifier": spec.name,
-        "params": {k: v for k, v in spec.minimal().items() if k != "name"},
-        "fitted": {k: v["value"] for k, v in description["fitted"].items() if _is_choice(k, v)},
-        "seed": config.seed,
-        "data_seed": config.data.full()["seed"],
-        "protocol": config.evaluation.protocol,
-        "thresholds": _thresholds(config),
-        "settings": _summary(config),
-        "class_counts": features.class_counts,
-        "class_names": features.class_names,
-        "metrics": judge(estimator, features, **_thresholds(config)),
-        "seconds": seconds,
-        "versions": versions(),
-    }
-    publish_json(folder / "result.json", result)
-    store.finish(
-        "classifiers", classifier_id, {"classifier": spec.name}, ["weights.safetensors", "result.json"]
-    )
-    return result
-
-
-def judge(estimator, features: FeatureSet, *, many: int, few: int) -> dict[str, dict[str, Any]]:
-    """Every metric of a fitted classifier on validation and test features; an empty split is left out."""
-    from stages.metrics import evaluate
-
-    found = {}
-    for split, part in (("val", features.val), ("test", features.test)):
-        if len(part):
-            scores = estimator.scores(part.X)
-            logits = estimator.gives_logits
-            found[split] = evaluate(scores, part.y, features.class_counts, many=many, few=few, logits=logits)
-    return found
-
-
-def load_classifier(store: Store, classifier_id: str):
-    """A finished classifier as the fitted estimator it was. LongtailError when there is none."""
-    from pipeline.checkpoint import load_tensors
-    from stages.classifiers.state import from_state
-
-    done = store.done("classifiers", classifier_id)
-    if done is None:
-        raise LongtailError(f"no finished classifier {classifier_id!r} under {store.root}")
-    path = store.folder("classifiers", classifier_id) / "weights.safetensors"
-    arrays, description, _ = load_tensors(path)
-    if sha256_of(path) != done["files"][path.name]:
-        raise Damaged(f"{path}: is not the file this classifier finished with")
-    return from_state(arrays, description)
-
-
-def _thresholds(config: Config) -> dict[str, int]:
-    return {"many": config.evaluation.many, "few": config.evaluation.few}
-
-
-def _seeded(spec: Spec, seed: int) -> dict[str, Any]:
-    import inspect
-
-    target = registry(spec.kind).get(spec.name)
-    takes_seed = "random_state" in inspect.signature(target).parameters
-    return {**spec.params, **({"random_state": seed} if takes_seed else {})}
-
-
-def _is_choice(key: str, entry: dict[str, Any]) -> bool:
-    return isinstance(entry.get("value"), bool | int | float) and key != "n_features_in_"
-
-
-def _summary(config: Config) -> dict[str, Any]:
-    """What a table over many runs tells them apart by."""
-    found: dict[str, Any] = {"data": config.data.minimal()["name"]}
-    if config.representation is not None:
-        for key in ("backbone", "sampler", "loss"):
-            found[key] = getattr(config.representation, key).minimal()
-        found["epochs"] = config.representation.epochs
-    found |= config.features.full()
-    return found
+    bench = Workbench(config, store)
+    return [bench.result(spec, fresh=fresh) for spec in config.classifiers]
 
 
 def _features(config: Config, store: Store) -> tuple[str, FeatureSet]:

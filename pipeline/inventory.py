@@ -38,7 +38,7 @@ _OWN = {
         r"|epoch-\d+(-batch-\d+)?\.(state|safetensors)"
     ),
     "features": re.compile(r"manifest\.json|head\.safetensors|(train|val|test)[\w.-]*\.npy"),
-    "classifiers": re.compile(r"weights\.safetensors|result\.json|DONE"),
+    "classifiers": re.compile(r"(weights|predictions)\.safetensors|result\.json|DONE"),
     PART: re.compile(r"(train|val|test)[\w.-]*\.safetensors"),
 }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import Config, Representation
+from pipeline.fitting import SPLITS, classifier_id, finished
 from pipeline.inventory import PART, manifest
 from pipeline.store import Store
 
@@ -98,6 +99,6 @@ def _classifier(config: Config, store: Store, spec, key: str | None, fresh: bool
     label = " ".join([spec.name, *(f"{k}={v}" for k, v in settings.items() if k != "name")])
     if key is None:
         return Step("classifier", label, None, "would fit")
-    name = store.classifier_id(key, settings, config.seed)
-    done = not fresh and store.result(name) is not None
+    name = classifier_id(config, store, key, spec)
+    done = not fresh and finished(store, name, SPLITS) is not None
     return Step("classifier", label, name, DONE if done else "would fit")

@@ -12,6 +12,7 @@ from pipeline.config import Evaluation
 from stages.shots import shot_accuracies
 
 FORMATS = ("table", "markdown", "csv", "json")
+CHOSEN_ON_TEST = "†"  # stands at every row whose choices may have been made on the test split
 PRIVATE = ("features", "settings", "label")  # of a row: for tables, no part of a record
 # (heading, key of a record's metrics, larger is better)
 COLUMNS = (
@@ -98,11 +99,11 @@ def heading(row: dict[str, Any]) -> str:
     if settings["dtype"] != "float32":
         parts.append(settings["dtype"])
     if settings.get("views"):
-        parts.append(f"{settings['views']} views")
+        parts.append(f"{settings['views']} view" + "s" * (settings["views"] > 1))
     parts.append(f"seed {row['seed']}" + (f", data seed {row['data_seed']}" if row["data_seed"] else ""))
     parts.append(row["representation"] or f"features {row['features']}")
-    if row["protocol"] != "validation":
-        parts.append(f"protocol {row['protocol']}")
+    if row["protocol"] == "paper":
+        parts.append("chosen on test (protocol paper)")
     return " · ".join([*parts, f"{row['split']} accuracy in %"])
 
 
@@ -117,7 +118,8 @@ def _value_text(value: Any) -> str:
 
 def _row_label(row: dict[str, Any]) -> str:
     params = " ".join(f"{k.rstrip('_')}={_value_text(v)}" for k, v in row["params"].items())
-    return f"{row['label']} {params}".strip()
+    mark = CHOSEN_ON_TEST if row["protocol"] == "paper" else ""
+    return f"{row['label']}{mark} {params}".strip()
 
 
 def _cells(rows: list[dict[str, Any]], mark) -> list[list[str]]:

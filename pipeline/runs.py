@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.config import Config, Evaluation, load_config
 from pipeline.errors import ConfigError, LongtailError
+from pipeline.fitting import classifier_id
 from pipeline.naming import KEYS, directory, is_unknown
 from pipeline.store import Store
 
@@ -63,7 +64,7 @@ def _of_config(store: Store, config: Config) -> list[dict[str, Any]]:
             return []
         tensors = done[config.features.checkpoint]["tensors"]
     key = store.feature_key(config, tensors)
-    ids = (store.classifier_id(key, spec.minimal(), config.seed) for spec in config.classifiers)
+    ids = (classifier_id(config, store, key, spec) for spec in config.classifiers)
     return [result for result in map(store.result, ids) if result is not None]
 
 

@@ -63,9 +63,10 @@ class Problems(ValueError):
         super().__init__("; ".join(str(p) for p in self.problems))
 
 
-def _alternatives(rule: Any) -> list[Any]:
+def alternatives(rule: Any) -> list[Any]:
+    """The rules of which a value must obey one: ``alternatives(int | None)`` is ``[int, NoneType]``."""
     if get_origin(rule) in (Union, types.UnionType):
-        return [alternative for arg in get_args(rule) for alternative in _alternatives(arg)]
+        return [alternative for arg in get_args(rule) for alternative in alternatives(arg)]
     return [rule]
 
 
@@ -75,14 +76,12 @@ def _marks(rule: Any) -> tuple:
 
 def is_access(rule: Any) -> bool:
     """True when a parameter says how data are reached, which has no part in a run's identity."""
-    return any(
-        isinstance(mark, Access) for alternative in _alternatives(rule) for mark in _marks(alternative)
-    )
+    return any(isinstance(mark, Access) for alternative in alternatives(rule) for mark in _marks(alternative))
 
 
 def spec_kind(rule: Any) -> str | None:
     """The registry (``"samplers"``...) a nested component comes from, or None for a plain value."""
-    for alternative in _alternatives(rule):
+    for alternative in alternatives(rule):
         for mark in _marks(alternative):
             if isinstance(mark, SpecOf):
                 return mark.registry
@@ -114,7 +113,7 @@ def _describe_one(rule: Any) -> str:
 
 def describe_rule(rule: Any) -> str:
     """A rule in words: ``describe_rule(Positive | None)`` is ``'a number > 0 or null'``."""
-    return " or ".join(_describe_one(alternative) for alternative in _alternatives(rule))
+    return " or ".join(_describe_one(alternative) for alternative in alternatives(rule))
 
 
 def check_value(rule: Any, value: Any) -> Any:

@@ -27,6 +27,7 @@ NAMES = CLASSIFIERS.names()
 VARIANTS = [
     ("crt", {"solver": "sgd"}),
     ("crt", {"sampler": "square_root", "weight_decay": 0.01}),
+    ("marc", {"solver": "sgd"}),
     ("ncm", {"feature": "none"}),
     ("ncm", {"feature": "none", "distance": "cosine"}),
     ("ncm", {"feature": "l2", "distance": "euclidean"}),

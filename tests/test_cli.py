@@ -313,7 +313,7 @@ def test_another_classifier_leaves_earlier_stages_alone(first, tmp_path):
     after = snapshot(root)
     new = {name for name in after if name not in before}
     assert {name: after[name] for name in before} == before
-    assert {name.split("/")[0] for name in new} == {"classifiers"} and len(new) == 3
+    assert {name.split("/")[0] for name in new} == {"classifiers"} and len(new) == 4
 
 
 # -- report -------------------------------------------------------------------------------------------------

@@ -354,7 +354,7 @@ def test_override_of_a_components_name_drops_its_parameters():
         ("system.workers", "0", "must be an integer ≥ 1 or auto, got 0"),
         ("features.views", "-1", "must be an integer ≥ 0, got -1"),
         ("features.checkpoint", "first", "must be last or best, got 'first'"),
-        ("evaluation.protocol", "test", "must be validation, got 'test'"),
+        ("evaluation.protocol", "test", "must be validation or paper, got 'test'"),
         # components
         ("data", "digts", "unknown data set 'digts'; did you mean 'digits'?"),
         ("data.nmae", "digits", "unknown parameter of data set digits"),

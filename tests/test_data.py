@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stages.data import DATASETS, Collection, image_folder
+from stages.data import DATASETS, Collection
 from stages.data import pictures as picture_files
 from stages.data.feature_arrays import FeatureArrays
 from stages.data.images import ImageArrays

@@ -95,7 +95,7 @@ class ImageFiles:
             num_workers=min(self.workers, len(requests)),
             worker_init_fn=_leave_signals_to_the_parent,
             pin_memory=self.device.type == "cuda",
-            generator=torch.Generator(),  # its own: it draws a seed for the workers, which they have no use for
+            generator=torch.Generator(),  # it draws a seed, which nothing here has a use for
         )
         try:
             for request, pixels in zip(requests, loader, strict=True):

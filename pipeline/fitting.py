@@ -1,0 +1,200 @@
+"""Stage two with a memory: a classifier is fitted once, and judged on a split when that is asked for."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from pipeline.components import Spec, registry
+from pipeline.config import Config
+from pipeline.errors import Damaged, LongtailError
+from pipeline.publish import publish_json, sha256_of
+from pipeline.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.feature_cache import FeatureSet
+    from stages.features import Features
+
+log = logging.getLogger("longtail")
+
+SPLITS = ("val", "test")
+FILES = ["weights.safetensors", "predictions.safetensors", "result.json"]
+
+
+def classifier_id(config: Config, store: Store, key: str, spec: Spec) -> str:
+    """Id of one classifier of a configuration on the features under `key`."""
+    return store.classifier_id(key, spec.minimal(), config.seed, protocol=config.evaluation.protocol)
+
+
+def finished(store: Store, name: str, splits: tuple[str, ...]) -> dict[str, Any] | None:
+    """The verified result of classifier `name` when it is judged on all of `splits` that have samples."""
+    found = store.result(name)
+    if found is None or set(splits) & set(found["sizes"]) - set(found["metrics"]):
+        return None
+    return found
+
+
+def fit_classifier(
+    config: Config,
+    store: Store,
+    spec: Spec,
+    representation: str | None,
+    key: str,
+    features: FeatureSet,
+    *,
+    splits: tuple[str, ...] = SPLITS,
+) -> dict[str, Any]:
+    """Fit one classifier, choosing as the protocol says; judge it on `splits`; publish the result."""
+    began = time.perf_counter()
+    estimator = registry("classifiers").create(spec.name, **seeded(spec, config.seed))
+    views = {"views": features.views} if features.views and estimator.uses_views else {}
+    chosen_on = choosing_split(config, features)
+    estimator.fit(features.train.X, features.train.y, head=features.head, validation=chosen_on, **views)
+    seconds = time.perf_counter() - began
+    return publish(config, store, spec, representation, key, features, estimator, seconds, splits=splits)
+
+
+def choosing_split(config: Config, features: FeatureSet) -> Features | None:
+    """What choices are made on: validation, and test only under protocol paper; None without samples."""
+    part = features.test if config.evaluation.protocol == "paper" else features.val
+    return part if len(part) else None
+
+
+def publish(
+    config: Config,
+    store: Store,
+    spec: Spec,
+    representation: str | None,
+    key: str,
+    features: FeatureSet,
+    estimator,
+    seconds: float,
+    *,
+    splits: tuple[str, ...],
+) -> dict[str, Any]:
+    """Judge a fitted classifier on `splits` and publish it with its result, which is returned."""
+    from pipeline.checkpoint import save_tensors
+    from pipeline.environment import versions
+    from stages.classifiers.state import to_state
+
+    name = classifier_id(config, store, key, spec)
+    arrays, description = to_state(spec.name, estimator)
+    save_tensors(store.folder("classifiers", name) / "weights.safetensors", arrays, description)
+    result = {
+        "run": name,
+        "representation": representation,
+        "features": key,
+        "classifier": spec.name,
+        "params": {k: v for k, v in spec.minimal().items() if k != "name"},
+        "fitted": {k: v["value"] for k, v in description["fitted"].items() if _is_choice(k, v)},
+        "seed": config.seed,
+        "data_seed": config.data.full()["seed"],
+        "protocol": config.evaluation.protocol,
+        "thresholds": _thresholds(config),
+        "settings": _summary(config),
+        "class_counts": features.class_counts,
+        "class_names": features.class_names,
+        "sizes": {split: len(part) for split, part in _parts(features).items() if len(part)},
+        "metrics": {},
+        "seconds": seconds,
+        "versions": versions(),
+    }
+    return _judged(store, result, estimator, features, splits, {})
+
+
+def complete(
+    store: Store, result: dict[str, Any], features: FeatureSet, splits: tuple[str, ...]
+) -> dict[str, Any]:
+    """`result` of a finished classifier with the metrics of `splits` that it lacks, published again."""
+    predictions = load_predictions(store, result["run"])
+    return _judged(store, result, load_classifier(store, result["run"]), features, splits, predictions)
+
+
+def _judged(store, result, estimator, features, splits, predictions: dict[str, np.ndarray]) -> dict[str, Any]:
+    from pipeline.checkpoint import save_tensors
+
+    metrics, predictions = dict(result["metrics"]), dict(predictions)
+    for split in splits:
+        part = _parts(features)[split]
+        if len(part) and split not in metrics:
+            metrics[split], predictions[split] = judge(
+                estimator, part, features.class_counts, **result["thresholds"]
+            )
+    result = {**result, "metrics": metrics}
+    folder = store.folder("classifiers", result["run"])
+    save_tensors(folder / "predictions.safetensors", predictions, {})
+    publish_json(folder / "result.json", result)
+    store.finish("classifiers", result["run"], {"classifier": result["classifier"]}, FILES)
+    return result
+
+
+def judge(
+    estimator, part: Features, class_counts: list[int], *, many: int, few: int
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Every metric of a fitted classifier on a split, and the class it gives each sample, (N,) int32."""
+    import numpy as np
+
+    from stages.metrics import evaluate
+
+    scores = estimator.scores(part.X)
+    metrics = evaluate(scores, part.y, class_counts, many=many, few=few, logits=estimator.gives_logits)
+    return metrics, scores.argmax(1).astype(np.int32)
+
+
+def load_classifier(store: Store, name: str):
+    """A finished classifier as the fitted estimator it was. LongtailError when there is none."""
+    from stages.classifiers.state import from_state
+
+    return from_state(*_verified(store, name, "weights.safetensors"))
+
+
+def load_predictions(store: Store, name: str) -> dict[str, np.ndarray]:
+    """The class a finished classifier gives each sample of the splits it is judged on, (N,) int32 each."""
+    return _verified(store, name, "predictions.safetensors")[0]
+
+
+def _verified(store: Store, name: str, file: str):
+    from pipeline.checkpoint import load_tensors
+
+    done = store.done("classifiers", name)
+    if done is None:
+        raise LongtailError(f"no finished classifier {name!r} under {store.root}")
+    path = store.folder("classifiers", name) / file
+    arrays, facts, _ = load_tensors(path)
+    if sha256_of(path) != done["files"][file]:
+        raise Damaged(f"{path}: is not the file this classifier finished with")
+    return arrays, facts
+
+
+def _parts(features: FeatureSet) -> dict[str, Features]:
+    return {"val": features.val, "test": features.test}
+
+
+def _thresholds(config: Config) -> dict[str, int]:
+    return {"many": config.evaluation.many, "few": config.evaluation.few}
+
+
+def seeded(spec: Spec, seed: int) -> dict[str, Any]:
+    """A classifier's parameters, with the run's seed where it takes one."""
+    target = registry(spec.kind).get(spec.name)
+    takes_seed = "random_state" in inspect.signature(target).parameters
+    return {**spec.params, **({"random_state": seed} if takes_seed else {})}
+
+
+def _is_choice(key: str, entry: dict[str, Any]) -> bool:
+    return isinstance(entry.get("value"), bool | int | float) and key != "n_features_in_"
+
+
+def _summary(config: Config) -> dict[str, Any]:
+    """What a table over many runs tells them apart by."""
+    found: dict[str, Any] = {"data": config.data.minimal()["name"]}
+    if config.representation is not None:
+        for key in ("backbone", "sampler", "loss"):
+            found[key] = getattr(config.representation, key).minimal()
+        found["epochs"] = config.representation.epochs
+    found |= config.features.full()
+    return found
