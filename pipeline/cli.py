@@ -16,7 +16,7 @@ from pipeline.config import Config, load_config
 from pipeline.console import fail, log_to_stderr
 from pipeline.errors import ConfigError, Interrupted, LongtailError
 from pipeline.interrupt import stop_at_once
-from pipeline.report import FORMATS, records, render
+from pipeline.report import FORMATS, METRICS, records, render
 from pipeline.store import Store
 
 # -- shared options ---------------------------------------------------------------------------------------
@@ -181,6 +181,49 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     trials = records(found.trials, splits=(split,), evaluation=config.evaluation)
     winners = records(found.winners, splits=("test",), evaluation=config.evaluation)
     click.echo(render([*trials, *(row for row in winners if row not in trials)], form))
+
+
+@cli.command()
+@click.argument("config", metavar="CONFIG")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--vary", multiple=True, metavar="KEY=a,b,c", help="A setting and its values; may be repeated.")
+@click.option("--seeds", type=click.IntRange(1), metavar="N", help="So many seeds, counting up from `seed`.")
+@click.option("--baseline", metavar="ROW/CLASSIFIER", help="The cell that differences are taken to.")
+@click.option(
+    "--metric", type=click.Choice(METRICS), default=METRICS[0], show_default=True, help="In the table."
+)
+@format_option
+@click.pass_obj
+def ablate(
+    store: Store,
+    config: str,
+    overrides: tuple[str, ...],
+    vary: tuple[str, ...],
+    seeds: int | None,
+    baseline: str | None,
+    metric: str,
+    form: str,
+) -> None:
+    """Run a grid of settings times seeds, every classifier on each, and print mean ± deviation.
+
+    The grid is the configuration's `ablation:` or what --vary and --seeds say. Rows are settings, columns are
+    classifiers. Work that runs share is done once, what is done is not done again, and a run that fails is
+    reported while the rest goes on.
+
+    Example: longtail ablate digits_lt --vary representation.sampler=instance_balanced,square_root --seeds 3
+    """
+    from pipeline.ablation import find_baseline, run_ablation, variants
+    from pipeline.tables import cells, render_ablation
+
+    grid = variants(config, overrides, vary=vary, seeds=seeds)
+    found = run_ablation(grid, store)
+    if found.cells:
+        settings = grid[0].config
+        cell = find_baseline(found, baseline or settings.ablation.baseline)
+        thresholds = {"many": settings.evaluation.many, "few": settings.evaluation.few}
+        click.echo(render_ablation(cells(store, found, cell, **thresholds), metric, form))
+    if found.failed:
+        raise LongtailError("\n".join(f"failed: {said}" for said in found.failed))
 
 
 @cli.command()

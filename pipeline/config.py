@@ -68,6 +68,17 @@ def _plain(value: Any, form: str) -> Any:
     return [_plain(v, form) for v in value] if isinstance(value, list | tuple) else value
 
 
+def _vary(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise Problems([Problem("", f"must be a mapping of settings to lists of values, got {value!r}")])
+    wrong = {key: v for key, v in value.items() if not isinstance(v, list) or not v}
+    if wrong:
+        raise Problems(
+            [Problem(k, f"must be a list of at least one value, got {v!r}") for k, v in wrong.items()]
+        )
+    return value
+
+
 class AugmentSection(Section):
     """Random crop after `pad`, left-right `flip`, `mixup` with share ~ Beta(mixup, mixup).
 
@@ -179,6 +190,17 @@ class Evaluation(Section):
         return few
 
 
+class Ablation(Section):
+    """What `longtail ablate` varies: dotted settings with their values, times `seeds` from `seed` on.
+
+    `baseline`: the cell differences are taken to, ROW/CLASSIFIER; null for the first.
+    """
+
+    vary: Annotated[dict[str, list[Any]], BeforeValidator(_vary)] = {}
+    seeds: Count = 1
+    baseline: str | None = None
+
+
 class System(Section):
     """How and where to run; no part of any id. A run that resumes keeps what it began with."""
 
@@ -237,6 +259,7 @@ class Config(Section):
         Spec("classifiers", name) for name in ("joint", "crt", "ncm", "tau_norm", "lws")
     ]
     sweep: Annotated[list[Spec] | None, BeforeValidator(_sweep)] = None
+    ablation: Ablation = Ablation()
     evaluation: Evaluation = Evaluation()
     system: System = System()
 

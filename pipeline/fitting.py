@@ -115,6 +115,8 @@ def complete(
 
 
 def _judged(store, result, estimator, features, splits, predictions: dict[str, np.ndarray]) -> dict[str, Any]:
+    import numpy as np
+
     from pipeline.checkpoint import save_tensors
 
     metrics, predictions = dict(result["metrics"]), dict(predictions)
@@ -124,6 +126,7 @@ def _judged(store, result, estimator, features, splits, predictions: dict[str, n
             metrics[split], predictions[split] = judge(
                 estimator, part, features.class_counts, **result["thresholds"]
             )
+            predictions[f"{split}.y"] = np.asarray(part.y, np.int32)
     result = {**result, "metrics": metrics}
     folder = store.folder("classifiers", result["run"])
     save_tensors(folder / "predictions.safetensors", predictions, {})
@@ -153,7 +156,10 @@ def load_classifier(store: Store, name: str):
 
 
 def load_predictions(store: Store, name: str) -> dict[str, np.ndarray]:
-    """The class a finished classifier gives each sample of the splits it is judged on, (N,) int32 each."""
+    """The class a finished classifier gives each sample of the splits it is judged on, (N,) int32.
+
+    Under ``val`` and ``test``; the true classes are under ``val.y`` and ``test.y``.
+    """
     return _verified(store, name, "predictions.safetensors")[0]
 
 

@@ -12,6 +12,10 @@ from pipeline.config import Evaluation
 from stages.shots import shot_accuracies
 
 FORMATS = ("table", "markdown", "csv", "json")
+METRICS = (  # what ablations summarise
+    "balanced_accuracy", "accuracy", "many", "medium", "few", "class_accuracy_std", "worst_class_accuracy",
+    "macro_precision", "ece",
+)  # fmt: skip
 CHOSEN_ON_TEST = "†"  # stands at every row whose choices may have been made on the test split
 PRIVATE = ("features", "settings", "label")  # of a row: for tables, no part of a record
 # (heading, key of a record's metrics, larger is better)

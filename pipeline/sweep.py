@@ -63,9 +63,13 @@ def run_sweep(config: Config, store: Store, *, jobs: int = 1) -> Sweep:
             )
         log.info("sweep: %d of %d trials to run", len(missing), len(specs))
         run_trials(bench, missing, split, jobs)
-    trials = [bench.result(spec, (split,)) for spec in specs]
+    trials = [_only(bench.result(spec, (split,)), split) for spec in specs]
     winners = [bench.result(specs[row], (split, "test")) for row in best_trials(trials, split)]
     return Sweep(trials, winners)
+
+
+def _only(result: dict[str, Any], split: str) -> dict[str, Any]:
+    return {**result, "metrics": {split: result["metrics"][split]}}
 
 
 def best_trials(trials: list[dict[str, Any]], split: str) -> list[int]:

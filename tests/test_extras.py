@@ -27,7 +27,7 @@ def history(config, store):
     return [json.loads(row) for row in (folder_of(config, store) / "history.jsonl").read_text().splitlines()]
 
 
-# -- weight decay -------------------------------------------------------------------------------------------
+# -- weight decay -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_exempt_parameters_are_not_decayed_and_all_are_there_once(exempt, expect
         torch.testing.assert_close(parameter.detach(), before[name] * (1.0 if name in expected else 0.5))
 
 
-# -- learning rate ------------------------------------------------------------------------------------------
+# -- learning rate ----------------------------------------------------------------------------------------
 
 
 def test_learning_rate_is_scaled_with_the_batch_and_said(digits, caplog):
@@ -85,7 +85,7 @@ def test_scaled_rate_is_the_one_that_trains(digits, tmp_path):
     assert_same_weights(weights(one, scaled), weights(other, plain))
 
 
-# -- gradient accumulation ----------------------------------------------------------------------------------
+# -- gradient accumulation --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 50])
@@ -112,7 +112,7 @@ def test_accumulated_training_is_plain_training_without_batch_norm(digits, tmp_p
     assert any(not np.array_equal(found[0][0][k], found[1][0][k]) for k in found[0][0])
 
 
-# -- moving average of weights ------------------------------------------------------------------------------
+# -- moving average of weights ----------------------------------------------------------------------------
 
 
 def test_average_is_the_one_computed_by_hand(digits, store, monkeypatch):
@@ -157,7 +157,7 @@ def test_averaged_training_resumes_bitwise(digits, tmp_path, monkeypatch):
     assert_same_weights(weights(eager, broken), weights(digits(*extras), whole))
 
 
-# -- early stopping -----------------------------------------------------------------------------------------
+# -- early stopping ---------------------------------------------------------------------------------------
 
 
 def test_training_ends_when_no_epoch_gets_better(digits, store):
@@ -189,7 +189,7 @@ def test_early_stopping_without_validation_is_refused(digits, store):
         run_stage_one(config, store)
 
 
-# -- views --------------------------------------------------------------------------------------------------
+# -- views ------------------------------------------------------------------------------------------------
 
 
 def test_views_are_augmented_copies_of_the_training_features_each_its_own(digits, store):

@@ -176,7 +176,7 @@ def test_identity_follows_lists_sizes_and_labels_but_not_the_place(folder, tmp_p
     assert sources(folder) != before
 
 
-# -- decoding when needed -----------------------------------------------------------------------------------
+# -- decoding when needed ---------------------------------------------------------------------------------
 
 
 def test_pictures_are_resized_cropped_and_normalized_by_imagenets_constants(folder):

@@ -31,7 +31,7 @@ def backbone(name="small_cnn", seed=1, channels=1):
         return BACKBONES.create(name, in_channels=channels)
 
 
-# -- which tensors are whose --------------------------------------------------------------------------------
+# -- which tensors are whose ------------------------------------------------------------------------------
 
 
 @every_backbone
@@ -95,7 +95,7 @@ def test_match_of_nothing_in_common_says_so():
     assert "0 of the backbone's 15 tensors matched" in str(match({"x": torch.zeros(2)}, backbone()))
 
 
-# -- freezing -----------------------------------------------------------------------------------------------
+# -- freezing ---------------------------------------------------------------------------------------------
 
 
 @every_backbone
@@ -135,7 +135,7 @@ def test_a_run_trains_only_what_it_was_told(digits, store, what):
     assert "head.weight" in changed and rows[-1]["loss"] < rows[0]["loss"]
 
 
-# -- weights from a file ------------------------------------------------------------------------------------
+# -- weights from a file ----------------------------------------------------------------------------------
 
 
 def save_backbone(path, seed=5):
@@ -255,7 +255,7 @@ def test_torchvisions_weights_are_fetched_only_when_asked(digits, store, monkeyp
             run_stage_one(config, store)
 
 
-# -- an earlier run -----------------------------------------------------------------------------------------
+# -- an earlier run ---------------------------------------------------------------------------------------
 
 
 CONSTANT = ["representation.schedule=constant", "representation.augment={pad: 1, flip: true}"]

@@ -300,7 +300,7 @@ def test_mismatched_arguments_are_refused(X, y, weight, counts, message):
         tau_path(X, y, weight, class_counts=counts)
 
 
-# -- the linear family -----------------------------------------------------------------------------------
+# -- the linear family ------------------------------------------------------------------------------------
 
 
 def naive_linear_hits(z, y, a, tau, playing):

@@ -1,0 +1,153 @@
+"""Ablations: a grid of settings times seeds, every classifier on each, as means with their spread."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from pipeline import strict_yaml
+from pipeline.config import Config, check_config
+from pipeline.errors import ConfigError, Interrupted, LongtailError
+from pipeline.execute import Workbench
+from pipeline.fitting import load_predictions
+from pipeline.recipes import merge, parse_override, read_settings
+from pipeline.report import label
+from pipeline.store import Store
+
+log = logging.getLogger("longtail")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table at one seed: what is varied, in words, and the configuration that gives."""
+
+    row: str
+    config: Config
+
+
+@dataclass
+class Ablation:
+    """Results by (row, classifier), one a seed; `failed` says which runs were lost and why."""
+
+    rows: list[str]
+    columns: list[str]
+    cells: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+
+# -- the grid ---------------------------------------------------------------------------------------------
+
+
+def variants(
+    reference: str, overrides: Iterable[str], *, vary: Iterable[str] = (), seeds: int | None = None
+) -> list[Variant]:
+    """Every configuration of a grid: the settings in ``ablation.vary``, or `vary` in its place, times seeds.
+
+    `vary` holds ``KEY=a,b,c`` or ``KEY=[a, {name: b, ...}]``. `seeds` counts up from the configuration's.
+    Raises ConfigError with all that is wrong.
+    """
+    settings, source = read_settings(reference, overrides)
+    base = check_config(settings, source)
+    axes = dict(_axis(text) for text in vary) or dict(base.ablation.vary)
+    count = seeds if seeds is not None else base.ablation.seeds
+    found = []
+    for values in product(*axes.values()):
+        changed, words = settings, []
+        for key, value in zip(axes, values, strict=True):
+            changed = merge(changed, parse_override(f"{key}={_flow(value)}"))
+            words.append(_words(key, value))
+        for seed in range(base.seed, base.seed + count):
+            config = check_config(merge(changed, {"seed": seed}), f"{source} ({', '.join(words)})")
+            found.append(Variant(", ".join(words) or "as configured", config))
+    return found
+
+
+def _axis(text: str) -> tuple[str, list[Any]]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--vary must be KEY=a,b,c or KEY=[...], got {text!r}")
+    found = strict_yaml.load(value if value.strip().startswith("[") else f"[{value}]", f"--vary {key}")
+    if not found:
+        raise ConfigError(f"--vary {key}: must name at least one value, got {text!r}")
+    return key.strip(), found
+
+
+def _flow(value: Any) -> str:
+    """A value in YAML's flow style, on one line."""
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _words(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        params = ", ".join(f"{k}={v}" for k, v in value.items() if k != "name")
+        value = f"{value['name']}({params})" if "name" in value and params else value.get("name", params)
+    return str(value) if isinstance(value, str) else f"{key.rpartition('.')[2]}={value}"
+
+
+# -- running ----------------------------------------------------------------------------------------------
+
+
+def run_ablation(grid: Sequence[Variant], store: Store) -> Ablation:
+    """Run what is missing of a grid; a run that fails is noted, and the rest goes on."""
+    rows = list(dict.fromkeys(variant.row for variant in grid))
+    found = Ablation(rows, [])
+    for number, variant in enumerate(grid, 1):
+        log.info("run %d of %d: %s, seed %d", number, len(grid), variant.row, variant.config.seed)
+        try:
+            bench = Workbench(variant.config, store)
+            results = [bench.result(spec) for spec in variant.config.classifiers]
+        except (Interrupted, KeyboardInterrupt):
+            raise
+        except (LongtailError, ValueError, OSError, ArithmeticError) as error:
+            said = f"{variant.row}, seed {variant.config.seed}: {' '.join(str(error).split())}"
+            log.warning("failed: %s", said)
+            found.failed.append(said)
+            continue
+        for result in results:
+            column = column_of(result)
+            if column not in found.columns:
+                found.columns.append(column)
+            found.cells.setdefault((variant.row, column), []).append(result)
+    return found
+
+
+def column_of(result: dict[str, Any]) -> str:
+    """What a classifier's column is called: its name and the parameters it was given."""
+    params = ", ".join(f"{k}={v}" for k, v in result["params"].items())
+    return f"{label(result)}({params})" if params else label(result)
+
+
+def find_baseline(found: Ablation, wanted: str | None) -> tuple[str, str]:
+    """The cell ``ROW/CLASSIFIER`` names, or ``CLASSIFIER`` in the first row; the first cell for None."""
+    if wanted is None:
+        return next(iter(found.cells))
+    row, _, column = wanted.rpartition("/")
+    cell = (row or found.rows[0], column)
+    if cell not in found.cells:
+        choices = ", ".join(f"{r}/{c}" for r, c in found.cells)
+        raise ConfigError(f"--baseline must be one of {choices}; got {wanted!r}")
+    return cell
+
+
+def difference(store: Store, results: list[dict[str, Any]], baseline: list[dict[str, Any]]):
+    """The paired bootstrap's difference in test balanced accuracy, over seeds both have; None without any."""
+    from stages.bootstrap import paired_difference
+
+    theirs = {(r["seed"], r["data_seed"]): r for r in baseline}
+    pairs = [(r, theirs[r["seed"], r["data_seed"]]) for r in results if (r["seed"], r["data_seed"]) in theirs]
+    if not pairs or any("test" not in r["metrics"] for pair in pairs for r in pair):
+        return None
+    one, other, labels = [], [], []
+    for ours, base in pairs:
+        mine, its = (load_predictions(store, r["run"]) for r in (ours, base))
+        if not (mine["test.y"] == its["test.y"]).all():
+            return None  # other samples: nothing to pair
+        one.append(mine["test"] == mine["test.y"])
+        other.append(its["test"] == its["test.y"])
+        labels.append(mine["test.y"])
+    return paired_difference(one, other, labels, same_samples=[r["data_seed"] for r, _ in pairs])

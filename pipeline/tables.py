@@ -1,0 +1,140 @@
+"""Ablations as tables: rows by columns, mean ± sample deviation over seeds, in four formats."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from typing import Any
+
+from pipeline.ablation import Ablation, difference
+from pipeline.report import CHOSEN_ON_TEST, METRICS
+from pipeline.store import Store
+from stages.shots import shot_accuracies
+
+
+def cells(store: Store, found: Ablation, baseline: tuple[str, str], *, many: int, few: int) -> list[dict]:
+    """One record a cell: mean, sample deviation and n of every metric, and the difference to the baseline."""
+    records = []
+    for (row, column), results in found.cells.items():
+        values = [_metrics(result, many, few) for result in results]
+        gap = None
+        if (row, column) != baseline:
+            gap = difference(store, results, found.cells[baseline])
+        records.append(
+            {
+                "row": row,
+                "classifier": column,
+                "split": "test",
+                "protocol": results[0]["protocol"],
+                "seeds": [result["seed"] for result in results],
+                "runs": [result["run"] for result in results],
+                "metrics": {key: _summary([v[key] for v in values]) for key in METRICS},
+                "baseline": "/".join(baseline),
+                "difference": None if gap is None else gap._asdict(),
+            }
+        )
+    return records
+
+
+def render_ablation(records: list[dict[str, Any]], metric: str, form: str) -> str:
+    """Records of :func:`cells` as text: rows by classifiers for table and markdown, a line a cell else."""
+    if form == "json":
+        return json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False)
+    if form == "csv":
+        return _csv(records)
+    draw = _markdown if form == "markdown" else _plain
+    matrix = draw(_matrix(records, lambda record: _mean_text(record["metrics"][metric])))
+    base = records[0]["baseline"]
+    texts = [f"test {metric} in %, mean ± sample deviation over seeds", matrix]
+    if any(record["difference"] for record in records):
+        title = f"balanced accuracy less that of {base}, points, with the 95 % interval of a paired bootstrap"
+        texts += ["", title, draw(_matrix(records, _difference_text))]
+    if any(record["protocol"] == "paper" for record in records):
+        texts.append(f"{CHOSEN_ON_TEST} chosen on the test split (protocol paper)")
+    return "\n".join(texts)
+
+
+def _metrics(result: dict[str, Any], many: int, few: int) -> dict[str, float | None]:
+    found = dict(result["metrics"]["test"])
+    found.update(shot_accuracies(found["class_accuracy"], result["class_counts"], many=many, few=few))
+    return {key: found[key] for key in METRICS}
+
+
+def _summary(values: list[float | None]) -> dict[str, Any]:
+    known = [value for value in values if value is not None]
+    spread = statistics.stdev(known) if len(known) > 1 else None
+    return {"mean": statistics.fmean(known) if known else None, "std": spread, "n": len(known)}
+
+
+def _mean_text(summary: dict[str, Any]) -> str:
+    if summary["mean"] is None:
+        return "–"
+    text = f"{100 * summary['mean']:.1f}"
+    return f"{text} ± {100 * summary['std']:.1f} ({summary['n']})" if summary["std"] is not None else text
+
+
+def _difference_text(record: dict[str, Any]) -> str:
+    gap = record["difference"]
+    if gap is None:
+        return "baseline" if f"{record['row']}/{record['classifier']}" == record["baseline"] else "–"
+    return f"{100 * gap['mean']:+.1f} [{100 * gap['low']:+.1f}, {100 * gap['high']:+.1f}]"
+
+
+def _matrix(records: list[dict[str, Any]], text) -> list[list[str]]:
+    rows = list(dict.fromkeys(r["row"] for r in records))
+    columns = list(dict.fromkeys(r["classifier"] for r in records))
+    by_cell = {(r["row"], r["classifier"]): r for r in records}
+    marks = {r["classifier"]: CHOSEN_ON_TEST for r in records if r["protocol"] == "paper"}
+    head = ["", *(column + marks.get(column, "") for column in columns)]
+    body = [
+        [row, *(text(by_cell[row, column]) if (row, column) in by_cell else "failed" for column in columns)]
+        for row in rows
+    ]
+    return [head, *body]
+
+
+def _plain(lines: list[list[str]]) -> str:
+    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
+    drawn = [
+        "  ".join(
+            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in lines
+    ]
+    drawn.insert(1, "─" * max(map(len, drawn)))
+    return "\n".join(line.rstrip() for line in drawn)
+
+
+def _markdown(lines: list[list[str]]) -> str:
+    drawn = ["| " + " | ".join(line) + " |" for line in lines]
+    drawn.insert(1, "|---|" + "---:|" * (len(lines[0]) - 1))
+    return "\n" + "\n".join(drawn)
+
+
+def _csv(records: list[dict[str, Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    stats = [f"{key}_{kind}" for key in METRICS for kind in ("mean", "std")]
+    writer.writerow(
+        [
+            "row",
+            "classifier",
+            "protocol",
+            "n",
+            *stats,
+            "baseline",
+            "difference",
+            "difference_low",
+            "difference_high",
+        ]
+    )
+    for record in records:
+        gap = record["difference"] or {"mean": None, "low": None, "high": None}
+        values = [record["metrics"][key][kind] for key in METRICS for kind in ("mean", "std")]
+        writer.writerow(
+            [record["row"], record["classifier"], record["protocol"], len(record["seeds"]), *values,
+             record["baseline"], gap["mean"], gap["low"], gap["high"]]
+        )  # fmt: skip
+    return out.getvalue().rstrip("\n")

@@ -1,0 +1,221 @@
+"""Ablations: the grid, its table, failed runs, and how sure a difference is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from pipeline import fitting
+from pipeline.ablation import find_baseline, run_ablation, variants
+from pipeline.cli import cli
+from pipeline.errors import ConfigError
+from pipeline.execute import run_stage_two
+from pipeline.store import Store
+from pipeline.tables import cells, render_ablation
+from stages.bootstrap import paired_difference
+
+SMALL = ("representation.epochs=2", "system.threads=1", "classifiers=[joint, crt, ncm]")
+VARY = ("representation.sampler=instance_balanced,square_root",)
+SHOTS = {"many": 50, "few": 20}
+
+
+@pytest.fixture(scope="module")
+def ablated(tmp_path_factory):
+    """(grid, store, ablation) of two samplers and three seeds."""
+    store = Store(tmp_path_factory.mktemp("root"))
+    grid = variants("digits_lt", SMALL, vary=VARY, seeds=3)
+    return grid, store, run_ablation(grid, store)
+
+
+# -- the grid ---------------------------------------------------------------------------------------------
+
+
+def test_grid_is_every_combination_times_seeds():
+    grid = variants(
+        "digits_lt", ["seed=4"], seeds=2,
+        vary=["representation.sampler=class_balanced,{name: power, q: 0.3}", "representation.batch_size=32,64"],
+    )  # fmt: skip
+    rows = list(dict.fromkeys(v.row for v in grid))
+    assert rows == [
+        "class_balanced, batch_size=32", "class_balanced, batch_size=64",
+        "power(q=0.3), batch_size=32", "power(q=0.3), batch_size=64",
+    ]  # fmt: skip
+    assert [v.config.seed for v in grid] == [4, 5] * 4
+    assert grid[-1].config.representation.sampler.params == {"q": 0.3}
+    assert grid[-1].config.representation.batch_size == 64
+
+
+def test_grid_comes_from_the_configuration_when_nothing_else_is_said(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "data: digits\n"
+        "ablation: {vary: {representation.sampler: [instance_balanced, square_root]}, seeds: 2}\n"
+    )
+    assert len(variants(str(path), [])) == 4
+    assert len(variants(str(path), [], seeds=1)) == 2
+    assert [v.row for v in variants(str(path), [], vary=["data.seed=1,2,3"], seeds=1)] == [
+        "seed=1",
+        "seed=2",
+        "seed=3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("vary", "message"),
+    [
+        ("representation.sampler", "--vary must be KEY=a,b,c"),
+        ("representation.sampler=", "must name at least one value"),
+        ("representation.sampler=powr", "did you mean 'power'"),
+        ("representation.smapler=power", "did you mean 'sampler'"),
+    ],
+)
+def test_a_bad_grid_is_refused_before_anything_runs(vary, message):
+    with pytest.raises(ConfigError, match=message):
+        variants("digits_lt", SMALL, vary=[vary])
+
+
+def test_a_bad_grid_in_a_configuration_is_named():
+    with pytest.raises(ConfigError, match="ablation.vary.seed: must be a list of at least one value, got 3"):
+        variants("digits_lt", ["ablation={vary: {seed: 3}}"])
+
+
+# -- running ----------------------------------------------------------------------------------------------
+
+
+def test_cells_are_the_runs_own_results(ablated):
+    grid, store, found = ablated
+    assert found.rows == ["instance_balanced", "square_root"] and found.columns == ["joint", "crt", "ncm"]
+    for variant in grid:
+        results = run_stage_two(variant.config, store)
+        for result in results:
+            assert result in found.cells[variant.row, result["classifier"]]
+
+
+def test_a_second_ablation_does_nothing(ablated, monkeypatch):
+    grid, store, found = ablated
+    monkeypatch.setattr(fitting, "fit_classifier", lambda *a, **k: pytest.fail("fitted again"))
+    again = run_ablation(grid, store)
+    assert again.cells == found.cells
+
+
+def test_mean_and_sample_deviation_are_those_of_the_seeds(ablated):
+    _, store, found = ablated
+    for record in cells(store, found, ("instance_balanced", "joint"), **SHOTS):
+        results = found.cells[record["row"], record["classifier"]]
+        for key in ("balanced_accuracy", "few", "ece"):
+            values = [r["metrics"]["test"][key] for r in results]
+            if None in values:
+                assert record["metrics"][key] == {"mean": None, "std": None, "n": 0}
+                continue
+            assert record["metrics"][key]["mean"] == pytest.approx(np.mean(values))
+            assert record["metrics"][key]["std"] == pytest.approx(statistics.stdev(values))
+            assert record["metrics"][key]["n"] == 3
+        assert record["seeds"] == [0, 1, 2] and len(record["runs"]) == 3
+
+
+def test_difference_is_that_of_the_means_inside_its_interval(ablated):
+    _, store, found = ablated
+    records = cells(store, found, ("instance_balanced", "joint"), **SHOTS)
+    base = records[0]["metrics"]["balanced_accuracy"]["mean"]
+    assert records[0]["difference"] is None
+    for record in records[1:]:
+        gap = record["difference"]
+        assert gap["mean"] == pytest.approx(record["metrics"]["balanced_accuracy"]["mean"] - base)
+        assert gap["low"] <= gap["mean"] <= gap["high"]
+
+
+def test_every_format_tells_the_same(ablated):
+    _, store, found = ablated
+    records = cells(store, found, ("instance_balanced", "joint"), **SHOTS)
+    parsed = json.loads(render_ablation(records, "balanced_accuracy", "json"))
+    assert parsed == json.loads(json.dumps(records))
+    rows = list(csv.DictReader(io.StringIO(render_ablation(records, "balanced_accuracy", "csv"))))
+    assert [float(r["balanced_accuracy_mean"]) for r in rows] == [
+        r["metrics"]["balanced_accuracy"]["mean"] for r in records
+    ]
+    for form in ("table", "markdown"):
+        text = render_ablation(records, "balanced_accuracy", form)
+        for record in records:
+            summary = record["metrics"]["balanced_accuracy"]
+            assert f"{100 * summary['mean']:.1f} ± {100 * summary['std']:.1f} (3)" in text
+        assert "baseline" in text and "[" in text
+
+
+def test_a_failed_run_is_reported_and_the_rest_goes_on(tmp_path):
+    arguments = [
+        "--root", str(tmp_path), "ablate", "digits_lt", *SMALL[:2], "classifiers=[joint]",
+        "--vary", "representation.sampler=instance_balanced,uniform_batch,square_root",
+    ]  # fmt: skip
+    done = CliRunner().invoke(cli, arguments)
+    assert "instance_balanced" in done.output and "square_root" in done.output
+    assert "failed: uniform_batch, seed 0: representation.batch_size: must be" in str(done.exception)
+    assert done.exit_code == 1
+
+
+def test_a_baseline_that_is_no_cell_is_refused_with_the_choices(ablated):
+    found = ablated[2]
+    assert find_baseline(found, None) == ("instance_balanced", "joint")
+    assert find_baseline(found, "ncm") == ("instance_balanced", "ncm")
+    assert find_baseline(found, "square_root/crt") == ("square_root", "crt")
+    with pytest.raises(ConfigError, match="must be one of instance_balanced/joint, .*; got 'nothing/crt'"):
+        find_baseline(found, "nothing/crt")
+
+
+# -- the bootstrap ----------------------------------------------------------------------------------------
+
+
+def test_equal_methods_differ_by_nothing():
+    hits = np.random.default_rng(0).random(300) < 0.7
+    labels = np.arange(300) % 3
+    assert paired_difference([hits], [hits], [labels]) == (0, 0, 0)
+
+
+def test_difference_is_of_balanced_accuracies():
+    labels = np.array([0] * 90 + [1] * 10)
+    one, other = np.ones(100, bool), np.array([True] * 90 + [False] * 10)
+    assert paired_difference([one], [other], [labels]).mean == pytest.approx(0.5)
+
+
+def test_interval_is_that_of_drawing_samples_one_by_one():
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1, 2], [40, 20, 60])
+    one, other = rng.random(120) < 0.8, rng.random(120) < 0.6
+    found = paired_difference([one], [other], [labels], draws=20_000)
+    gaps = one.astype(int) - other.astype(int)
+    naive = np.mean(
+        [[rng.choice(gaps[labels == c], (labels == c).sum()).mean() for c in range(3)] for _ in range(4000)],
+        axis=1,
+    )
+    np.testing.assert_allclose([found.low, found.high], np.percentile(naive, [2.5, 97.5]), atol=0.015)
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says():
+    rng, covered = np.random.default_rng(2), 0
+    labels = np.arange(400) % 4
+    for trial in range(200):
+        draws = [(rng.random(400) < 0.75, rng.random(400) < 0.65) for _ in range(1)]
+        found = paired_difference(*map(list, zip(*draws, strict=True)), [labels], draws=400, seed=trial)
+        covered += found.low <= 0.1 <= found.high
+    assert 180 <= covered <= 199
+
+
+def test_more_runs_on_the_same_samples_do_not_narrow_the_interval_away():
+    rng = np.random.default_rng(3)
+    labels = np.arange(200) % 2
+    one, other = rng.random(200) < 0.8, rng.random(200) < 0.7
+    single = paired_difference([one], [other], [labels])
+    repeated = paired_difference([one] * 5, [other] * 5, [labels] * 5)
+    apart = paired_difference([one] * 5, [other] * 5, [labels] * 5, same_samples=range(5))
+    assert repeated.high - repeated.low == pytest.approx(single.high - single.low, rel=0.15)
+    assert apart.high - apart.low < 0.7 * (single.high - single.low)
+
+
+def test_unpaired_runs_are_refused():
+    with pytest.raises(ValueError, match="runs: must be paired, got 1, 2 and 1"):
+        paired_difference([np.ones(3)], [np.ones(3)] * 2, [np.zeros(3)])
