@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,22 @@ class Workbench:
             except (Damaged, FileNotFoundError) as error:
                 log.warning("%s; it is fitted again", error)
         return fitting.fit_classifier(config, store, spec, self.one.id, self.key, features, splits=splits)
+
+    def fit(self, specs: list[Spec], splits: tuple[str, ...], done: Callable[[int], None]) -> None:
+        """Make sure of many results, those that share batches in one stack; ``done(count)`` after each."""
+        config, store = self.config, self.store
+        names = {id(spec): fitting.classifier_id(config, store, self.key, spec) for spec in specs}
+        new = [spec for spec in specs if store.result(names[id(spec)]) is None]
+        stacks = [stack for stack in fitting.stacks(config, new) if len(stack) > 1]
+        for stack in stacks:
+            one, key, features = self.one.id, self.key, self.features
+            fitting.fit_together(config, store, stack, one, key, features, splits=splits)
+            done(len(stack))
+        stacked = {id(spec) for stack in stacks for spec in stack}
+        for spec in specs:
+            if id(spec) not in stacked:
+                self.result(spec, splits)
+                done(1)
 
 
 def run_stage_two(config: Config, store: Store, *, fresh: bool = False) -> list[dict[str, Any]]:

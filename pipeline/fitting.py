@@ -50,12 +50,58 @@ def fit_classifier(
 ) -> dict[str, Any]:
     """Fit one classifier, choosing as the protocol says; judge it on `splits`; publish the result."""
     began = time.perf_counter()
-    estimator = registry("classifiers").create(spec.name, **seeded(spec, config.seed))
-    views = {"views": features.views} if features.views and estimator.uses_views else {}
-    chosen_on = choosing_split(config, features)
-    estimator.fit(features.train.X, features.train.y, head=features.head, validation=chosen_on, **views)
+    estimator = make(config, spec)
+    estimator.fit(features.train.X, features.train.y, **_help(config, features, estimator))
     seconds = time.perf_counter() - began
     return publish(config, store, spec, representation, key, features, estimator, seconds, splits=splits)
+
+
+def fit_together(
+    config: Config,
+    store: Store,
+    specs: list[Spec],
+    representation: str | None,
+    key: str,
+    features: FeatureSet,
+    *,
+    splits: tuple[str, ...] = SPLITS,
+) -> list[dict[str, Any]]:
+    """:func:`fit_classifier` for specs that train in one stack, each charged an equal part of the time."""
+    from stages.classifiers.stack import fit_stack
+
+    began = time.perf_counter()
+    estimators = [make(config, spec) for spec in specs]
+    fit_stack(estimators, features.train.X, features.train.y, **_help(config, features, estimators[0]))
+    seconds = (time.perf_counter() - began) / len(specs)
+    return [
+        publish(config, store, spec, representation, key, features, estimator, seconds, splits=splits)
+        for spec, estimator in zip(specs, estimators, strict=True)
+    ]
+
+
+def stacks(config: Config, specs: list[Spec]) -> list[list[Spec]]:
+    """`specs` in groups that train together, in the order of their first; most are alone."""
+    from stages.classifiers.stack import stack_key
+
+    groups: dict[Any, list[Spec]] = {}
+    for spec in specs:
+        found = stack_key(make(config, spec))
+        groups.setdefault(id(spec) if found is None else found, []).append(spec)
+    return list(groups.values())
+
+
+def make(config: Config, spec: Spec):
+    """The estimator a spec stands for, with the run's seed where it takes one."""
+    target = registry(spec.kind).get(spec.name)
+    takes_seed = "random_state" in inspect.signature(target).parameters
+    seed = {"random_state": config.seed} if takes_seed else {}
+    return registry(spec.kind).create(spec.name, **spec.params, **seed)
+
+
+def _help(config: Config, features: FeatureSet, estimator) -> dict[str, Any]:
+    """What an estimator's fit gets beside samples: stage one's head, what to choose on, views."""
+    found = {"head": features.head, "validation": choosing_split(config, features)}
+    return {**found, "views": features.views} if features.views and estimator.uses_views else found
 
 
 def choosing_split(config: Config, features: FeatureSet) -> Features | None:
@@ -182,13 +228,6 @@ def _parts(features: FeatureSet) -> dict[str, Features]:
 
 def _thresholds(config: Config) -> dict[str, int]:
     return {"many": config.evaluation.many, "few": config.evaluation.few}
-
-
-def seeded(spec: Spec, seed: int) -> dict[str, Any]:
-    """A classifier's parameters, with the run's seed where it takes one."""
-    target = registry(spec.kind).get(spec.name)
-    takes_seed = "random_state" in inspect.signature(target).parameters
-    return {**spec.params, **({"random_state": seed} if takes_seed else {})}
 
 
 def _is_choice(key: str, entry: dict[str, Any]) -> bool:

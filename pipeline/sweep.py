@@ -87,9 +87,7 @@ def run_trials(bench: Workbench, specs: list[Spec], split: str, jobs: int) -> No
     """Fit `specs` and judge them on `split`: each is published as soon as it is done."""
     with CountProgress(len(specs), "trial", "sweep") as progress:
         if jobs == 1:
-            for spec in specs:
-                bench.result(spec, (split,))
-                progress(1)
+            bench.fit(specs, (split,), progress)
             return
         from joblib import Parallel, delayed
 
@@ -111,6 +109,5 @@ def _share(settings: dict[str, Any], root: str, specs: list[dict[str, Any]], spl
 
     with threadpool_limits(max(1, (os.cpu_count() or 1) // jobs)):
         bench = Workbench(check_config(settings), Store(root, one_command=True))
-        for spec in specs:
-            bench.result(check_spec("classifiers", spec), (split,))
+        bench.fit([check_spec("classifiers", spec) for spec in specs], (split,), lambda count: None)
     return len(specs)

@@ -37,10 +37,8 @@ def ablated(tmp_path_factory):
 
 
 def test_grid_is_every_combination_times_seeds():
-    grid = variants(
-        "digits_lt", ["seed=4"], seeds=2,
-        vary=["representation.sampler=class_balanced,{name: power, q: 0.3}", "representation.batch_size=32,64"],
-    )  # fmt: skip
+    samplers = "representation.sampler=class_balanced,{name: power, q: 0.3}"
+    grid = variants("digits_lt", ["seed=4"], seeds=2, vary=[samplers, "representation.batch_size=32,64"])
     rows = list(dict.fromkeys(v.row for v in grid))
     assert rows == [
         "class_balanced, batch_size=32", "class_balanced, batch_size=64",
@@ -81,7 +79,9 @@ def test_a_bad_grid_is_refused_before_anything_runs(vary, message):
 
 
 def test_a_bad_grid_in_a_configuration_is_named():
-    with pytest.raises(ConfigError, match="ablation.vary.seed: must be a list of at least one value, got 3"):
+    with pytest.raises(
+        ConfigError, match=r"ablation\.vary\.seed: must be a list of at least one value, got 3"
+    ):
         variants("digits_lt", ["ablation={vary: {seed: 3}}"])
 
 
@@ -163,7 +163,7 @@ def test_a_baseline_that_is_no_cell_is_refused_with_the_choices(ablated):
     assert find_baseline(found, None) == ("instance_balanced", "joint")
     assert find_baseline(found, "ncm") == ("instance_balanced", "ncm")
     assert find_baseline(found, "square_root/crt") == ("square_root", "crt")
-    with pytest.raises(ConfigError, match="must be one of instance_balanced/joint, .*; got 'nothing/crt'"):
+    with pytest.raises(ConfigError, match=r"must be one of instance_balanced/joint, .*; got 'nothing/crt'"):
         find_baseline(found, "nothing/crt")
 
 

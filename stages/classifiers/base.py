@@ -37,6 +37,15 @@ class Classifier(ClassifierMixin, BaseEstimator):
         Raises ValueError for bad parameters, non-finite features (rows named), labels out of range, or a head
         of another size.
         """
+        X, rows, head, validation, *drawn = self.checked(X, y, head=head, validation=validation, views=views)
+        self._fit(X, rows, head, validation, **({"views": drawn[0]} if drawn else {}))
+        return self
+
+    def checked(self, X, y, *, head: Head | None = None, validation=None, views=None) -> tuple:
+        """What :meth:`fit` works with, everything refused that it refuses; sets what describes the data.
+
+        (X, rows (N,), head, validation as `Features` or None), and the views where there are any.
+        """
         own = signature_parameters(type(self))
         check_parameters(own, self.get_params(deep=False), type(self).__name__)
         if head is None:
@@ -53,9 +62,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
             rows = self._rows(rows)
         reject_non_finite(X)
         self.class_counts_ = np.bincount(rows, minlength=len(self.classes_))
-        drawn = {} if views is None else {"views": self._checked_views(views, X)}
-        self._fit(X, rows, head, self._checked_validation(validation), **drawn)
-        return self
+        drawn = () if views is None else (self._checked_views(views, X),)
+        return (X, rows, head, self._checked_validation(validation), *drawn)
 
     def scores(self, X) -> np.ndarray:
         """Scores (N, C) of features `X` (N, D), the larger the likelier; −inf for a class never seen."""

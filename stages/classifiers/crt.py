@@ -58,7 +58,7 @@ class CRT(LinearClassifier):
     def _fit(self, X, rows, head, validation, views=None):
         if self.solver == "lbfgs":
             self._refuse_what_lbfgs_ignores()
-            sampler = self._sampler(rows, seed=0)  # only its probabilities matter
+            sampler = self.make_sampler(rows, seed=0)  # only its probabilities matter
             if sampler.changes_by_epoch:
                 raise ValueError(f"sampler: solver lbfgs knows no epochs, got {self.sampler!r}; use sgd")
             mass = sampler.class_probabilities(0) / np.maximum(self.class_counts_, 1)
@@ -71,25 +71,27 @@ class CRT(LinearClassifier):
             raise ValueError(f"loss: solver lbfgs takes cross_entropy only, got {self.loss!r}; use sgd")
         refuse_steps(self)
 
-    def _sampler(self, rows, seed: int):
+    def make_sampler(self, rows, seed: int):
+        """The sampler over labels `rows` (N,); ValueError when it needs another batch size."""
         from stages.samplers import SAMPLERS
 
         name, params = split_spec(self.sampler)
         if "epochs" in SAMPLERS.describe(name).parameters:
             params.setdefault("epochs", self.epochs)
-        return SAMPLERS.create(name, rows, len(self.classes_), seed=seed, **params)
+        sampler = SAMPLERS.create(name, rows, len(self.classes_), seed=seed, **params)
+        needed = sampler.required_batch_size
+        if self.solver == "sgd" and needed not in (None, self.batch_size):
+            raise ValueError(
+                f"batch_size: must be {needed} with sampler {self.sampler!r}, got {self.batch_size}"
+            )
+        return sampler
 
     def _fit_sgd(self, sources, rows, validation) -> Head:
         from torch.nn import functional as F
 
         from stages.losses import LOSSES
 
-        sampler = self._sampler(rows, as_seed(self.random_state))
-        needed = sampler.required_batch_size
-        if needed not in (None, self.batch_size):
-            raise ValueError(
-                f"batch_size: must be {needed} with sampler {self.sampler!r}, got {self.batch_size}"
-            )
+        sampler = self.make_sampler(rows, as_seed(self.random_state))
         name, params = split_spec(self.loss)
         loss = LOSSES.create(name, self.class_counts_, **params)
         num_classes, num_features = len(self.classes_), sources[0].shape[1]

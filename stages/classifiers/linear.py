@@ -30,19 +30,22 @@ def fit_linear(
     *,
     weight_decay: float,
     views: list[np.ndarray] | None = None,
+    offset: np.ndarray | None = None,
     max_iter: int = 1000,
 ) -> Head:
     """The head minimising Σ_i mass[y_i]·CE_i + weight_decay/2·(‖W‖² + ‖b‖²).
 
     `X` (N, D), `rows` (N,) labels, `mass` (C,) the weight of a sample of each class, 0 for classes that take
     no part (their rows come out zero). With `views`, each (N, D), CE_i is the mean over a sample's views.
-    Deterministic: starts from zero. Warns when `max_iter` runs out.
+    CE is that of W f + b + `offset` (C,), the head W f + b alone. Deterministic: starts from zero. Warns when
+    `max_iter` runs out.
     """
     sources = views or [X]
     taking_part = np.flatnonzero(mass > 0)
     column = np.full(len(mass), -1)
     column[taking_part] = np.arange(len(taking_part))
     targets, weights = column[rows], mass[rows] / len(sources)
+    shift = 0.0 if offset is None else offset[taking_part]
     shape = (len(taking_part), X.shape[1] + 1)
     size = X.size * len(sources)
     double = X.dtype == np.float64 or size * len(taking_part) <= DOUBLE_WORK
@@ -57,7 +60,9 @@ def fit_linear(
         value, gradient = 0.5 * weight_decay * flat @ flat, weight_decay * theta
         for source, block in product(sources, blocks):
             features = source[block].astype(dtype, copy=False)
-            loss, residual = weighted_cross_entropy(features @ W.T + b, targets[block], weights[block])
+            loss, residual = weighted_cross_entropy(
+                features @ W.T + (b + shift), targets[block], weights[block]
+            )
             value += loss
             gradient[:, :-1] += residual.astype(dtype, copy=False).T @ features
             gradient[:, -1] += residual.sum(0)

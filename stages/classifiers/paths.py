@@ -97,7 +97,7 @@ class _Step:
         return float(value) if value.ndim == 0 else value
 
 
-# -- the two families --------------------------------------------------------------------------------------
+# -- the two families -------------------------------------------------------------------------------------
 
 
 def correct_intervals(z: np.ndarray, y: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -159,7 +159,7 @@ def adjustment_path(X, y, head, log_prior, *, class_counts=None, many: int = 100
     return TauPath(lo, hi, y, counts, many=many, few=few)
 
 
-# -- intervals, a block of rows at a time ------------------------------------------------------------------
+# -- intervals, a block of rows at a time -----------------------------------------------------------------
 
 Bounds = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -254,7 +254,7 @@ def _runs(p: np.ndarray):
     return [slice(i, j) for i, j in zip([0, *ends], [*ends, len(p)], strict=True)]
 
 
-# -- checks ------------------------------------------------------------------------------------------------
+# -- checks -----------------------------------------------------------------------------------------------
 
 
 def _features(X, y, weight):

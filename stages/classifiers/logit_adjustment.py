@@ -1,0 +1,78 @@
+"""Post-hoc logit adjustment, with its accuracy known exactly for every τ at once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from stages.classifiers import CLASSIFIERS
+from stages.classifiers.base import LinearClassifier
+from stages.classifiers.linear import fit_plain_head
+from stages.network import Head
+from stages.parameters import NonNegative
+from stages.selection import NEEDS_VALIDATION, round_robin_folds
+
+
+@CLASSIFIERS.register("logit_adjustment")
+class LogitAdjustment(LinearClassifier):
+    """Stage one's logits less those of the prior: z_c − τ·log π_c, bias kept.
+
+    π (C,) are the training frequencies; a class of none is left out. `tau` is a number ≥ 0 (0 is joint, 1 is
+    Bayes-optimal for balanced accuracy where softmax(z) is the true posterior), or "validation": the τ of
+    highest validation balanced accuracy, from the exact path. Without a head, a plain linear one is fitted
+    and τ comes from 3-fold cross-validation. Fitted: ``tau_``, ``head_`` with the adjustment in its bias.
+
+    Raises ValueError when τ is to be chosen for a given head without validation data.
+
+    Source: Menon 2021 (arXiv 2007.07314), post-hoc (τ 1, or tuned on validation; here exactly).
+    """
+
+    def __init__(self, *, tau: NonNegative | Literal["validation"] = 1.0):
+        self.tau = tau
+
+    def _fit(self, X, rows, head, validation):
+        given = head is not None
+        head = head if given else fit_plain_head(X, rows, len(self.classes_))
+        if self.tau != "validation":
+            self.tau_ = float(self.tau)
+        elif validation is not None:
+            self.tau_ = self._path(validation.X, validation.y, head).best_tau
+        elif given:
+            raise ValueError(NEEDS_VALIDATION)
+        else:
+            self.tau_ = self._cross_validated(X, rows)
+        self.head_ = shifted(head, -self.tau_ * finite_log_prior(self.class_counts_))
+
+    def _path(self, X, rows, head):
+        from stages.classifiers.paths import adjustment_path
+
+        log_prior = finite_log_prior(self.class_counts_)
+        return adjustment_path(X, rows, head, log_prior, class_counts=self.class_counts_)
+
+    def _cross_validated(self, X, rows) -> float:
+        """Best τ of the held-out samples of all folds together, each under its own fold's head."""
+        from stages.classifiers.paths import TauPath
+
+        lo, hi, y = [], [], []
+        for train, held in round_robin_folds(rows):
+            path = self._path(X[held], rows[held], fit_plain_head(X[train], rows[train], len(self.classes_)))
+            lo.append(path.lo), hi.append(path.hi), y.append(path.y)
+        if not y:
+            raise ValueError(
+                "tau: cross-validation found no class with two samples (n_samples=1?); pass a number"
+            )
+        pooled = TauPath(*(np.concatenate(parts) for parts in (lo, hi, y)), self.class_counts_)
+        return pooled.best_tau
+
+
+def finite_log_prior(class_counts: np.ndarray) -> np.ndarray:
+    """log π_c (C,) of the training frequencies, 0 for an absent class: every classifier masks those."""
+    return np.log(np.where(class_counts > 0, class_counts, class_counts.sum()) / class_counts.sum())
+
+
+def shifted(head: Head, by: np.ndarray) -> Head:
+    """`head` with `by` (C,) added to its logits, through the bias."""
+    bias = 0.0 if head.bias is None else head.bias.astype(np.float64)
+    bias = bias + by / head.scale  # logits are scale·(W f + b)
+    return Head(head.weight, bias.astype(head.weight.dtype), head.scale, head.cosine)
