@@ -18,6 +18,7 @@ _WHERE = {
     "backbones": ("stages.backbones", "BACKBONES"),
     "optimizers": ("stages.optimizers", "OPTIMIZERS"),
     "schedules": ("stages.schedules", "SCHEDULES"),
+    "resamplers": ("stages.resampling", "RESAMPLERS"),
     "classifiers": ("stages.classifiers", "CLASSIFIERS"),
 }
 KINDS = tuple(_WHERE)

@@ -39,6 +39,7 @@ Permission = Annotated[bool, Access("true or false")]
 SamplerSpec = Annotated[str | dict, SpecOf("samplers")]
 LossSpec = Annotated[str | dict, SpecOf("losses")]
 ClassifierSpec = Annotated[str | dict, SpecOf("classifiers")]
+ResamplerSpec = Annotated[str | dict, SpecOf("resamplers")]
 
 
 @dataclass(frozen=True)

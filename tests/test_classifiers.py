@@ -27,6 +27,9 @@ NAMES = CLASSIFIERS.names()
 VARIANTS = [
     ("crt", {"solver": "sgd"}),
     ("crt", {"sampler": "square_root", "weight_decay": 0.01}),
+    ("knn", {"feature": "none"}),
+    ("knn", {"vote": "class_balanced", "feature": "l2"}),
+    ("logit_adjustment", {"tau": "validation"}),
     ("marc", {"solver": "sgd"}),
     ("ncm", {"feature": "none"}),
     ("ncm", {"feature": "none", "distance": "cosine"}),

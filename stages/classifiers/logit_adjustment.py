@@ -9,9 +9,10 @@ import numpy as np
 from stages.classifiers import CLASSIFIERS
 from stages.classifiers.base import LinearClassifier
 from stages.classifiers.linear import fit_plain_head
+from stages.classifiers.paths import adjustment_path, cross_validated_path
 from stages.network import Head
 from stages.parameters import NonNegative
-from stages.selection import NEEDS_VALIDATION, round_robin_folds
+from stages.selection import NEEDS_VALIDATION
 
 
 @CLASSIFIERS.register("logit_adjustment")
@@ -41,29 +42,12 @@ class LogitAdjustment(LinearClassifier):
         elif given:
             raise ValueError(NEEDS_VALIDATION)
         else:
-            self.tau_ = self._cross_validated(X, rows)
+            self.tau_ = cross_validated_path(X, rows, self.class_counts_, self._path).best_tau
         self.head_ = shifted(head, -self.tau_ * finite_log_prior(self.class_counts_))
 
     def _path(self, X, rows, head):
-        from stages.classifiers.paths import adjustment_path
-
         log_prior = finite_log_prior(self.class_counts_)
         return adjustment_path(X, rows, head, log_prior, class_counts=self.class_counts_)
-
-    def _cross_validated(self, X, rows) -> float:
-        """Best τ of the held-out samples of all folds together, each under its own fold's head."""
-        from stages.classifiers.paths import TauPath
-
-        lo, hi, y = [], [], []
-        for train, held in round_robin_folds(rows):
-            path = self._path(X[held], rows[held], fit_plain_head(X[train], rows[train], len(self.classes_)))
-            lo.append(path.lo), hi.append(path.hi), y.append(path.y)
-        if not y:
-            raise ValueError(
-                "tau: cross-validation found no class with two samples (n_samples=1?); pass a number"
-            )
-        pooled = TauPath(*(np.concatenate(parts) for parts in (lo, hi, y)), self.class_counts_)
-        return pooled.best_tau
 
 
 def finite_log_prior(class_counts: np.ndarray) -> np.ndarray:

@@ -12,6 +12,9 @@ from collections.abc import Callable
 import numpy as np
 
 from stages.blocks import row_blocks
+from stages.classifiers.linear import fit_plain_head
+from stages.network import Head, unit_rows
+from stages.selection import round_robin_folds
 from stages.shots import shot_accuracies
 
 NARROWEST = 1e-6  # cells below this width are left out: a best τ must survive rounding
@@ -150,13 +153,30 @@ def adjustment_path(X, y, head, log_prior, *, class_counts=None, many: int = 100
     log_prior = np.asarray(log_prior, np.float64)
     playing = playing[np.isfinite(log_prior[playing])]
     if head.cosine:
-        from stages.network import unit_rows
-
         X, weight = unit_rows(X), unit_rows(weight)
     bias = np.zeros(len(weight)) if head.bias is None else head.bias
     a = log_prior / head.scale  # scale·z − τ·log π orders classes as z − τ·(log π/scale) does
     lo, hi = _over_features(_linear, X, y, weight, bias, a, playing)
     return TauPath(lo, hi, y, counts, many=many, few=few)
+
+
+def cross_validated_path(
+    X, rows, class_counts, path_of: Callable[[np.ndarray, np.ndarray, Head], TauPath]
+) -> TauPath:
+    """The path of the held-out samples of all folds together, each under its own fold's plain linear head.
+
+    ``path_of(X, rows, head)`` is one fold's. ValueError when no class has two samples.
+    """
+    lo, hi, y = [], [], []
+    for train, held in round_robin_folds(rows):
+        head = fit_plain_head(X[train], rows[train], len(class_counts))
+        path = path_of(X[held], rows[held], head)
+        lo.append(path.lo), hi.append(path.hi), y.append(path.y)
+    if not y:
+        raise ValueError(
+            "tau: cross-validation found no class with two samples (n_samples=1?); pass a number"
+        )
+    return TauPath(*(np.concatenate(parts) for parts in (lo, hi, y)), class_counts)
 
 
 # -- intervals, a block of rows at a time -----------------------------------------------------------------

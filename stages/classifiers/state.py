@@ -7,17 +7,27 @@ from typing import Any
 import numpy as np
 
 from stages.classifiers import CLASSIFIERS
+from stages.classifiers.base import Classifier
 from stages.network import Head
+from stages.registry import split_spec
 
 
 def to_state(name: str, estimator) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """(arrays, description) of an estimator registered as `name`."""
+    """(arrays, description) of an estimator registered as `name`.
+
+    A fitted classifier inside it, ``classifier_`` made from the parameter `classifier`, is described in turn;
+    its arrays stand under ``classifier_/``.
+    """
     arrays: dict[str, np.ndarray] = {}
     fitted: dict[str, Any] = {}
     for key, value in vars(estimator).items():
         if not key.endswith("_") or key.startswith("_"):
             continue
-        if isinstance(value, Head):
+        if isinstance(value, Classifier):
+            inner, described = to_state(split_spec(getattr(estimator, key[:-1]))[0], value)
+            fitted[key] = {"estimator": described}
+            arrays.update({f"{key}/{k}": array for k, array in inner.items()})
+        elif isinstance(value, Head):
             arrays[f"{key}.weight"] = value.weight
             if value.bias is not None:
                 arrays[f"{key}.bias"] = value.bias
@@ -39,7 +49,11 @@ def from_state(arrays: dict[str, np.ndarray], description: dict[str, Any]):
         raise ValueError(f"classifier: {', '.join(missing)} missing")
     estimator = CLASSIFIERS.create(description["classifier"], **description["params"])
     for key, entry in description["fitted"].items():
-        if "head" in entry:
+        if "estimator" in entry:
+            start = f"{key}/"
+            inner = {k.removeprefix(start): array for k, array in arrays.items() if k.startswith(start)}
+            value = from_state(inner, entry["estimator"])
+        elif "head" in entry:
             value = Head(arrays[f"{key}.weight"], arrays.get(f"{key}.bias"), **entry["head"])
         elif "strings" in entry:
             value = np.array(entry["strings"])
@@ -47,6 +61,6 @@ def from_state(arrays: dict[str, np.ndarray], description: dict[str, Any]):
             value = entry["value"]
         setattr(estimator, key, value)
     for key, value in arrays.items():
-        if "." not in key:
+        if "." not in key and "/" not in key:
             setattr(estimator, key, value)
     return estimator

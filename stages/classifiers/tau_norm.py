@@ -9,10 +9,10 @@ import numpy as np
 from stages.classifiers import CLASSIFIERS
 from stages.classifiers.base import LinearClassifier
 from stages.classifiers.linear import fit_plain_head
-from stages.classifiers.paths import NARROWEST, TauPath, correct_intervals, tau_path
+from stages.classifiers.paths import NARROWEST, TauPath, correct_intervals, cross_validated_path, tau_path
 from stages.network import Head
 from stages.parameters import NonNegative
-from stages.selection import NEEDS_VALIDATION, round_robin_folds
+from stages.selection import NEEDS_VALIDATION
 
 __all__ = ["NARROWEST", "TauNorm", "TauPath", "correct_intervals", "tau_path"]
 
@@ -52,26 +52,12 @@ class TauNorm(LinearClassifier):
         elif head.cosine:
             self.tau_ = 0.0  # its rows have length 1 already: every τ predicts alike
         elif validation is not None:
-            self.tau_ = self._path(validation.X, validation.y, head.weight).best_tau
+            self.tau_ = self._path(validation.X, validation.y, head).best_tau
         elif given:
             raise ValueError(NEEDS_VALIDATION)
         else:
-            self.tau_ = self._cross_validated(X, rows)
+            self.tau_ = cross_validated_path(X, rows, self.class_counts_, self._path).best_tau
         self.head_ = Head(_normalised(head.weight, self.tau_), None, head.scale, head.cosine)
 
-    def _path(self, X, rows, weight) -> TauPath:
-        return tau_path(X, rows, weight, class_counts=self.class_counts_)
-
-    def _cross_validated(self, X, rows) -> float:
-        """Best τ of the held-out samples of all folds together, each under its own fold's head."""
-        lo, hi, y = [], [], []
-        for train, held in round_robin_folds(rows):
-            head = fit_plain_head(X[train], rows[train], len(self.classes_))
-            path = self._path(X[held], rows[held], head.weight)
-            lo.append(path.lo), hi.append(path.hi), y.append(path.y)
-        if not y:
-            raise ValueError(
-                "tau: cross-validation found no class with two samples (n_samples=1?); pass a number"
-            )
-        pooled = TauPath(*(np.concatenate(parts) for parts in (lo, hi, y)), self.class_counts_)
-        return pooled.best_tau
+    def _path(self, X, rows, head) -> TauPath:
+        return tau_path(X, rows, head.weight, class_counts=self.class_counts_)

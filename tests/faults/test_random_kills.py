@@ -43,7 +43,7 @@ def test_killed_at_random_moments_a_rerun_ends_bitwise_equal(whole, survey, tmp_
         if number % IN_A_ROW == 0:
             shutil.rmtree(root, ignore_errors=True)
             copy(whole.root, root, before)
-        _killed(root, command, draw, 0.9 * first, 1.05 * last)
+        killed(root, command, draw, 0.9 * first, 1.05 * last)
         check_readable(root)
         if number % IN_A_ROW == IN_A_ROW - 1 or number == kills - 1:
             succeed(root, command)
@@ -54,7 +54,7 @@ def test_killed_at_random_moments_a_rerun_ends_bitwise_equal(whole, survey, tmp_
     survey(f"kill at a random moment, {stage}", range(kills), kill)
 
 
-def _killed(root: Path, command: list[str], draw: random.Random, earliest: float, latest: float) -> None:
+def killed(root: Path, command: list[str], draw: random.Random, earliest: float, latest: float) -> None:
     """Start `command` until it is killed at a moment it is still at work."""
     while True:
         running = Running(root, command)
