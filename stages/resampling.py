@@ -61,10 +61,11 @@ def smote(X, y, *, random_state=None, k_neighbors: Count = 5) -> Resampled:
 
     Source: Chawla 2002 (arXiv 1106.1813), section 4.2.
     """
+    library = _imblearn("over_sampling")
 
     def between(X, member, wanted, rng):
         own = X[member == 1]
-        maker = _imblearn("over_sampling").SMOTE(
+        maker = library.SMOTE(
             sampling_strategy={1: wanted}, k_neighbors=min(k_neighbors, len(own) - 1), random_state=rng
         )
         # Samples of other classes play no part, but the library asks for a second class.
@@ -84,9 +85,10 @@ def borderline_smote(
 
     Source: Han 2005 (doi 10.1007/11538059_91), section 3.
     """
+    library = _imblearn("over_sampling")
 
     def from_border(X, member, wanted, rng):
-        maker = _imblearn("over_sampling").BorderlineSMOTE(
+        maker = library.BorderlineSMOTE(
             sampling_strategy={1: wanted},
             k_neighbors=min(k_neighbors, member.sum() - 1),
             m_neighbors=min(m_neighbors, len(X) - 1),
@@ -107,9 +109,10 @@ def adasyn(X, y, *, random_state=None, k_neighbors: Count = 5) -> Resampled:
 
     Source: He 2008 (doi 10.1109/IJCNN.2008.4633969).
     """
+    library = _imblearn("over_sampling")
 
     def by_density(X, member, wanted, rng):
-        maker = _imblearn("over_sampling").ADASYN(
+        maker = library.ADASYN(
             sampling_strategy={1: wanted}, n_neighbors=min(k_neighbors, member.sum() - 1), random_state=rng
         )
         try:

@@ -7,7 +7,6 @@ import numpy as np
 from stages.blocks import row_blocks
 from stages.classifiers import CLASSIFIERS
 from stages.classifiers.wrapper import Wrapper
-from stages.network import Head
 from stages.parameters import ClassifierSpec
 from stages.selection import NEEDS_VALIDATION, round_robin_folds
 
@@ -27,7 +26,7 @@ class Temperature(Wrapper):
     class without training samples, whose logit is −∞, take no part. What `classifier` chooses on validation
     is chosen on the same samples. Scores are float64, so that no two logits become equal.
 
-    Fitted: ``classifier_``, ``temperature_``, ``ece_before_`` and ``ece_after_`` on the samples of that choice.
+    Fitted: ``classifier_``, ``temperature_``; ``ece_before_``, ``ece_after_`` on the samples T was chosen on.
 
     Raises ValueError for a classifier that gives no logits (ncm, knn), for a temperature of a temperature,
     and when T is to be chosen for a given head without validation data.
