@@ -142,7 +142,8 @@ def test_what_is_no_feature_matrix_is_refused(name):
 def test_parameters_obey_their_rule(name):
     with pytest.raises(Problems, match="k_neighbors: must be an integer ≥ 1, got 0"):
         resample(name, k_neighbors=0)
-    resample(name, k_neighbors=1), resample(name, k_neighbors=10**6)
+    large = dict.fromkeys(RESAMPLERS.describe(name).parameters, 10**6)
+    resample(name, k_neighbors=1), resample(name, **large)
 
 
 # -- random over-sampling ---------------------------------------------------------------------------------
@@ -172,6 +173,8 @@ def test_new_samples_lie_between_near_neighbours_of_one_class(name, k):
         for new in found[len(X3) :][y[len(X3) :] == c]:
             spots = [fraction_of_the_way(new, *pair) for pair in pairs]
             assert any(off < 1e-9 and -1e-9 <= u <= 1 + 1e-9 for u, off in spots)
+    other = resample(name, X3, rows, k_neighbors=4 - k)[0]
+    assert other.shape == found.shape and not np.array_equal(other, found)
 
 
 def test_smote_alone_makes_as_many_different_samples_as_are_missing():

@@ -17,7 +17,8 @@ class Resampled(Wrapper):
     cross-entropy of the resampled features; logit_adjustment and balanced_softmax have nothing to adjust.
     Stage one's head and validation reach `classifier` unchanged. Without validation what it chooses by
     cross-validation is chosen on samples whose copies it was trained on: pass validation, or wrap the other
-    way round (temperature of resampled). Augmented views are not used.
+    way round (temperature of resampled). Augmented views are not used. Over-samplers hold all K·n_max samples
+    of the K classes present in memory.
 
     Fitted: ``classifier_``, its ``class_counts_`` those it was fitted on; ``class_counts_`` here are those of
     the samples given.
