@@ -223,7 +223,7 @@ class Checkpoints:
                 state, said, _ = load_tensors(path)
                 if said["weights"] != print_:
                     raise Damaged(f"{path}: belongs to other weights than {weights.name}")
-                if said["memory"]["best"]["epoch"]:
+                if said["memory"]["best"]["tensors"] is not None:
                     self.check_best(said["memory"]["best"]["tensors"])
                 raw = {k.removeprefix(RAW): state.pop(k) for k in list(state) if k.startswith(RAW)}
                 load_network(network, raw or tensors, weights)

@@ -172,7 +172,7 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     is run. Prints every trial on validation, then each classifier's best on test. What is done is not done
     again.
 
-    Example: longtail sweep digits_lt 'sweep=[{name: crt, weight_decay: [1e-5, 1e-4, 1e-3]}, tau_norm]'
+    Example: longtail sweep digits_lt 'sweep=[ncm, {name: knn, k: [1, 5]}]'
     """
     from pipeline.sweep import run_sweep
 
@@ -190,7 +190,12 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
 @click.option("--seeds", type=click.IntRange(1), metavar="N", help="So many seeds, counting up from `seed`.")
 @click.option("--baseline", metavar="ROW/CLASSIFIER", help="The cell that differences are taken to.")
 @click.option(
-    "--metric", type=click.Choice(METRICS), default=METRICS[0], show_default=True, help="In the table."
+    "--metric",
+    type=click.Choice(METRICS),
+    metavar="NAME",
+    default=METRICS[0],
+    show_default=True,
+    help="What the table shows: accuracy, many, few, class_accuracy_std...",
 )
 @format_option
 @click.pass_obj
@@ -210,7 +215,7 @@ def ablate(
     classifiers. Work that runs share is done once, what is done is not done again, and a run that fails is
     reported while the rest goes on.
 
-    Example: longtail ablate digits_lt --vary representation.sampler=instance_balanced,square_root --seeds 3
+    Example: longtail ablate digits_lt --vary data.seed=0,1 --seeds 3
     """
     from pipeline.ablation import find_baseline, run_ablation, variants
     from pipeline.tables import cells, render_ablation

@@ -153,6 +153,11 @@ class Representation(Section):
             raise Problems([Problem("", "must be ≥ 1 without representation.weights, got 0")])
         return epochs
 
+    @field_validator("no_weight_decay")
+    @classmethod
+    def _in_any_order(cls, kinds: list[str]) -> list[str]:
+        return sorted(set(kinds))
+
     @field_validator("accumulation")
     @classmethod
     def _a_sample_each(cls, accumulation: int, info: ValidationInfo) -> int:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config import System
+from pipeline.config import Representation, System
 from pipeline.errors import Damaged, LongtailError
 from pipeline.store import read_json
 
@@ -75,7 +75,7 @@ def resolve(system: System) -> Environment:
     )
 
 
-def worth_compiling(trainee: Trainee, epochs: int) -> bool:
+def worth_compiling(trainee: Trainee, settings: Representation) -> bool:
     """True when a compiler is there and training, timed on a copy, would take over ten minutes."""
     import copy
 
@@ -87,13 +87,14 @@ def worth_compiling(trainee: Trainee, epochs: int) -> bool:
     network = copy.deepcopy(trainee.network).train()
     seconds = []
     for batch, _ in zip(trainee.batches.epoch(0), range(PROBED_STEPS), strict=False):
+        piece, share = next(batch.pieces(settings.accumulation))
         began = time.perf_counter()
         with torch.autocast(network_device(network), torch.bfloat16, enabled=trainee.precision == "bfloat16"):
-            logits = network(batch.inputs)
-        trainee.loss(logits.float(), batch.labels).backward()
+            logits = network(piece.inputs)
+        trainee.loss(logits.float(), piece.labels).backward()
         logits.sum().item()  # waits for a GPU
-        seconds.append(time.perf_counter() - began)
-    return min(seconds) * len(trainee.batches) * epochs > WORTH_COMPILING
+        seconds.append((time.perf_counter() - began) / share)
+    return min(seconds) * len(trainee.batches) * settings.epochs > WORTH_COMPILING
 
 
 def network_device(network) -> str:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from stages.parameters import Problem, Problems
+
+WORKER_DIED = (
+    "a process that decodes pictures died; if memory or /dev/shm ran out, fewer system.workers need less"
+)
 
 
 class LongtailError(Exception):
@@ -34,3 +41,20 @@ class Interrupted(LongtailError):
     def __init__(self, signum: int):
         self.signum = signum
         super().__init__(f"stopped by signal {signum}; the same command continues")
+
+
+@contextmanager
+def dead_workers_told() -> Iterator[None]:
+    """Inside the block the death of a process that decodes pictures is a LongtailError.
+
+    torch raises it wherever the main thread happens to be, in the middle of a step as well.
+    """
+    try:
+        yield
+    except (RuntimeError, ChildProcessError) as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        said = " ".join(str(error).split())
+        raise LongtailError(
+            said if isinstance(error, ChildProcessError) else f"{WORKER_DIED} ({said})"
+        ) from None

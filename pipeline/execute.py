@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline import fitting
-from pipeline.components import Spec
+from pipeline.components import Spec, registry
 from pipeline.config import Config
-from pipeline.errors import Damaged, DamagedWeights, LongtailError
+from pipeline.errors import Damaged, DamagedWeights, LongtailError, dead_workers_told
 from pipeline.fitting import load_classifier
 from pipeline.progress import CountProgress
 from pipeline.store import Store
@@ -36,6 +36,7 @@ class StageOne:
 
 def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> StageOne:
     """Train the representation unless it is done; `fresh` starts over."""
+    registry("datasets").fetch(config.data.name, dict(config.data.params))
     if config.representation is None:
         return StageOne(None, None)
     run_id = store.representation_id(config)
@@ -196,7 +197,7 @@ def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
             )
 
     total = sum(len(part) for part in splits.parts().values()) + config.features.views * len(splits.train)
-    with CountProgress(total, "sample", "extracting") as progress:
+    with dead_workers_told(), CountProgress(total, "sample", "extracting") as progress:
         extract(
             store,
             key,

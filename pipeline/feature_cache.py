@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.checkpoint import load_tensors, save_tensors
 from pipeline.errors import Damaged
 from pipeline.publish import publish, publish_json, sha256_of
-from pipeline.store import Store, checked, read_json, unchecked
+from pipeline.store import Store, checked
 from stages.features import BATCH, Features, reject_non_finite
 
 if TYPE_CHECKING:
@@ -48,10 +48,7 @@ class FeatureSet:
 
 def is_cached(store: Store, key: str) -> bool:
     """True when a manifest for `key` exists (its files are verified by :func:`fetch`)."""
-    try:
-        return read_json(store.folder("features", key) / "manifest.json")["key"] == key
-    except (FileNotFoundError, Damaged, KeyError, TypeError):
-        return False
+    return store.manifest(key) is not None
 
 
 def fetch(store: Store, key: str) -> FeatureSet | None:
@@ -62,11 +59,10 @@ def fetch(store: Store, key: str) -> FeatureSet | None:
     from stages.network import Head
 
     folder = store.folder("features", key)
-    if not is_cached(store, key):
+    manifest = store.manifest(key)
+    if manifest is None:
         return None
     try:
-        path = folder / "manifest.json"
-        manifest = unchecked(read_json(path), path)
         for name, facts in manifest["files"].items():
             if sha256_of(folder / name) != facts["sha256"]:
                 raise Damaged(f"{folder / name}: damaged (its SHA-256 is not the one recorded)")
@@ -110,16 +106,18 @@ def extract(
     folder, part = store.folder("features", key), store.folder("features", f"{key}.part")
     per_shard = max(1, SHARD_BYTES // (num_features * np.dtype(dtype).itemsize) // BATCH) * BATCH
     files = {}
+    labels = {split: np.asarray(samples.labels, np.int64) for split, samples in splits.parts().items()}
 
     def compute(name: str, split: str, count: int, view: int | None) -> None:
         shards = []
         for start in range(0, count, per_shard):
             path = part / f"{name}.{start // per_shard:05d}.safetensors"
             indices = np.arange(start, min(start + per_shard, count))
-            if not _intact(path, len(indices)):
+            facts = {"start": start, "labels": hashlib.sha256(labels[split][indices].tobytes()).hexdigest()}
+            if not _intact(path, len(indices), facts):
                 found = rows(split, indices, view)
                 reject_non_finite(found.X, indices)
-                save_tensors(path, {"X": found.X}, {"start": start})
+                save_tensors(path, {"X": found.X}, facts)
             shards.append(path)
             progress(len(indices))
         pieces = (load_tensors(p)[0]["X"] for p in shards)
@@ -127,8 +125,8 @@ def extract(
 
     for split, samples in splits.parts().items():
         compute(split, split, len(samples), None)
-        labels = np.asarray(samples.labels, np.int64)
-        files[f"{split}.y.npy"] = _publish_npy(folder / f"{split}.y.npy", labels.shape, "int64", [labels])
+        y = labels[split]
+        files[f"{split}.y.npy"] = _publish_npy(folder / f"{split}.y.npy", y.shape, "int64", [y])
     for view in range(views):
         compute(_view(view), "train", len(splits.train), view)
     if head is not None:
@@ -165,9 +163,11 @@ def _open_X(folder: Path, name: str) -> np.ndarray:
     return np.load(folder / f"{name}.X.npy", mmap_mode="r", allow_pickle=False)
 
 
-def _intact(path: Path, count: int) -> bool:
+def _intact(path: Path, count: int, facts: dict[str, Any]) -> bool:
+    """True for a shard of so many rows that says `facts`: where it begins, and of which labels."""
     try:
-        return len(load_tensors(path)[0]["X"]) == count
+        arrays, said, _ = load_tensors(path)
+        return len(arrays["X"]) == count and said == facts
     except (FileNotFoundError, KeyError):
         return False
     except Damaged as error:

@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import Damaged, LongtailError
+from pipeline.errors import LongtailError
 from pipeline.publish import TEMPORARY
-from pipeline.store import ID_LENGTH, Store, read_json
+from pipeline.store import ID_LENGTH, Store
 
 KINDS = ("representations", "features", "classifiers")
 FINISHED, UNFINISHED, ORPHAN, STATE, FOREIGN, PLAIN = (
@@ -78,15 +78,6 @@ def inventory(store: Store) -> list[Item]:
     return found
 
 
-def manifest(store: Store, key: str) -> dict[str, Any] | None:
-    """What ``manifest.json`` says of finished features; None when there are none or it is damaged."""
-    try:
-        found = read_json(store.folder("features", key) / "manifest.json")
-        return found if found["key"] == key else None
-    except (FileNotFoundError, Damaged, KeyError, TypeError):
-        return None
-
-
 def measure(path: Path) -> tuple[int, float]:
     """(bytes, when last written) of a file, or of all files below a folder; a link counts as itself."""
     paths = [path]
@@ -120,7 +111,7 @@ def _results(store: Store, done: Done, kind: str) -> Iterator[Item]:
             yield _item(path, kind, state, reason)
             yield from _inside(path, kind, _OWN[kind], finished=state == FINISHED)
         elif kind == "features" and name.endswith(PART) and _ID.fullmatch(name.removesuffix(PART)):
-            if manifest(store, name.removesuffix(PART)) is None:
+            if store.manifest(name.removesuffix(PART)) is None:
                 yield _item(path, kind, UNFINISHED, "shards of features under way")
             else:
                 yield _item(path, kind, ORPHAN, "shards of finished features")
@@ -138,7 +129,7 @@ def _with_done(store: Store, done: Done, kind: str, name: str) -> tuple[str, str
 
 
 def _features(store: Store, key: str, known: frozenset[str]) -> tuple[str, str]:
-    found = manifest(store, key)
+    found = store.manifest(key)
     if found is None:
         damaged = (store.folder("features", key) / "manifest.json").exists()
         return UNFINISHED, "manifest.json is damaged" if damaged else "no manifest.json"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.config import Config, Representation
 from pipeline.fitting import SPLITS, classifier_id, finished
-from pipeline.inventory import PART, manifest
+from pipeline.inventory import PART
 from pipeline.store import Store
 
 DONE, LATER = "done", "after training"
@@ -87,7 +87,7 @@ def _reached(folder: Path) -> int | None:
 def _extraction(store: Store, key: str | None, fresh: bool, idle: bool) -> str:
     if key is None or fresh:
         return "would extract"
-    if manifest(store, key) is not None:
+    if store.manifest(key) is not None:
         return DONE
     if idle:
         return "not needed, every classifier is done"

@@ -11,6 +11,9 @@ from pipeline.errors import ConfigError
 from stages.registry import did_you_mean
 
 
+AS_WRITTEN = {"representation.init"}  # an id of digits alone is no number
+
+
 def shipped_folder() -> Path:
     """Where the package's own recipes lie, in a checkout and in a wheel alike."""
     return Path(__file__).resolve().parents[1] / "configs"  # an import might find somebody else's "configs"
@@ -64,12 +67,14 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> dict[str, Any]:
-    """``a.b=1`` as ``{"a": {"b": 1}}``, the value read by the strict loader."""
+    """``a.b=1`` as ``{"a": {"b": 1}}``, the value read by the strict loader (an id as it is written)."""
     key, equals, value = text.partition("=")
     steps = key.strip().split(".")
     if not equals or not all(steps):
         raise ConfigError(f"an override must be KEY=VALUE with a dotted key, got {text!r}")
     found = strict_yaml.load(value, key)
+    if key.strip() in AS_WRITTEN and found is not None:
+        found = value
     for step in reversed(steps):
         found = {step: found}
     return found

@@ -64,17 +64,21 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             f"{path}: holds more than plain weights, so it is refused and none of it was run; "
             "save its state_dict as safetensors"
         ) from None
-    except (safetensors.SafetensorError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
-        reason = (str(error) or "it is cut short").splitlines()[0]
+    except Exception as error:  # a damaged archive's opcodes fail in any way
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise LongtailError(f"{path}: cannot be read as weights ({reason})") from None
 
 
 def _published(settings: Representation) -> dict[str, torch.Tensor]:
     """torchvision's ImageNet weights for the backbone, downloaded unless torch's cache has them."""
+    from http.client import HTTPException
+
     import torchvision
 
     backbone = settings.backbone.name
     name = settings.weights.partition(":")[2] or "IMAGENET1K_V1"
+    if name == "DEFAULT":
+        raise LongtailError("representation.weights: name the weights, DEFAULT changes with torchvision")
     try:
         published = torchvision.models.get_model_weights(TORCHVISION.get(backbone, backbone))
         entry = published[name]
@@ -84,7 +88,7 @@ def _published(settings: Representation) -> dict[str, torch.Tensor]:
         ) from None
     try:
         return dict(entry.get_state_dict(progress=False, check_hash=True))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException) as error:
         raise LongtailError(
             f"representation.weights: {entry} could not be fetched ({error}); fetch {entry.url} elsewhere "
             "and name the file"
@@ -102,9 +106,15 @@ def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Ch
     """
     run_id = earlier_run(store, config.representation)
     folder = store.folder("representations", run_id)
+    done = store.done("representations", run_id)
+    if done["data"] != store.data_identity(config):
+        raise LongtailError(
+            f"representation.init: {folder} was trained on other data or another split, so that its best "
+            f"epoch and this run's validation would not be its own; "
+            f"representation.weights={folder / done['last']['file']} starts anew from its weights"
+        )
     _refuse_another_kind(config.representation, folder)
     memory = Checkpoints(folder).resume(trainee.network, trainee.optimizer, trainee.average)
-    done = store.done("representations", run_id)
     if memory is None or memory.position.epoch != done["epochs"]:
         raise LongtailError(
             f"representation.init: {folder} lacks the optimiser state of its last epoch; "

@@ -19,7 +19,7 @@ from pipeline.publish import canonical_json, publish_json, sha256_of
 log = logging.getLogger("longtail")
 
 # Raised when what a stage computes under the same settings changes its meaning.
-VERSIONS = {"representation": 1, "features": 1, "classifier": 2}
+VERSIONS = {"representation": 2, "features": 2, "classifier": 2}
 ID_LENGTH = 16  # hexadecimal digits
 
 
@@ -111,6 +111,18 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):  # the latter: a stray file among the results
             return None
         except Damaged as error:
+            log.warning("%s; it is not used", error)
+            return None
+
+    def manifest(self, key: str) -> dict[str, Any] | None:
+        """What ``manifest.json`` says of finished features; None when there are none or it is damaged."""
+        path = self.folder("features", key) / "manifest.json"
+        try:
+            said = unchecked(read_json(path), path)
+            return said if said["key"] == key else None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (Damaged, KeyError) as error:
             log.warning("%s; it is not used", error)
             return None
 

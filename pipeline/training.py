@@ -22,7 +22,7 @@ from pipeline.environment import (
     resolve,
     worth_compiling,
 )
-from pipeline.errors import Damaged, DamagedWeights, LongtailError
+from pipeline.errors import Damaged, DamagedWeights, LongtailError, dead_workers_told
 from pipeline.interrupt import StopRequests
 from pipeline.progress import TrainingProgress
 from pipeline.publish import publish_bytes, publish_json
@@ -175,6 +175,7 @@ def train(config: Config, store: Store, run_id: str) -> None:
         trainee.loss.set_class_accuracy(memory.class_accuracy)
 
     with (
+        dead_workers_told(),
         StopRequests() as stop,
         TrainingProgress(settings.epochs, len(trainee.batches), memory.position) as bar,
     ):
@@ -220,7 +221,7 @@ def train(config: Config, store: Store, run_id: str) -> None:
                 log.info("no better epoch in %d: training ends after %d", patience, summary.epoch)
                 break
         publish_history(folder, memory)
-        finish(store, run_id, memory, checkpoints)
+        finish(store, run_id, memory, checkpoints, store.data_identity(config))
         stop.raise_if_requested()
 
 
@@ -254,7 +255,7 @@ def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Envi
     trainee = build(config, splits, environment.device, environment.precision, environment.channels_last)
     if earlier is None:
         epochs = config.representation.epochs
-        if config.system.compile == "auto" and epochs and worth_compiling(trainee, epochs):
+        if config.system.compile == "auto" and epochs and worth_compiling(trainee, config.representation):
             environment = replace(environment, compile=True)
         publish_bytes(folder / "config.yaml", strict_yaml.dump(run_settings(config)).encode())
         publish_json(began_as, provenance(environment))
@@ -326,8 +327,8 @@ def is_finished(store: Store, run_id: str) -> bool:
     return done is not None
 
 
-def finish(store: Store, run_id: str, memory: Memory, checkpoints: Checkpoints) -> None:
-    """Publish ``DONE`` with what the last and the best weights hash to."""
+def finish(store: Store, run_id: str, memory: Memory, checkpoints: Checkpoints, data: dict[str, Any]) -> None:
+    """Publish ``DONE`` with what the last and the best weights hash to, and the data's identity."""
     folder, best, epochs = checkpoints.folder, memory.best, memory.position.epoch
     checkpoints.check_best(best.tensors)
     files = {"last": f"epoch-{epochs:04d}.safetensors", "best": "best.safetensors"}
@@ -335,7 +336,8 @@ def finish(store: Store, run_id: str, memory: Memory, checkpoints: Checkpoints) 
         which: {"file": name, "tensors": load_tensors(folder / name)[2]} for which, name in files.items()
     }
     facts["best"]["epoch"] = best.epoch
-    store.finish("representations", run_id, {"epochs": epochs, **facts}, list(files.values()))
+    facts = {"epochs": epochs, "data": data, **facts}
+    store.finish("representations", run_id, facts, list(files.values()))
 
 
 def trained_network(config: Config, store: Store, run_id: str, splits: Splits, which: str) -> Network:

@@ -61,7 +61,8 @@ def flatten(found: Any, path: str = "") -> dict[str, torch.Tensor]:
 def match(tensors: Mapping[str, torch.Tensor], backbone: nn.Module) -> KeyMap:
     """The prefix under which most of `backbone`'s tensors are found in `tensors`, in their shapes.
 
-    Files of other tools wrap the same names: ``module.``, ``state_dict.``, ``encoder_q.``....
+    Files of other tools wrap the same names: ``module.``, ``state_dict.``, ``encoder.``.... Raises ValueError
+    for a file that holds all of them several times (a momentum encoder's, a teacher's).
     """
     own = {k: tuple(t.shape) for k, t in backbone.state_dict().items() if not k.endswith(COUNTERS)}
     given = {k: tuple(t.shape) for k, t in tensors.items() if not k.endswith(COUNTERS)}
@@ -69,6 +70,11 @@ def match(tensors: Mapping[str, torch.Tensor], backbone: nn.Module) -> KeyMap:
     prefixes = {key.removesuffix(first) for key in given if key.endswith(first)} | {""}
     ranked = sorted(prefixes, key=lambda p: (-sum(given.get(p + k) == own[k] for k in own), len(p), p))
     prefix = ranked[0]
+    rivals = [p for p in ranked[1:] if all(given.get(p + k) == own[k] for k in own)]
+    if rivals:
+        raise ValueError(
+            f"the file holds the backbone {len(rivals) + 1} times, under {[prefix, *rivals]}; keep one"
+        )
     return KeyMap(
         prefix=prefix,
         matched=[k for k in own if given.get(prefix + k) == own[k]],

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.clean import REMOVE, UNTOUCHED, clean, size, sort_out
 from pipeline.execute import run_stage_two
-from pipeline.inventory import FINISHED, FOREIGN, PLAIN, STATE, inventory, manifest
+from pipeline.inventory import FINISHED, FOREIGN, PLAIN, STATE, inventory
 from pipeline.store import Store
 from tests.test_cli import CHECKOUT, HEAVY, failed, ok, snapshot
 
@@ -190,7 +190,7 @@ def test_features_given_as_data_are_no_orphans(used, tmp_path):
     gone = removed(used)
     assert {name.split("/")[0] for name in gone} == {"features"}
     (left,) = (root / "features").iterdir()
-    assert manifest(used, left.name)["identity"]["tensors"] is None
+    assert used.manifest(left.name)["identity"]["tensors"] is None
 
 
 # -- unfinished results and optimiser states ----------------------------------------------------------------

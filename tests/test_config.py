@@ -408,7 +408,7 @@ def test_problem_caused_elsewhere_names_the_setting_to_mend(override, path, said
         ("[tau_nrm]", ".0", "unknown classifier 'tau_nrm'; did you mean 'tau_norm'?"),
         ("[joint, 3]", ".1", "must be a name or {name, ...parameters}, got 3"),
         ("[null]", ".0", "must be a name or {name, ...parameters}, got None"),
-        ("[{nme: crt}]", ".0.name", "is required; choose from crt, "),
+        ("[{nme: crt}]", ".0.name", "is required; choose from balanced_softmax, "),
         ("[{name: [crt]}]", ".0.name", "is required"),
         ("[{name: tau_norm, tua: 1}]", ".0.tua", "unknown parameter of classifier tau_norm; did you mean"),
         ("[{name: tau_norm, tau: best}]", ".0.tau", "must be a number ≥ 0 or validation, got 'best'"),

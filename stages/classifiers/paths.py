@@ -185,39 +185,44 @@ Bounds = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.nda
 
 
 def _over_features(bounds: Bounds, X, y, weight, bias, a, playing) -> tuple[np.ndarray, np.ndarray]:
-    """(lo, hi) of every sample, scores computed in blocks; nowhere for a class that does not play."""
-    order = playing[np.argsort(a[playing], kind="stable")]  # columns by a
-    place = np.full(len(weight), -1)
-    place[order] = np.arange(len(order))
+    """(lo, hi) of every sample, scores computed in blocks."""
+    order = _by_offset(a, playing)
     double = X.dtype == np.float64 or X.size * len(order) <= DOUBLE_WORK
     dtype = np.float64 if double else np.float32
     W = weight[order].astype(dtype)
     b = None if bias is None else bias[order].astype(dtype)
-    lo, hi = np.full(len(y), np.inf), np.full(len(y), -np.inf)
-    able = np.flatnonzero(place[y] >= 0)
-    able = able[np.argsort(place[y[able]], kind="stable")]  # rows by class: they share what depends on it
-    for block in row_blocks(len(able), BLOCK_COPIES * len(order)):
-        rows = able[block]
+
+    def scores(rows: np.ndarray) -> np.ndarray:
         z = X[rows].astype(dtype, copy=False) @ W.T
-        if b is not None:
-            z += b
-        lo[rows], hi[rows] = bounds(z, place[y[rows]], a[order])
-    return lo, hi
+        return z if b is None else z + b
+
+    return _over_rows(bounds, scores, X.shape[1], y, a, order)
 
 
 def _over_scores(bounds: Bounds, z, y, a, playing=None) -> tuple[np.ndarray, np.ndarray]:
     """(lo, hi) of every row of scores (N, C)."""
     y, a = np.asarray(y), np.asarray(a, np.float64)
-    playing = np.arange(len(a)) if playing is None else playing
-    order = playing[np.argsort(a[playing], kind="stable")]
+    order = _by_offset(a, np.arange(len(a)) if playing is None else playing)
+    return _over_rows(bounds, lambda rows: z[np.ix_(rows, order)], len(a), y, a, order)
+
+
+def _by_offset(a: np.ndarray, playing: np.ndarray) -> np.ndarray:
+    return playing[np.argsort(a[playing], kind="stable")]
+
+
+def _over_rows(bounds: Bounds, scores, width: int, y, a, order) -> tuple[np.ndarray, np.ndarray]:
+    """(lo, hi) of every sample given its ``scores(rows)``, columns in `order`; nowhere for other classes.
+
+    `width` is what a row takes beside its scores.
+    """
     place = np.full(len(a), -1)
     place[order] = np.arange(len(order))
     lo, hi = np.full(len(y), np.inf), np.full(len(y), -np.inf)
     able = np.flatnonzero(place[y] >= 0)
-    able = able[np.argsort(place[y[able]], kind="stable")]
-    for block in row_blocks(len(able), BLOCK_COPIES * len(order)):
+    able = able[np.argsort(place[y[able]], kind="stable")]  # rows by class: they share what depends on it
+    for block in row_blocks(len(able), max(width, BLOCK_COPIES * len(order))):
         rows = able[block]
-        lo[rows], hi[rows] = bounds(z[np.ix_(rows, order)], place[y[rows]], a[order])
+        lo[rows], hi[rows] = bounds(scores(rows), place[y[rows]], a[order])
     return lo, hi
 
 

@@ -129,8 +129,16 @@ class DatasetRegistry(Registry):
     def sources(self, name: str, params: dict[str, Any]) -> list[str | Path]:
         """What identifies the data: paths of files that enter by content, and plain strings.
 
-        Cheap: nothing is decoded and neither numpy nor torch is loaded.
+        Cheap: nothing is fetched or decoded, and neither numpy nor torch is loaded.
         """
+        return self._sources(name, {key: v for key, v in params.items() if key != "download"})
+
+    def fetch(self, name: str, params: dict[str, Any]) -> None:
+        """Download what is missing, where ``download`` allows it."""
+        if params.get("download"):
+            self._sources(name, params)
+
+    def _sources(self, name: str, params: dict[str, Any]) -> list[str | Path]:
         import sys
 
         self.get(name)

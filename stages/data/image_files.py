@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL.Image import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
@@ -158,9 +159,19 @@ class _Worked(Dataset):
         return pixels
 
 
+def _middle(image: Image) -> Image:
+    """The middle of a picture over twice as long as wide, which is all that a central square shows of it."""
+    width, height = image.size
+    long = 2 * min(width, height)
+    if max(width, height) <= long:
+        return image
+    left, top = max(0, (width - long) // 2), max(0, (height - long) // 2)
+    return image.crop((left, top, min(width, left + long), min(height, top + long)))
+
+
 def _transform(image_size: int, resize: int, augment: Augment | None) -> v2.Compose:
     augment = augment or Augment()
-    steps: list = [v2.Resize(resize), v2.CenterCrop(image_size)]
+    steps: list = [_middle, v2.Resize(resize), v2.CenterCrop(image_size)]
     if augment.resized_crop is not None:
         steps = [v2.RandomResizedCrop(image_size, scale=(augment.resized_crop, 1.0))]
     if augment.pad:
@@ -173,5 +184,5 @@ def _transform(image_size: int, resize: int, augment: Augment | None) -> v2.Comp
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent finishes its step, then ends its workers
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):  # which a terminal or a scheduler sends to all
+        signal.signal(number, signal.SIG_IGN)  # the parent finishes its step, then ends its workers

@@ -6,6 +6,8 @@ import json
 import os
 import stat
 import warnings
+from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -32,7 +34,10 @@ def sources(
     allow_outside: bool = False,
     **_,
 ) -> list[str]:
-    """``part<tab>relative path<tab>size<tab>label`` of every picture, sorted; the pixels are not read."""
+    """The classes' names, and ``part<tab>relative path<tab>size<tab>label`` of every picture, in order.
+
+    The pixels are not read.
+    """
     parts, names = read_lists(root, train=train, val=val, test=test, class_names=class_names)
     sizes = _Sizes(root, allow_outside)
     lines = [
@@ -41,7 +46,7 @@ def sources(
         for path, label, where in zip(*listed, strict=True)
     ]
     sizes.complain()
-    return [f"{len(names)} classes", *sorted(lines)]
+    return [*(f"class\t{name}" for name in names), *lines]
 
 
 @DATASETS.register("image_list")
@@ -63,9 +68,10 @@ def image_list(
 ) -> Collection:
     """Pictures named in lists: lines ``relative/path label``, or iNaturalist's JSON; paths below `root`.
 
-    `train`, `val` and `test` are list files, labels from 0; a part without a list is held out of training.
-    Where `val` and `test` are the same pictures (iNaturalist publishes no labelled test), choosing on them
-    would leak: validation is held out of training instead, with a warning. Classes are called what
+    `train`, `val` and `test` are list files, labels from 0, in any order; a part without a list is held out
+    of training. Where `val` and `test` are the same pictures (iNaturalist publishes no labelled test),
+    choosing on them would leak: validation is held out of training instead, with a warning. Parts that share
+    some pictures are warned of. Classes are called what
     `class_names` says, a name a line; else what JSON categories are called; else after the folder their
     training pictures lie in, where each has its own; else by number.
 
@@ -82,13 +88,7 @@ def image_list(
     from stages.data.pictures import check_fit, picture_part
 
     parts, names = read_lists(root, train=train, val=val, test=test, class_names=class_names)
-    if "val" in parts and "test" in parts and parts["val"][:2] == parts["test"][:2]:
-        warnings.warn(
-            "data.val and data.test name the same pictures, and choosing on test pictures leaks: validation "
-            "is held out of training instead",
-            stacklevel=2,
-        )
-        del parts["val"]
+    _warn_of_leaks(parts)
     sizes = _Sizes(root, allow_outside)
     for listed in parts.values():
         for path, where in zip(listed.paths, listed.where, strict=True):
@@ -115,6 +115,9 @@ def read_lists(
     files = {"train": train, "val": val, "test": test}
     read = {part: _read(part, Path(name).expanduser()) for part, name in files.items() if name is not None}
     parts = {part: listed for part, (listed, _) in read.items()}
+    for part, (_, categories) in read.items():
+        if (categories or None) != (read["train"][1] or None) and categories:
+            raise ValueError(f"data.{part}: {files[part]} has other categories than {train}")
     names = _names(class_names, read["train"][1], parts["train"])
     for listed in parts.values():
         for label, where in zip(listed.labels, listed.where, strict=True):
@@ -132,7 +135,25 @@ def _read(part: str, path: Path) -> tuple[Listed, list[str] | None]:
     listed, names = _read_json(path, text) if path.suffix == ".json" else (_read_lines(path, text), None)
     if not listed.paths:
         raise ValueError(f"{path}: names no picture")
-    return listed, names
+    # In one order, whatever the file's: what identifies the data then says what is trained on.
+    order = sorted(range(len(listed.paths)), key=lambda row: (listed.paths[row], listed.labels[row]))
+    return Listed(*([column[row] for row in order] for column in listed)), names
+
+
+def _warn_of_leaks(parts: dict[str, Listed]) -> None:
+    """Warn of pictures that stand in two parts; a validation list that is the test list is taken out."""
+    held = {part: set(listed.paths) for part, listed in parts.items()}
+    if "val" in held and "test" in held and held["val"] == held["test"]:
+        warnings.warn(
+            "data.val and data.test name the same pictures, and choosing on test pictures leaks: validation "
+            "is held out of training instead",
+            stacklevel=3,
+        )
+        del parts["val"], held["val"]
+    for one, other in combinations(held, 2):
+        shared = len(held[one] & held[other])
+        if shared:
+            warnings.warn(f"data.{one} and data.{other} share {shared} pictures", stacklevel=3)
 
 
 def _read_lines(path: Path, text: str) -> Listed:
@@ -155,10 +176,12 @@ def _read_json(path: Path, text: str) -> tuple[Listed, list[str]]:
     """iNaturalist's ``{images: [{id, file_name}], annotations: [{image_id, category_id}], categories}``."""
     try:
         found = json.loads(text)
-        names = {c["id"]: str(c["name"]) for c in found.get("categories", [])}
-        files = {image["id"]: image["file_name"] for image in found["images"]}
-        labels = {a["image_id"]: a["category_id"] for a in found["annotations"]}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        names = _once(path, "category", ((c["id"], str(c["name"])) for c in found.get("categories", [])))
+        files = _once(path, "image", ((i["id"], i["file_name"]) for i in found["images"]))
+        marks = ((a["image_id"], a["category_id"]) for a in found["annotations"])
+        labels = _once(path, "annotation of image", marks)
+        numbered = sorted(names) == list(range(len(names)))
+    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path}: must hold images (id, file_name) and annotations (image_id, category_id) ({error!r})"
         ) from None
@@ -169,8 +192,17 @@ def _read_json(path: Path, text: str) -> tuple[Listed, list[str]]:
         if not isinstance(name, str) or not isinstance(label, int) or isinstance(label, bool) or label < 0:
             raise ValueError(f"{where}: needs a file_name and a category_id ≥ 0, got {name!r} and {label!r}")
         _add(listed, name, label, where)
-    numbered = sorted(names) == list(range(len(names)))
     return listed, [names[c] for c in range(len(names))] if numbered else []
+
+
+def _once(path: Path, what: str, pairs: Iterable[tuple]) -> dict:
+    """The pairs as a mapping; ValueError for a key that comes twice."""
+    found: dict = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{path}: {what} {key} comes twice")
+        found[key] = value
+    return found
 
 
 def _add(listed: Listed, picture: str, label: int, where: str) -> None:
@@ -188,6 +220,10 @@ def _names(file: str | None, categories: list[str] | None, train: Listed) -> lis
     if categories:
         return categories
     count = max(train.labels) + 1
+    if count > len(train.paths):  # a slip of the pen, and memory for as many classes
+        where = train.where[train.labels.index(count - 1)]
+        said = f"label must be below {len(train.paths)}, the number of training pictures, got {count - 1}"
+        raise ValueError(f"{where}: {said}; name the classes in data.class_names where most have none")
     folders: list[set[str]] = [set() for _ in range(count)]
     for path, label in zip(train.paths, train.labels, strict=True):
         folders[label].add(path.rpartition("/")[0].rpartition("/")[2])

@@ -23,7 +23,10 @@ CHUNK = 64  # pictures a thread takes at a time
 
 def inside(path: Path, root: Path | None) -> Path:
     """What `path` really is; ValueError when that lies outside `root` (resolved; None: anywhere will do)."""
-    real = path.resolve()
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError):  # the latter before Python 3.13
+        raise ValueError(f"{path}: a link that leads to itself") from None
     if root is not None and not real.is_relative_to(root):
         raise ValueError(
             f"{path}: a path that leaves its root: it leads to {real}; copy it into {root}, or set "

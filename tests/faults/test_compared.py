@@ -27,7 +27,7 @@ SMALL = [
 COMMANDS = {
     "sweep": [
         "sweep", *SMALL,
-        "sweep=[joint, {name: crt, solver: sgd, lr: [0.05, 0.2]}, {name: crt, weight_decay: [1e-4, 1e-2]}, ncm]",
+        "sweep=[joint, {name: crt, solver: sgd, lr: [0.1, 0.2]}, {name: crt, weight_decay: [1e-4, 1e-2]}]",
     ],
     "ablation": [
         "ablate", *SMALL, "classifiers=[joint, crt, ncm]",
