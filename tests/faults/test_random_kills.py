@@ -55,7 +55,7 @@ def test_killed_at_random_moments_a_rerun_ends_bitwise_equal(whole, survey, tmp_
 
 
 def killed(root: Path, command: list[str], draw: random.Random, earliest: float, latest: float) -> None:
-    """Start `command` until it is killed at a moment it is still at work."""
+    """Start `command` until it is killed at a moment it is still at work; a finished root is emptied."""
     while True:
         running = Running(root, command)
         running.process.join(draw.uniform(earliest, latest))
@@ -66,3 +66,5 @@ def killed(root: Path, command: list[str], draw: random.Random, earliest: float,
         if found.status:
             return
         latest = max(earliest * 1.01, latest * 0.8)  # it had less to do than a whole run
+        if found.operations == []:  # nothing at all
+            shutil.rmtree(root)
