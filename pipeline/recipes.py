@@ -10,7 +10,6 @@ from pipeline import strict_yaml
 from pipeline.errors import ConfigError
 from stages.registry import did_you_mean
 
-
 AS_WRITTEN = {"representation.init"}  # an id of digits alone is no number
 
 

@@ -718,7 +718,7 @@ def test_crt_sgd_that_diverges_is_an_error_naming_the_rate():
 @pytest.mark.parametrize("name", ["lws", "crt"])
 def test_convex_fits_do_not_depend_on_what_is_kept_in_memory(monkeypatch, name):
     kept = make(name).fit(X, Y)
-    module = {"lws": "stages.classifiers.lws", "crt": "stages.classifiers.linear"}[name]
+    module = {"lws": "stages.classifiers.frozen_logits", "crt": "stages.classifiers.linear"}[name]
     monkeypatch.setattr(f"{module}.RESIDENT_BYTES", 0)
     monkeypatch.setattr("stages.blocks.BLOCK_BYTES", 8 * 7 * 20)
     np.testing.assert_allclose(make(name).fit(X, Y).scores(X), kept.scores(X), rtol=1e-4, atol=1e-4)

@@ -7,12 +7,15 @@ from typing import Literal
 
 import numpy as np
 
-from stages.blocks import RESIDENT_BYTES, row_blocks
+from stages.blocks import BLOCK_BYTES, row_blocks
 from stages.classifiers import CLASSIFIERS
 from stages.classifiers.base import Classifier
-from stages.classifiers.linear import class_mass, fit_plain_head, lbfgs, weighted_cross_entropy
+from stages.classifiers.frozen_logits import FrozenLogits
+from stages.classifiers.linear import CACHED, class_mass, fit_plain_head, lbfgs, weighted_cross_entropy
 from stages.network import Head
 from stages.parameters import NonNegative
+
+DOUBLE_SCORES = 2e7  # up to so many logits are kept and worked on in float64
 
 
 @CLASSIFIERS.register("lws")
@@ -42,22 +45,24 @@ class LWS(Classifier):
         column[present] = np.arange(len(present))
         sources = views or [X]
         targets, weights = column[rows], class_mass(self.class_counts_)[rows] / len(sources)
-        blocks = list(product(sources, row_blocks(len(X), X.shape[1] + 2 * len(present))))
-
-        def block_logits(source: np.ndarray, block: slice) -> np.ndarray:
-            return self.base_.logits(source[block])[:, present].astype(np.float64)
-
-        kept = None
-        if len(sources) * len(X) * len(present) * 8 <= RESIDENT_BYTES:
-            kept = [block_logits(*place) for place in blocks]
+        size = len(sources) * len(X) * len(present)
+        dtype = np.float64 if X.dtype == np.float64 or size <= DOUBLE_SCORES else np.float32
+        kept = [
+            FrozenLogits(self.base_, source, columns=present, dtype=dtype, copies=len(sources))
+            for source in sources
+        ]
+        resident = all(logits.kept is not None for logits in kept)
+        width = BLOCK_BYTES * len(present) // (8 * CACHED) if resident else X.shape[1] + 2 * len(present)
+        blocks = list(product(kept, row_blocks(len(X), width)))
 
         def objective(s: np.ndarray) -> tuple[float, np.ndarray]:
             value, gradient = 0.5 * self.weight_decay * s @ s, self.weight_decay * s
-            for number, (source, block) in enumerate(blocks):
-                logits = block_logits(source, block) if kept is None else kept[number]
-                loss, residual = weighted_cross_entropy(logits * s, targets[block], weights[block])
+            factor = s.astype(dtype)
+            for source, block in blocks:
+                logits = source[block]
+                loss, residual = weighted_cross_entropy(logits * factor, targets[block], weights[block])
                 value += loss
-                gradient = gradient + (residual * logits).sum(0)
+                gradient = gradient + np.einsum("nc,nc->c", residual, logits)
             return value, gradient
 
         self.scale_ = np.ones(len(self.classes_))

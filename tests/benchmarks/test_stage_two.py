@@ -13,7 +13,7 @@ import pytest
 import torch
 from sklearn.neighbors import NearestCentroid
 
-from stages.classifiers import CLASSIFIERS, lws
+from stages.classifiers import CLASSIFIERS, frozen_logits
 from stages.classifiers.stack import fit_stack
 from stages.classifiers.tau_norm import tau_path
 from stages.data.longtail import class_counts
@@ -70,7 +70,7 @@ def test_lws_on_logits_over_lws_through_features(imagenet, monkeypatch):
     X, y, head = imagenet
 
     def fit(resident: int) -> None:
-        monkeypatch.setattr(lws, "RESIDENT_BYTES", resident)
+        monkeypatch.setattr(frozen_logits, "RESIDENT_BYTES", resident)
         CLASSIFIERS.create("lws").fit(X, y, head=head)
 
     ratio = rivals(lambda: fit(2**31), lambda: fit(0), rounds=1)
