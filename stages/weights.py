@@ -72,9 +72,7 @@ def match(tensors: Mapping[str, torch.Tensor], backbone: nn.Module) -> KeyMap:
     prefix = ranked[0]
     rivals = [p for p in ranked[1:] if all(given.get(p + k) == own[k] for k in own)]
     if rivals:
-        raise ValueError(
-            f"the file holds the backbone {len(rivals) + 1} times, under {[prefix, *rivals]}; keep one"
-        )
+        raise ValueError(f"the file holds the backbone several times, under {[prefix, *rivals]}; keep one")
     return KeyMap(
         prefix=prefix,
         matched=[k for k in own if given.get(prefix + k) == own[k]],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,6 +153,12 @@ def test_inaturalists_json_reads_like_the_list_it_stands_for(folder):
             r"image 0: needs a file_name and a category_id ≥ 0, got 'train/n00/0.png' and None",
         ),
         ({"annotations": [{"image_id": 0, "category_id": "x"}]}, r"image 0: needs .* 'x'"),
+        (
+            {"annotations": [{"image_id": 0, "category_id": c} for c in (0, 1)]},
+            "annotation of image 0 comes twice",
+        ),
+        ({"images": [{"id": 0, "file_name": "a"}] * 2}, "image 0 comes twice"),
+        ({"categories": [{"id": 0, "name": "a"}, {"id": "1", "name": "b"}]}, "must hold images"),
     ],
 )
 def test_json_of_another_form_is_refused(folder, changes, message):
@@ -176,6 +184,66 @@ def test_identity_follows_lists_sizes_and_labels_but_not_the_place(folder, tmp_p
     assert sources(folder) != before
 
 
+def test_a_lists_own_order_changes_nothing(folder):
+    def both():
+        params = {"root": str(folder), "train": str(folder / "train.txt"), "test": str(folder / "test.txt")}
+        splits = read(folder, validation_per_class=1, seed=3)
+        return DATASETS.sources("image_list", params), splits.train.paths.tolist(), splits.val.labels.tolist()
+
+    before = both()
+    lines = (folder / "train.txt").read_text().splitlines()
+    (folder / "train.txt").write_text("\n".join(lines[::-1]) + "\n")
+    assert both() == before
+
+
+def test_class_names_are_part_of_the_identity(folder):
+    params = {
+        "root": str(folder),
+        "train": str(folder / "train.txt"),
+        "class_names": str(folder / "names.txt"),
+    }
+    found = []
+    for names in ("a\nb\nc\n", "b\na\nc\n"):
+        (folder / "names.txt").write_text(names)
+        found.append(DATASETS.sources("image_list", params))
+    assert found[0] != found[1]
+
+
+def test_a_label_that_is_a_slip_of_the_pen_takes_no_memory(folder):
+    with (folder / "train.txt").open("a") as file:
+        file.write("train/n00/0.png 10000000000000\n")
+    with pytest.raises(
+        ValueError, match=r"train.txt, line 13: label must be below 13, the number of training"
+    ):
+        read(folder)
+
+
+def test_a_test_list_in_another_order_is_still_the_test_list(folder):
+    lines = (folder / "test.txt").read_text().splitlines()
+    (folder / "val.txt").write_text("\n".join(lines[::-1]) + "\n")
+    with pytest.warns(UserWarning, match="choosing on test pictures leaks"):
+        splits = read(folder, val=str(folder / "val.txt"), validation_per_class=1)
+    assert splits.class_counts.tolist() == [5, 3, 1]
+
+
+def test_parts_that_share_pictures_are_warned_of(folder):
+    with (folder / "test.txt").open("a") as file:
+        file.write("train/n00/0.png 0\ntrain/n01/1.png 1\n")
+    with pytest.warns(UserWarning, match="data.train and data.test share 2 pictures"):
+        read(folder, validation_per_class=1)
+
+
+def test_categories_of_another_list_must_be_those_of_training(folder):
+    params = inaturalist(folder)
+    found = json.loads((folder / "train2018.json").read_text())
+    found["categories"].reverse()
+    for row, category in enumerate(found["categories"]):
+        category["id"] = row
+    (folder / "val2018.json").write_text(json.dumps(found))
+    with pytest.raises(ValueError, match=r"data.test: .*val2018.json has other categories than"):
+        read(folder, **{**params, "test": str(folder / "val2018.json")})
+
+
 # -- decoding when needed ---------------------------------------------------------------------------------
 
 
@@ -198,6 +266,19 @@ def batches(part, workers, **options):
 
 
 ALL = {"resized_crop": 0.3, "flip": True, "jitter": 0.4, "mixup": 0.3}
+
+
+def test_a_thin_picture_needs_no_giant_one_on_the_way(folder, monkeypatch):
+    from PIL.Image import Image as Picture
+
+    sizes, resize = [], Picture.resize
+    monkeypatch.setattr(
+        Picture, "resize", lambda self, size, *a, **k: (sizes.append(size), resize(self, size, *a, **k))[1]
+    )
+    write_picture(folder / "train/n00/0.png", size=(2, 4000))
+    part = read(folder, validation_per_class=0).train
+    assert part.batch([0]).shape == (1, 3, 16, 16)
+    assert max(max(size) for size in sizes) <= 40
 
 
 def test_training_batches_do_not_depend_on_workers_nor_on_where_training_resumes(folder):
@@ -325,3 +406,53 @@ def test_a_list_runs_from_pictures_to_classifiers(folder, tmp_path_factory):
     assert all(0 <= r["metrics"]["test"]["accuracy"] <= 1 for r in results)
     again = run_stage_two(load_config(str(folder / "run.yaml")), store)
     assert again == results
+
+
+# -- workers and signals ----------------------------------------------------------------------------------
+
+
+def training(folder, root):
+    """A process group that trains on pictures decoded by workers, past its first epoch."""
+    import subprocess
+    import sys
+    import time
+
+    arguments = [
+        "represent", "image_folder", f"data.root={folder}/train", "data.image_size=64",
+        "data.in_memory=false", "representation.backbone=resnet8", "representation.epochs=5000", "representation.batch_size=4",
+        "data.validation_fraction=0", "data.test_fraction=0", "system.workers=1", "system.threads=1",
+        "system.compile=off",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", "--root", str(root), *arguments],
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 90
+    while not list(root.glob("representations/*/epoch-*.state")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process
+
+
+def test_a_signal_to_the_whole_group_still_leaves_a_checkpoint(folder, tmp_path_factory):
+    root = tmp_path_factory.mktemp("root")
+    process = training(folder, root)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    assert "Traceback" not in said
+
+
+def test_a_worker_that_dies_while_the_network_computes_is_one_line(folder, tmp_path_factory):
+    root = tmp_path_factory.mktemp("root")
+    process = training(folder, root)
+    for _ in range(2000):  # workers come and go with every epoch
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+        if process.poll() is not None:
+            break
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "a process that decodes pictures died" in errors[0]
+    assert "Traceback" not in said

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import load_config
 from pipeline.execute import run_stage_two
 from pipeline.inventory import PART
 from pipeline.plan import plan, render
@@ -186,3 +187,13 @@ def test_missing_data_is_the_error_of_a_run(tmp_path):
 def test_options_about_results_are_refused(tmp_path, option):
     lines = failed(2, "--root", tmp_path, "run", "digits_lt", "--dry-run", *option)
     assert "--dry-run prints no results" in lines[-1]
+
+
+def test_a_dry_run_fetches_nothing(store, tmp_path, monkeypatch):
+    from stages.data import fetch
+
+    monkeypatch.setattr(fetch, "fetch", lambda *args: pytest.fail("fetched"))
+    config = load_config("cifar10_lt", [f"data.root={tmp_path}", "data.download=true"])
+    with pytest.raises(ValueError, match="no CIFAR10 files"):
+        plan(config, store)
+    assert not list(tmp_path.glob("cifar*"))

@@ -349,3 +349,43 @@ def test_a_config_that_continues_itself_is_refused(store, tmp_path):
     path.write_text(f"data: digits\nrepresentation: {{epochs: 2, init: {path}}}\n")
     with pytest.raises(LongtailError, match="leads back to itself"):
         run_stage_one(load_config(str(path)), store)
+
+
+def test_a_run_on_other_data_is_not_continued(digits, store):
+    one = run_stage_one(digits("representation.epochs=1", *CONSTANT), store)
+    for change in ("data.seed=1", "data.imbalance_factor=10"):
+        config = digits("representation.epochs=2", f"representation.init={one.id}", change, *CONSTANT)
+        with pytest.raises(
+            LongtailError, match=r"trained on other data or another split, .*weights=.*starts anew"
+        ):
+            run_stage_one(config, store)
+
+
+def test_a_file_that_holds_the_backbone_twice_is_refused():
+    tensors = {
+        f"module.encoder_{which}.{key}": value
+        for which in "qk"
+        for key, value in backbone(seed=ord(which)).state_dict().items()
+    }
+    with pytest.raises(ValueError, match=r"several times, under .*encoder_k\..*encoder_q\."):
+        load_backbone(tensors, backbone())
+
+
+def test_damaged_weights_of_a_run_without_epochs_are_made_again(digits, store, tmp_path):
+    path = tmp_path / "given.pth"
+    save_backbone(path)
+    config = digits("representation.epochs=0", f"representation.weights={path}", "classifiers=[ncm]")
+    run_stage_one(config, store)
+    folder = folder_of(config, store)
+    whole = (folder / "best.safetensors").read_bytes()
+    for name in ("best.safetensors", "epoch-0000.safetensors"):
+        (folder / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    results = run_stage_two(config.model_copy(update={"classifiers": config.classifiers}), store)
+    assert results[0]["metrics"]["test"]["accuracy"] > 0.1
+    assert (folder / "best.safetensors").read_bytes() == whole
+
+
+def test_an_id_of_digits_alone_is_no_number():
+    config = load_config("digits_lt", ["representation.init=60519223"])
+    assert config.representation.init == "60519223"
+    assert load_config("digits_lt", ["representation.init=null"]).representation.init is None
