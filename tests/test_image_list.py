@@ -419,7 +419,8 @@ def training(folder, root):
 
     arguments = [
         "represent", "image_folder", f"data.root={folder}/train", "data.image_size=64",
-        "data.in_memory=false", "representation.backbone=resnet8", "representation.epochs=5000", "representation.batch_size=4",
+        "data.in_memory=false", "representation.backbone=resnet8", "representation.epochs=5000",
+        "representation.batch_size=4",
         "data.validation_fraction=0", "data.test_fraction=0", "system.workers=1", "system.threads=1",
         "system.compile=off",
     ]  # fmt: skip
