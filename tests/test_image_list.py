@@ -427,6 +427,7 @@ def training(folder, root):
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", "--root", str(root), *arguments],
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
+        env={**os.environ, "TMPDIR": str(root)},  # a killed worker cannot remove its sockets
     )  # fmt: skip
     deadline = time.monotonic() + 90
     while not list(root.glob("representations/*/epoch-*.state")) and time.monotonic() < deadline:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import random
-import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.faults.kills import KILLS, killing
 from tests.faults.processes import succeed
-from tests.faults.roots import check_readable
 from tests.faults.sizes import full_only
-from tests.faults.test_random_kills import IN_A_ROW, killed
 
 pytestmark = full_only
-KILLS = int(os.environ.get("LONGTAIL_FAULTS_KILLS", "80")) // 4
 SMALL = [
     "digits_lt",
     "representation.epochs=2",
@@ -42,18 +37,13 @@ def printed(root: Path, command: list[str]) -> list[dict]:
 
 @pytest.mark.parametrize("what", COMMANDS)
 def test_killed_at_random_moments_the_records_are_those_of_an_undisturbed_one(survey, tmp_path, what):
-    command, draw = COMMANDS[what], random.Random(what)
+    command, root = COMMANDS[what], tmp_path / "root"
     undisturbed = succeed(tmp_path / "whole", command)
     wanted = printed(tmp_path / "whole", command)
-    first, last = undisturbed.operations[0].seconds, undisturbed.operations[-1].seconds
-    root = tmp_path / "root"
 
-    def kill(number: int) -> None:
-        if number % IN_A_ROW == 0:
-            shutil.rmtree(root, ignore_errors=True)
-        killed(root, command, draw, 0.9 * first, last)
-        check_readable(root)
-        if number % IN_A_ROW == IN_A_ROW - 1:
-            assert printed(root, command) == wanted
+    def check_end() -> None:
+        assert printed(root, command) == wanted
 
-    survey(f"kill at a random moment, {what}", range(KILLS), kill)
+    kills = -(-KILLS // 4)
+    kill = killing(root, command, undisturbed, kills, begin=root.mkdir, check_end=check_end)
+    survey(f"kill at a random moment, {what}", range(kills), kill)
