@@ -121,7 +121,8 @@ def _value_text(value: Any) -> str:
 
 
 def _row_label(row: dict[str, Any]) -> str:
-    params = " ".join(f"{k.rstrip('_')}={_value_text(v)}" for k, v in row["params"].items())
+    told = {k: v for k, v in row["params"].items() if f"{k}_" not in row["params"]}  # τ as found
+    params = " ".join(f"{k.rstrip('_')}={_value_text(v)}" for k, v in told.items())
     mark = CHOSEN_ON_TEST if row["protocol"] == "paper" else ""
     return f"{row['label']}{mark} {params}".strip()
 

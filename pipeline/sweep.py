@@ -19,13 +19,13 @@ log = logging.getLogger("longtail")
 
 DEFAULT = (  # for a configuration without a sweep; τ is exact, so one trial has them all
     "joint",
-    {"name": "crt", "weight_decay": {"from": 1e-5, "to": 1e-2, "steps": 7, "scale": "log"}},
+    {"name": "crt", "weight_decay": {"from": 1e-4, "to": 1e-1, "steps": 7, "scale": "log"}},
     {"name": "ncm", "feature": ["none", "l2", "centered_l2"], "distance": ["euclidean", "cosine"]},
     "tau_norm",
     {"name": "lws", "bias": ["none", "scaled"], "weight_decay": [0.0, 1e-4, 1e-3]},
     {"name": "logit_adjustment", "tau": "validation"},
     {"name": "cosine", "scale": [8.0, 16.0, 32.0]},
-    {"name": "balanced_softmax", "weight_decay": [1e-5, 1e-4, 5e-4]},
+    {"name": "balanced_softmax", "weight_decay": [1e-4, 5e-4, 1e-3]},
     {"name": "knn", "k": [5, 20], "vote": ["plain", "class_balanced"]},
 )
 
