@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 ROUNDS = 5
 
@@ -46,7 +48,30 @@ def peak(work: Callable, *args) -> float:
 
 def _measured(send, work: Callable, args: tuple) -> None:
     work(*args, prepare_only=True)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    work(*args)
-    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of the largest one
-    send.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before + workers) / 1024)
+    before, workers = _anonymous("self"), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    most, _ = most_anonymous(lambda: work(*args))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of the largest child
+    send.send((most - before + (after if after > workers else 0)) / 1024)
+
+
+def most_anonymous(task: Callable[[], object]) -> tuple[int, float]:
+    """(kB of anonymous memory this process has at most while `task` runs, seconds it takes)."""
+    found, ended = [0], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.01):
+            found[0] = max(found[0], _anonymous("self"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began = time.perf_counter()
+    task()
+    seconds = time.perf_counter() - began
+    ended.set()
+    watcher.join()
+    return found[0], seconds
+
+
+def _anonymous(process: str) -> int:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,7 @@ from stages.classifiers.stack import fit_stack
 from stages.classifiers.tau_norm import tau_path
 from stages.data.longtail import class_counts
 from stages.network import Head
-from tests.benchmarks.measuring import best, report, rivals
+from tests.benchmarks.measuring import best, most_anonymous, report, rivals
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 SEED = 0
@@ -147,29 +145,16 @@ def _inaturalist(send, folder: str) -> None:
     X, y = np.load(path, mmap_mode="r"), long_tailed(count, classes, 500)
     weight = rng.standard_normal((classes, width), np.float32)
     labels = rng.integers(0, classes, asked)
+
+    def in_gib(task) -> tuple[float, float]:
+        most, seconds = most_anonymous(task)
+        return most / 2**20, seconds
+
     work = {
         "NCM": lambda: CLASSIFIERS.create("ncm").fit(X, y, head=Head(weight, None)).predict(X[:asked]),
         "exact τ path": lambda: tau_path(X[:asked], labels, weight),
     }
-    send.send({what: _most_anonymous(task) for what, task in work.items()})
-
-
-def _most_anonymous(task) -> tuple[float, float]:
-    found, ended = [0], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.02):
-            lines = Path("/proc/self/status").read_text().splitlines()
-            found[0] = max(found[0], next(int(s.split()[1]) for s in lines if s.startswith("RssAnon")))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    began = time.perf_counter()
-    task()
-    seconds = time.perf_counter() - began
-    ended.set()
-    watcher.join()
-    return found[0] / 2**20, seconds
+    send.send({what: in_gib(task) for what, task in work.items()})
 
 
 def test_inaturalists_size_fits_into_three_gibibytes():

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.processes import Operation, succeed
+from tests.faults.processes import Operation, context, succeed
 from tests.faults.roots import essence
 
 HERE = Path(__file__).parent
@@ -66,6 +66,14 @@ def leave_nothing_behind(tmp_path):
     """Roots add up: each test's are removed when it ends."""
     yield
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm():
+    """The fork server with its imports done: the first command takes no longer than the others."""
+    process = context().Process(target=int)
+    process.start()
+    process.join()
 
 
 @dataclass(frozen=True)
