@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from stages.data.transforms import Augment, Mixture, draw_mixture
 from stages.randomness import generator
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, of pixels in 0…255
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 MOST_WORKERS = 16  # by default: past that a disk is the limit
 
 
@@ -98,8 +100,10 @@ class ImageFiles:
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # it draws a seed, which nothing here has a use for
         )
+        with _signals_held():  # a worker begins with them blocked, before it can say what it does with them
+            batches = iter(loader)
         try:
-            for request, pixels in zip(requests, loader, strict=True):
+            for request, pixels in zip(requests, batches, strict=True):
                 yield self._mixed(self._ready(pixels), request, augment)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
@@ -183,6 +187,16 @@ def _transform(image_size: int, resize: int, augment: Augment | None) -> v2.Comp
     return v2.Compose([*steps, v2.PILToTensor()])
 
 
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Inside the block SIGINT and SIGTERM wait, as they do for ever in processes that are forked there."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _leave_signals_to_the_parent(worker: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # which a terminal or a scheduler sends to all
+    for number in STOPPING:  # which a terminal or a scheduler sends to all
         signal.signal(number, signal.SIG_IGN)  # the parent finishes its step, then ends its workers
