@@ -44,18 +44,19 @@ class Ablation:
 def variants(
     reference: str, overrides: Iterable[str], *, vary: Iterable[str] = (), seeds: int | None = None
 ) -> list[Variant]:
-    """Every configuration of a grid: the settings in ``ablation.vary``, or `vary` in its place, times seeds.
+    """Every configuration of a grid: ``ablation.methods`` times what ``ablation.vary`` sets times seeds.
 
-    `vary` holds ``KEY=a,b,c`` or ``KEY=[a, {name: b, ...}]``. `seeds` counts up from the configuration's.
-    Raises ConfigError with all that is wrong.
+    `vary` takes the place of the latter, ``KEY=a,b,c`` or ``KEY=[a, {name: b, ...}]``. `seeds` counts up from
+    the configuration's. Raises ConfigError with all that is wrong.
     """
     settings, source = read_settings(reference, overrides)
     base = check_config(settings, source)
     axes = dict(_axis(text) for text in vary) or dict(base.ablation.vary)
     count = seeds if seeds is not None else base.ablation.seeds
+    methods = [([name], change) for name, change in base.ablation.methods.items()] or [([], {})]
     found = []
-    for values in product(*axes.values()):
-        changed, words = settings, []
+    for (name, change), values in product(methods, product(*axes.values())):
+        changed, words = merge(settings, change), list(name)
         for key, value in zip(axes, values, strict=True):
             changed = merge(changed, parse_override(f"{key}={_flow(value)}"))
             words.append(_words(key, value))

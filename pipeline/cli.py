@@ -193,9 +193,10 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     "--metric",
     type=click.Choice(METRICS),
     metavar="NAME",
-    default=METRICS[0],
+    multiple=True,
+    default=METRICS[:1],
     show_default=True,
-    help="What the table shows: accuracy, many, few, class_accuracy_std...",
+    help="What a table shows: accuracy, many, few, class_accuracy_std...; repeated, a table each.",
 )
 @format_option
 @click.pass_obj
@@ -206,7 +207,7 @@ def ablate(
     vary: tuple[str, ...],
     seeds: int | None,
     baseline: str | None,
-    metric: str,
+    metric: tuple[str, ...],
     form: str,
 ) -> None:
     """Run a grid of settings times seeds, every classifier on each, and print mean ± deviation.

@@ -15,6 +15,8 @@ _WHERE = {
     "datasets": ("stages.data", "DATASETS"),
     "samplers": ("stages.samplers", "SAMPLERS"),
     "losses": ("stages.losses", "LOSSES"),
+    "weightings": ("stages.losses.weightings", "WEIGHTINGS"),
+    "heads": ("stages.heads", "HEADS"),
     "backbones": ("stages.backbones", "BACKBONES"),
     "optimizers": ("stages.optimizers", "OPTIMIZERS"),
     "schedules": ("stages.schedules", "SCHEDULES"),

@@ -103,17 +103,19 @@ class AugmentSection(Section):
 class Representation(Section):
     """Stage one.
 
-    `weights`: a .safetensors or .pth file for the backbone, or torchvision[:NAME]. `init`: an earlier run to
-    continue up to `epochs`. `trainable`: what is not frozen. `no_weight_decay`: parameters the optimiser does
-    not shrink. `accumulation`: pieces a batch is worked off in, their gradients added up. `ema`: decay of the
-    moving average of weights that is validated, saved and used from then on. `early_stopping`: epochs without
-    a better validation balanced accuracy after which training ends. `lr_batch_size`: the batch size the
-    learning rate is meant for; it is scaled in proportion to the one in use.
+    `head`: null for the one the loss is made for. `weights`: a .safetensors or .pth file for the
+    backbone, or torchvision[:NAME]. `init`: an earlier run to continue up to `epochs`. `trainable`: what
+    is not frozen. `no_weight_decay`: parameters the optimiser does not shrink. `accumulation`: pieces a
+    batch is worked off in, their gradients added up. `ema`: decay of the moving average of weights that
+    is validated, saved and used from then on. `early_stopping`: epochs without a better validation
+    balanced accuracy after which training ends. `lr_batch_size`: the batch size the learning rate is
+    meant for; it is scaled in proportion to the one in use.
     """
 
     backbone: _component("backbones", "small_cnn") = Spec("backbones", "small_cnn")
     sampler: _component("samplers", "instance_balanced") = Spec("samplers", "instance_balanced")
     loss: _component("losses", "cross_entropy") = Spec("losses", "cross_entropy")
+    head: _component("heads") | None = None
     optimizer: _component("optimizers", "sgd") = Spec("optimizers", "sgd")
     schedule: _component("schedules", "cosine") = Spec("schedules", "cosine")
     init: str | None = None
@@ -195,12 +197,23 @@ class Evaluation(Section):
         return few
 
 
+def _methods(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise Problems([Problem("", f"must be a mapping of names to settings, got {value!r}")])
+    wrong = {key: v for key, v in value.items() if not isinstance(v, dict)}
+    if wrong:
+        raise Problems([Problem(k, f"must be a mapping of settings, got {v!r}") for k, v in wrong.items()])
+    return value
+
+
 class Ablation(Section):
     """What `longtail ablate` varies: dotted settings with their values, times `seeds` from `seed` on.
 
+    `methods`: rows by name, each the settings it changes together (a loss with its sampler and schedule).
     `baseline`: the cell differences are taken to, ROW/CLASSIFIER; null for the first.
     """
 
+    methods: Annotated[dict[str, dict[str, Any]], BeforeValidator(_methods)] = {}
     vary: Annotated[dict[str, list[Any]], BeforeValidator(_vary)] = {}
     seeds: Count = 1
     baseline: str | None = None

@@ -87,13 +87,13 @@ def worth_compiling(trainee: Trainee, settings: Representation) -> bool:
     network = copy.deepcopy(trainee.network).train()
     seconds = []
     for batch, _ in zip(trainee.batches.epoch(0), range(PROBED_STEPS), strict=False):
-        piece, share = next(batch.pieces(settings.accumulation))
+        piece = next(batch.pieces(settings.accumulation))
         began = time.perf_counter()
         with torch.autocast(network_device(network), torch.bfloat16, enabled=trainee.precision == "bfloat16"):
             logits = network(piece.inputs)
         trainee.loss(logits.float(), piece.labels).backward()
         logits.sum().item()  # waits for a GPU
-        seconds.append((time.perf_counter() - began) / share)
+        seconds.append((time.perf_counter() - began) * len(batch.labels) / len(piece.labels))
     return min(seconds) * len(trainee.batches) * settings.epochs > WORTH_COMPILING
 
 

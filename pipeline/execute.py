@@ -167,7 +167,7 @@ def _retrain(config: Config, store: Store, one: StageOne) -> None:
 def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
     from pipeline.environment import limit_threads, resolve_device
     from pipeline.feature_cache import extract
-    from pipeline.training import load_splits, trained_network
+    from pipeline.training import build_loss, load_splits, trained_network
     from stages.data.transforms import Augment
     from stages.features import Features, extract_features
 
@@ -186,7 +186,7 @@ def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
         network = trained_network(config, store, one.id, splits, config.features.checkpoint).to(device)
         width = network.backbone.num_features
         if config.representation.epochs:  # else the head has seen nothing
-            head = network.head.frozen()
+            head = network.head.frozen(build_loss(config, splits).scale)
         parts = {name: part.to(device) for name, part in splits.parts().items()}
         augment = Augment(**{**config.representation.augment.full(), "mixup": 0.0})
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.ablation import Ablation, difference
@@ -38,16 +39,21 @@ def cells(store: Store, found: Ablation, baseline: tuple[str, str], *, many: int
     return records
 
 
-def render_ablation(records: list[dict[str, Any]], metric: str, form: str) -> str:
-    """Records of :func:`cells` as text: rows by classifiers for table and markdown, a line a cell else."""
+def render_ablation(records: list[dict[str, Any]], metrics: Sequence[str], form: str) -> str:
+    """Records of :func:`cells` as text: rows by classifiers for table and markdown, a line a cell else.
+
+    One table for each of `metrics`, then the differences to the baseline.
+    """
     if form == "json":
         return json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False)
     if form == "csv":
         return _csv(records)
     draw = _markdown if form == "markdown" else _plain
-    matrix = draw(_matrix(records, lambda record: _mean_text(record["metrics"][metric])))
-    base = records[0]["baseline"]
-    texts = [f"test {metric} in %, mean ± sample deviation over seeds", matrix]
+    base, texts = records[0]["baseline"], []
+    for metric in metrics:
+        matrix = draw(_matrix(records, lambda record, key=metric: _mean_text(record["metrics"][key])))
+        texts += [f"test {metric} in %, mean ± sample deviation over seeds", matrix, ""]
+    texts.pop()
     if any(record["difference"] for record in records):
         title = f"balanced accuracy less that of {base}, points, with the 95 % interval of a paired bootstrap"
         texts += ["", title, draw(_matrix(records, _difference_text))]

@@ -22,12 +22,13 @@ from pipeline.environment import (
     resolve,
     worth_compiling,
 )
-from pipeline.errors import Damaged, DamagedWeights, LongtailError, dead_workers_told
+from pipeline.errors import ConfigError, Damaged, DamagedWeights, LongtailError, dead_workers_told
 from pipeline.interrupt import StopRequests
 from pipeline.progress import TrainingProgress
 from pipeline.publish import publish_bytes, publish_json
 from pipeline.start import continue_run, load_weights
 from pipeline.store import Store
+from stages.parameters import Problems
 
 if TYPE_CHECKING:
     import torch
@@ -67,15 +68,35 @@ def load_splits(config: Config) -> Splits:
     return splits
 
 
-def build_network(config: Config, splits: Splits) -> Network:
-    """The network, its weights drawn from the seed."""
-    from stages.network import LinearHead, Network
+def build_loss(config: Config, splits: Splits) -> Loss:
+    """The loss, made for the training counts; LongtailError for one that needs what is not there."""
+    spec = config.representation.loss
+    loss = registry("losses").create(spec.name, splits.class_counts, **spec.params)
+    if loss.needs_validation and not len(splits.val):
+        raise LongtailError(
+            f"representation.loss: {spec.name} goes by validation accuracy, and there are no validation "
+            "samples; set data.validation_per_class"
+        )
+    return loss
+
+
+def build_network(config: Config, splits: Splits, loss: Loss) -> Network:
+    """The network with the head that `loss` is made for, its weights drawn from the seed."""
+    from stages.heads import build_head
+    from stages.network import Network
     from stages.randomness import torch_seed
 
-    spec = config.representation.backbone
+    settings = config.representation
     with torch_seed(config.seed, "weights"):
-        backbone = registry("backbones").create(spec.name, in_channels=splits.input_shape[0], **spec.params)
-        return Network(backbone, LinearHead(backbone.num_features, splits.num_classes))
+        backbone = registry("backbones").create(
+            settings.backbone.name, in_channels=splits.input_shape[0], **settings.backbone.params
+        )
+        named = {} if settings.head is None else {"name": settings.head.name, **settings.head.params}
+        try:
+            head = build_head(loss, backbone.num_features, splits.num_classes, **named)
+        except Problems as error:
+            raise ConfigError([p.under("representation") for p in error.problems]) from None
+        return Network(backbone, head)
 
 
 def build(config: Config, splits: Splits, device: str, precision: str, channels_last: bool) -> Trainee:
@@ -83,12 +104,14 @@ def build(config: Config, splits: Splits, device: str, precision: str, channels_
     import torch
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+    from stages.corrections import corrected_twice
     from stages.data.batches import Batches
     from stages.data.transforms import Augment
     from stages.optimizers import parameter_groups
 
     settings = config.representation
-    network = build_network(config, splits)
+    loss = build_loss(config, splits)
+    network = build_network(config, splits, loss)
     if settings.weights is not None:
         load_weights(settings, network)
     network = network.to(device)
@@ -104,10 +127,15 @@ def build(config: Config, splits: Splits, device: str, precision: str, channels_
         device=device,
         channels_last=channels_last,
     )
-    loss = registry("losses").create(settings.loss.name, splits.class_counts, **settings.loss.params)
+    said = corrected_twice(
+        loss, settings.loss.name, batches.sampler, settings.sampler.name, epoch=max(settings.epochs - 1, 0)
+    )
+    if said is not None:
+        log.warning("%s", said)
+    undecayed = [*settings.no_weight_decay, *(["head_bias"] if loss.prior_bias else [])]
     optimizer = registry("optimizers").create(
         settings.optimizer.name,
-        parameter_groups(network, settings.no_weight_decay),
+        parameter_groups(network, undecayed),
         **{**settings.optimizer.params, "lr": learning_rate(settings)},
     )
     average = None
@@ -292,7 +320,7 @@ def remember(memory: Memory, summary: EpochSummary) -> tuple[Memory, bool]:
     from stages.representation import Position
 
     found = summary.validation
-    row = {
+    row: dict[str, Any] = {
         "epoch": summary.epoch,
         "loss": summary.loss,
         "learning_rate": summary.learning_rate,
@@ -300,6 +328,8 @@ def remember(memory: Memory, summary: EpochSummary) -> tuple[Memory, bool]:
         "seconds": summary.seconds,
         "images_per_second": summary.images_per_second,
     }
+    if summary.loss_state is not None:
+        row["loss_state"] = summary.loss_state
     best, is_best = memory.best, found is None
     if found is not None:
         keys = ("accuracy", "balanced_accuracy", "many", "medium", "few", "class_accuracy_std")
@@ -352,6 +382,6 @@ def trained_network(config: Config, store: Store, run_id: str, splits: Splits, w
         raise DamagedWeights(f"{path}: is missing") from None
     except Damaged as error:
         raise DamagedWeights(str(error)) from None
-    network = build_network(config, splits)
+    network = build_network(config, splits, build_loss(config, splits))
     load_network(network, tensors, path)
     return network

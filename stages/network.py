@@ -81,22 +81,24 @@ class LinearHead(nn.Linear):
 
 
 class CosineHead(nn.Module):
-    """cos(W_c, f): features (B, D) to raw cosines (B, C); the loss applies its scale.
+    """scale·cos(W_c, f): features (B, D) to logits (B, C), raw cosines by default: a margin loss scales them.
 
     Source: Cao 2019 (arXiv 1906.07413), section 3.2.
     """
 
-    def __init__(self, in_features: int, out_features: int):
+    def __init__(self, in_features: int, out_features: int, *, scale: float = 1.0):
         super().__init__()
+        self.scale = scale
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
+        cosines = F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
+        return cosines if self.scale == 1 else self.scale * cosines
 
     def frozen(self, scale: float = 1.0) -> Head:
         """This head as arrays, with the scale its loss trained it under."""
-        return Head(self.weight, None, scale, cosine=True)
+        return Head(self.weight, None, self.scale * scale, cosine=True)
 
 
 class Network(nn.Module):

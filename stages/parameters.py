@@ -38,6 +38,7 @@ Location = Annotated[str, Access("a path")]
 Permission = Annotated[bool, Access("true or false")]
 SamplerSpec = Annotated[str | dict, SpecOf("samplers")]
 LossSpec = Annotated[str | dict, SpecOf("losses")]
+WeightingSpec = Annotated[str | dict, SpecOf("weightings")]
 ClassifierSpec = Annotated[str | dict, SpecOf("classifiers")]
 ResamplerSpec = Annotated[str | dict, SpecOf("resamplers")]
 

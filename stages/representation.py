@@ -44,7 +44,8 @@ class EpochSummary:
     """One finished epoch; `epoch` counts from 1. Loss and accuracy are means over its training samples,
     `learning_rate` is the last step's.
 
-    `validation` is what ``validate(network)`` returned, None without one.
+    `validation` is what ``validate(network)`` returned, None without one; `loss_state` what a loss that
+    adapts (CDB's class weights and τ) went by in this epoch.
     """
 
     epoch: int
@@ -54,6 +55,7 @@ class EpochSummary:
     seconds: float
     images_per_second: float
     validation: dict | None
+    loss_state: dict | None = None
 
 
 def train_representation(
@@ -96,27 +98,28 @@ def train_representation(
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * factor
 
-    def backward(piece: Batch, share: float) -> tuple[float, int]:
-        """Add the gradient of `share` of the piece's loss; the loss and how many predictions are right."""
+    def backward(piece: Batch, whole: Batch) -> tuple[float, int]:
+        """Add the gradient of the piece's part in the batch's loss; that part, and how many are right."""
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             logits = forward(piece.inputs)
         logits = logits.float()  # (B, C)
-        value = _loss(loss, logits, piece)
+        value = _loss(loss, logits, piece, whole)
         current = value.item()
         if not math.isfinite(current):
             raise NonFiniteLoss(
                 f"loss is {current} at epoch {position.epoch + 1}, batch {position.batch + 1}; "
                 "a lower learning rate, a warm-up or gradient clipping may help"
             )
-        (value if share == 1 else value * share).backward()
+        value.backward()
         return current, int((logits.detach().argmax(1) == piece.labels).sum())
 
     def train_step(batch: Batch) -> tuple[float, int]:
         optimizer.zero_grad(set_to_none=True)
+        loss.set_draws(batches.seed, position.epoch, position.batch)
         total, correct = 0.0, 0
-        for piece, share in batch.pieces(accumulation):
-            current, right = backward(piece, share)
-            total, correct = total + share * current, correct + right
+        for piece in batch.pieces(accumulation):
+            current, right = backward(piece, batch)
+            total, correct = total + current, correct + right
         if clip_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(network.parameters(), clip_grad_norm)
         optimizer.step()
@@ -137,6 +140,7 @@ def train_representation(
         done, totals = position.epoch + 1, position.totals
         judged = network if average is None else average.module
         validation = validate(judged) if validate is not None else None
+        loss_state = loss.adapted()
         if validation is not None:
             loss.set_class_accuracy(validation["class_accuracy"])
         position = Position(done)
@@ -148,16 +152,26 @@ def train_representation(
             seconds=totals.seconds,
             images_per_second=totals.seen / max(totals.seconds, 1e-9),
             validation=validation,
+            loss_state=loss_state,
         )
     for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
         group["lr"] = rate
 
 
-def _loss(loss: Loss, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    value = loss(logits, batch.labels)
-    if batch.partners is None:
+def _loss(loss: Loss, logits: torch.Tensor, piece: Batch, whole: Batch) -> torch.Tensor:
+    """What a piece adds to the loss of the whole batch: all of it when the piece is the batch."""
+
+    def part(mine: torch.Tensor, all_of_them: torch.Tensor) -> torch.Tensor:
+        value = loss(logits, mine)
+        if piece is whole:
+            return value
+        mass = loss.mass(all_of_them)
+        return value * (loss.mass(mine) / mass) if mass else value
+
+    value = part(piece.labels, whole.labels)
+    if piece.partners is None:
         return value
-    return batch.share * value + (1 - batch.share) * loss(logits, batch.partners)
+    return piece.share * value + (1 - piece.share) * part(piece.partners, whole.partners)
 
 
 def _advance(position: Position, count: int, correct: int, value: float, seconds: float) -> Position:

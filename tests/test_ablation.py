@@ -133,14 +133,14 @@ def test_difference_is_that_of_the_means_inside_its_interval(ablated):
 def test_every_format_tells_the_same(ablated):
     _, store, found = ablated
     records = cells(store, found, ("instance_balanced", "joint"), **SHOTS)
-    parsed = json.loads(render_ablation(records, "balanced_accuracy", "json"))
+    parsed = json.loads(render_ablation(records, ["balanced_accuracy"], "json"))
     assert parsed == json.loads(json.dumps(records))
-    rows = list(csv.DictReader(io.StringIO(render_ablation(records, "balanced_accuracy", "csv"))))
+    rows = list(csv.DictReader(io.StringIO(render_ablation(records, ["balanced_accuracy"], "csv"))))
     assert [float(r["balanced_accuracy_mean"]) for r in rows] == [
         r["metrics"]["balanced_accuracy"]["mean"] for r in records
     ]
     for form in ("table", "markdown"):
-        text = render_ablation(records, "balanced_accuracy", form)
+        text = render_ablation(records, ["balanced_accuracy"], form)
         for record in records:
             summary = record["metrics"]["balanced_accuracy"]
             assert f"{100 * summary['mean']:.1f} ± {100 * summary['std']:.1f} (3)" in text

@@ -55,8 +55,11 @@ def test_recipe_is_valid_and_not_empty(name):
 def test_recipe_header_has_command_purpose_and_result(name):
     command, purpose, *rest = header_of(name)
     words = shlex.split(command)
-    assert words[:2] == ["longtail", "run"] and words[2] in (name, f"configs/{name}.yaml")
-    load_config(words[2], words[3:])
+    assert words[:2] in (["longtail", "run"], ["longtail", "ablate"]) and words[2] in (
+        name,
+        f"configs/{name}.yaml",
+    )
+    load_config(words[2], [word for word in words[3:] if not word.startswith("--")])
     assert len(purpose.split()) > 4 and not purpose.startswith("longtail")
     result = " ".join(rest)
     measured = re.search(r"\d", result) and re.search(r"\b20\d\d\b", result)

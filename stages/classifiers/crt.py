@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 from stages.classifiers import CLASSIFIERS
 from stages.classifiers.base import LinearClassifier
 from stages.classifiers.linear import fit_linear
-from stages.classifiers.sgd import as_seed, fit_sgd, refuse_steps, sgd_settings
+from stages.classifiers.sgd import as_seed, fit_sgd, refuse_steps, sgd_settings, unit
+from stages.corrections import corrected_twice
 from stages.network import Head
 from stages.parameters import Count, Fraction, LossSpec, NonNegative, Positive, SamplerSpec
+from stages.randomness import generator
 from stages.registry import split_spec
 
 
@@ -19,13 +22,16 @@ from stages.registry import split_spec
 class CRT(LinearClassifier):
     """cRT: a new linear head with bias, trained with every class weighing the same.
 
-    ``sgd`` draws batches with `sampler` (class_balanced), as the reference does, and keeps the best epoch by
-    validation balanced accuracy (the last without validation). ``lbfgs`` minimises what that converges to,
-    Σ_i p_{y_i}/n_{y_i}·ℓ_i + weight_decay/2·(‖W‖² + ‖b‖²) with p the sampler's class probabilities (1/C for
-    class_balanced): deterministic, no learning rate, and scikit-learn's C = 1/(N·weight_decay). It takes
-    cross_entropy and samplers that do not change by epoch only; `lr`, `momentum`, `batch_size` and `epochs`
-    are sgd's. Both start from zero weights. Of augmented views of the samples sgd uses one an epoch, in turn;
-    for lbfgs ℓ_i is the mean over them.
+    ``sgd`` draws batches with `sampler` (class_balanced), as the reference does, and keeps the best epoch
+    by validation balanced accuracy (the last without validation). ``lbfgs`` minimises what that converges
+    to, Σ_i p_{y_i}/n_{y_i}·ℓ_i + weight_decay/2·(‖W‖² + ‖b‖²) with p the sampler's class probabilities
+    (1/C for class_balanced): deterministic, no learning rate, and scikit-learn's C = 1/(N·weight_decay).
+    It takes cross_entropy and samplers that do not change by epoch only; `lr`, `momentum`, `batch_size`
+    and `epochs` are sgd's. Both start from zero weights. Under ldam, margin and hinge the head is a
+    cosine one, without bias and from random directions; under the sigmoid losses its bias starts at
+    −log(C−1) and is not decayed. A loss that corrects for class counts wants ``sampler:
+    instance_balanced``. Of augmented views of the samples sgd uses one an epoch, in turn; for lbfgs ℓ_i
+    is the mean over them.
 
     Source: Kang 2020 (arXiv 1910.09217), section 4.1; sgd's defaults are its released code's.
     """
@@ -89,22 +95,51 @@ class CRT(LinearClassifier):
     def _fit_sgd(self, sources, rows, validation) -> Head:
         from torch.nn import functional as F
 
-        from stages.losses import LOSSES
+        seed = as_seed(self.random_state)
+        sampler = self.make_sampler(rows, seed)
+        loss = self._make_loss(sampler, validation)
+        shape = (len(self.classes_), sources[0].shape[1])
+        if loss.head_kind == "cosine":
+            start = {"weight": generator(seed, "crt").standard_normal(shape)}
 
-        sampler = self.make_sampler(rows, as_seed(self.random_state))
-        name, params = split_spec(self.loss)
-        loss = LOSSES.create(name, self.class_counts_, **params)
-        num_classes, num_features = len(self.classes_), sources[0].shape[1]
+            def logits(p, features):
+                return F.linear(unit(features), unit(p["weight"]))
+
+        else:
+            bias = -np.log(max(shape[0] - 1, 1)) if loss.prior_bias else 0.0
+            start = {"weight": np.zeros(shape), "bias": np.full(shape[0], bias)}
+
+            def logits(p, features):
+                return F.linear(features, p["weight"], p["bias"])
+
+        def frozen(arrays) -> Head:
+            cosine = loss.head_kind == "cosine"
+            return Head(arrays["weight"], arrays.get("bias"), loss.scale, cosine=cosine)
+
         learned, self.best_epoch_ = fit_sgd(
-            {"weight": np.zeros((num_classes, num_features)), "bias": np.zeros(num_classes)},
-            lambda p, features, labels: loss(F.linear(features, p["weight"], p["bias"]), labels),
+            start,
+            lambda p, features, labels: loss(logits(p, features), labels),
             sources,
             rows,
             sampler,
             owner="crt",
-            scores=lambda arrays, X: Head(**arrays).logits(X),
+            scores=lambda arrays, X: frozen(arrays).logits(X),
             validation=validation,
             loss=loss,
+            undecayed=("bias",) if loss.prior_bias else (),
             **sgd_settings(self),
         )
-        return Head(**learned)
+        return frozen(learned)
+
+    def _make_loss(self, sampler, validation):
+        """The loss over the training counts; ValueError when it goes by validation and there is none."""
+        from stages.losses import LOSSES
+
+        name, params = split_spec(self.loss)
+        loss = LOSSES.create(name, self.class_counts_, **params)
+        if loss.needs_validation and validation is None:
+            raise ValueError(f"loss: {name} goes by validation accuracy; pass validation=(X, y)")
+        said = corrected_twice(loss, name, sampler, split_spec(self.sampler)[0], epoch=self.epochs - 1)
+        if said is not None:
+            warnings.warn(f"crt: {said}", stacklevel=5)
+        return loss

@@ -55,17 +55,20 @@ class NCM(Classifier):
         features, centroids = self._transform(X), self.centroids_
         if self.distance == "euclidean":
             # faiss works in float32: with the common offset taken out, ‖f − μ‖² loses no digits to it.
-            middle = centroids[self.class_counts_ > 0].mean(0)
+            middle = centroids[self.class_counts_ > 0].mean(0).astype(features.dtype)
             metric, features, centroids = faiss.METRIC_L2, features - middle, centroids - middle
         else:
             metric = faiss.METRIC_INNER_PRODUCT
             if self.distance == "cosine":
                 features, centroids = unit_rows(features), unit_rows(centroids)
         found = faiss.pairwise_distances(_single(features), _single(centroids), metric)
-        return -found if self.distance == "euclidean" else found
+        return np.negative(found, out=found) if self.distance == "euclidean" else found
 
     def _transform(self, X) -> np.ndarray:
-        features = X.astype(np.float64) - self.center_
+        """Features (N, D) as they are compared, in float64 if `X` is, else in float32."""
+        features = X.astype(np.float64 if X.dtype == np.float64 else np.float32, copy=False)
+        if self.feature == "centered_l2":
+            features = features - self.center_.astype(features.dtype)
         return features if self.feature == "none" else unit_rows(features)
 
 

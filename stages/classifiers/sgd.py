@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,7 @@ def fit_sgd(
     validation: Features | None = None,
     after_step: Callable[[Tensors], None] | None = None,
     loss=None,
+    undecayed: Collection[str] = (),
 ) -> tuple[Arrays, int]:
     """Train the arrays of `start` in float32 under a cosine rate; (the trained arrays, their epoch from 1).
 
@@ -64,7 +65,8 @@ def fit_sgd(
     from ``sources[e % len(sources)]``, anything whose rows come by index, in the order of `sampler`. With
     `validation`, the first epoch of highest balanced accuracy under ``scores(arrays, X) → (N, C)`` is kept,
     the last one without. ``after_step(parameters)`` may change them in place. `loss`, where given, is told
-    the epoch about to begin and each validation accuracy by class.
+    the epoch about to begin, what its draws are made from, and each validation accuracy by class. Weight
+    decay leaves the arrays named in `undecayed` alone.
 
     Raises ValueError, naming `owner`, when a parameter is no longer finite.
     """
@@ -74,9 +76,11 @@ def fit_sgd(
     parameters = {
         name: torch.nn.Parameter(torch.tensor(array, dtype=torch.float32)) for name, array in start.items()
     }
-    optimizer = torch.optim.SGD(
-        list(parameters.values()), lr=lr, momentum=momentum, weight_decay=weight_decay
-    )
+    groups = [
+        {"params": [p], "weight_decay": 0.0 if name in undecayed else weight_decay}
+        for name, p in parameters.items()
+    ]
+    optimizer = torch.optim.SGD(groups, lr=lr, momentum=momentum)
     factor = SCHEDULES.create("cosine")
     steps = -(-len(sampler) // batch_size)
     kept, kept_epoch, best = {}, 0, -1.0
@@ -89,6 +93,8 @@ def fit_sgd(
             picked = order[step * batch_size : (step + 1) * batch_size]
             for group in optimizer.param_groups:
                 group["lr"] = lr * factor(epoch * steps + step, steps, epochs)
+            if loss is not None:
+                loss.set_draws(sampler.seed, epoch, step)
             features = torch.from_numpy(np.asarray(X[picked], np.float32))
             value = objective(parameters, features, torch.from_numpy(rows[picked]))
             optimizer.zero_grad(set_to_none=True)

@@ -24,16 +24,16 @@ class Batch(NamedTuple):
     partners: torch.Tensor | None = None
     share: float = 1.0
 
-    def pieces(self, count: int) -> Iterator[tuple[Batch, float]]:
-        """The batch in up to `count` pieces of nearly the same size, each with its share of the samples."""
+    def pieces(self, count: int) -> Iterator[Batch]:
+        """The batch in up to `count` pieces of nearly the same size: itself for 1."""
         if count == 1:
-            yield self, 1.0
+            yield self
             return
         total = len(self.labels)
         for rows in torch.arange(total, device=self.labels.device).tensor_split(min(count, total)):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             partners = None if self.partners is None else self.partners[part]
-            yield Batch(self.inputs[part], self.labels[part], partners, self.share), len(rows) / total
+            yield Batch(self.inputs[part], self.labels[part], partners, self.share)
 
 
 class Batches:

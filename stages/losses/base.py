@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
+
+from stages.losses.weightings import build_weights
+from stages.randomness import generator
+from stages.registry import split_spec
 
 
 class Loss(nn.Module):
     """Knows the training counts (C,); a class without samples is masked out of the logits.
 
+    A subclass writes ``per_sample(logits (B, C), labels (B,)) → (B,)``; :meth:`forward` is its mean. Half
+    precision is widened to float32, so that values and gradients stay finite.
+
     Raises ValueError for counts that are negative, not one-dimensional, or all zero.
     """
+
+    head_kind: Literal["linear", "cosine"] = "linear"  # what its logits must come from
+    scale: float = 1.0  # by which it multiplies cosines: stage one's head is stored with it
+    prior_bias = False  # True: the head's bias starts at −log(C−1), and weight decay leaves it alone
+    corrects_prior = False  # True: weights or a prior in it make up for class counts already
+    needs_validation = False  # True: adapts to the class accuracies of `set_class_accuracy`
 
     absent: torch.Tensor
 
@@ -19,15 +37,103 @@ class Loss(nn.Module):
         counts = torch.as_tensor(class_counts)
         if counts.ndim != 1 or not (counts >= 0).all() or not counts.any():
             raise ValueError(f"class_counts: must be (C,) counts ≥ 0, not all 0, got {counts.tolist()}")
+        self.class_counts = counts.cpu().numpy().astype(np.float64)  # (C,)
         self.register_buffer("absent", counts == 0, persistent=False)
         self._any_absent = bool(self.absent.any())
+        self._draws, self._calls = (0,), 0
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The batch's loss, a scalar: Σ_i ℓ_i over :meth:`mass`."""
+        return self.per_sample(logits, labels).sum() / max(self.mass(labels), torch.finfo(torch.float32).tiny)
+
+    def per_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """ℓ (B,), class weights included."""
+        raise NotImplementedError
+
+    def mass(self, labels: torch.Tensor) -> float:
+        """What the sum over a batch is divided by: B here, Σ w_y under ``normalizer: weights``."""
+        return len(labels)
 
     def mask(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (B, C) with −inf for classes that have no training sample."""
+        """Logits (B, C) in float32 at least, −inf for classes that have no training sample."""
+        logits = self.widened(logits)
         return logits.masked_fill(self.absent, -torch.inf) if self._any_absent else logits
+
+    def widened(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits in float32 at least."""
+        return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+    def over_present(self, each: torch.Tensor) -> torch.Tensor:
+        """Σ_j of (B, C) over classes that have training samples, (B,)."""
+        return (each.masked_fill(self.absent, 0.0) if self._any_absent else each).sum(1)
+
+    def per_class(self, name: str, values: np.ndarray) -> None:
+        """Keep `values` (C,) as a float32 buffer that follows the module to its device."""
+        self.register_buffer(name, torch.from_numpy(np.asarray(values, np.float32)), persistent=False)
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch about to begin, from 0."""
 
-    def set_class_accuracy(self, accuracy) -> None:
-        """Validation accuracy of each class (C,), after each epoch."""
+    def set_draws(self, seed: int, *position: int) -> None:
+        """What the random draws of the next batch are made from: a seed and (epoch, batch)."""
+        self._draws, self._calls = (seed, *position), 0
+
+    def generator(self) -> np.random.Generator:
+        """For one forward pass; without :meth:`set_draws` each pass has its own."""
+        self._calls += 1
+        seed, *position = self._draws
+        return generator(seed, "loss", *position, self._calls)
+
+    def set_class_accuracy(self, accuracy: Sequence[float | None]) -> None:
+        """Validation accuracy of each class (C,), in [0, 1] or None, after each epoch."""
+
+    def adapted(self) -> dict[str, Any] | None:
+        """What the loss has adapted to at this moment, for a training history; None when it does not."""
+        return None
+
+
+class WeightedLoss(Loss):
+    """A loss whose samples count w_y: ``weighting`` and ``normalizer``, from ``start_epoch`` on.
+
+    `normalizer` batch divides the weighted sum by B, as the released class-balanced loss does; weights by
+    Σ w_y, as torch's ``CrossEntropyLoss(weight)`` and LDAM's released code do (0 when that sum is 0). Before
+    `start_epoch` every class present has weight 1 (DRW, Cao 2019, algorithm 1).
+    """
+
+    def __init__(self, class_counts, weighting, normalizer: Literal["batch", "weights"], start_epoch: int):
+        super().__init__(class_counts)
+        self.normalizer, self.start_epoch = normalizer, start_epoch
+        weights = build_weights(weighting, self.class_counts)
+        self._plain = bool((weights[self.class_counts > 0] == 1).all())
+        clipped = split_spec(weighting)[0] == "clipped_inverse_frequency"  # goes with balanced batches
+        self.corrects_prior = not (self._plain or clipped)
+        self.per_class("class_weights", weights)
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    @property
+    def weighs(self) -> bool:
+        """True when class weights apply in the current epoch."""
+        return not self._plain and self._epoch >= self.start_epoch
+
+    def mass(self, labels: torch.Tensor) -> float:
+        if self.normalizer == "batch" or not self.weighs:
+            return len(labels)
+        return float(self.class_weights[labels].sum())
+
+    def weighted(self, losses: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """ℓ (B,) times w_y."""
+        return losses * self.class_weights[labels].to(losses.dtype) if self.weighs else losses
+
+
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """−log softmax(z)_y, (B,)."""
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def binary_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """BCE(z_j, [j = y]) of finite logits as (B, C), and the targets (B, C) with them."""
+    targets = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none"), targets

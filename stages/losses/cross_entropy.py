@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch.nn import functional as F
 
 from stages.losses import LOSSES
-from stages.losses.base import Loss
+from stages.losses.base import WeightedLoss, cross_entropy
+from stages.parameters import Index, WeightingSpec
 
 
 @LOSSES.register("cross_entropy")
-class CrossEntropy(Loss):
-    """−log softmax(z)_y, mean over the batch.
+class CrossEntropy(WeightedLoss):
+    """−w_y log softmax(z)_y.
 
     logits (B, C), labels (B,) → scalar. Classes without training samples take no part.
 
     Source: the softmax baseline of Cui 2019 (arXiv 1901.05555) and Kang 2020 (1910.09217).
+
+    >>> loss = LOSSES.create("cross_entropy", [30, 10])
+    >>> round(loss(torch.tensor([[0.0, 0.0]]), torch.tensor([1])).item(), 4)
+    0.6931
     """
 
-    def __init__(self, class_counts):
-        super().__init__(class_counts)
+    def __init__(
+        self,
+        class_counts,
+        *,
+        weighting: WeightingSpec = "none",
+        normalizer: Literal["batch", "weights"] = "batch",
+        start_epoch: Index = 0,
+    ):
+        super().__init__(class_counts, weighting, normalizer, start_epoch)
+
+    def per_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self.weighted(cross_entropy(self.mask(logits), labels), labels)
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(self.mask(logits), labels)
+        if self.weighs:
+            return super().forward(logits, labels)
+        return F.cross_entropy(self.mask(logits), labels)  # one kernel

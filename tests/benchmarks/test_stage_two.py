@@ -95,14 +95,20 @@ def test_crt_by_sgd_over_its_matrix_products(imagenet):
 
 def test_ncm_over_scikit_learns_nearest_centroid(imagenet):
     X, y, head = imagenet
-    asked = X[:20_000]
+    asked, y = X[:20_000], np.random.default_rng(4).permutation(y)  # NearestCentroid gathers class by class
 
     def ours() -> None:
         CLASSIFIERS.create("ncm", feature="none").fit(X, y, head=head).predict(asked)
 
-    ratio = rivals(ours, lambda: NearestCentroid().fit(X, y).predict(asked), rounds=2)
+    ratio = rivals(ours, lambda: NearestCentroid().fit(X, y).predict(asked), rounds=5)
     report("NearestCentroid over NCM, fit and predict", ratio)
-    assert ratio > 3
+    fitting = rivals(
+        lambda: CLASSIFIERS.create("ncm", feature="none").fit(X, y, head=head),
+        lambda: NearestCentroid().fit(X, y),
+        rounds=5,
+    )
+    report("NearestCentroid over NCM, fit alone (predicting is one matrix product for both)", fitting)
+    assert ratio > 1.3 and fitting > 3
 
 
 def heads(count: int, **params) -> list:

@@ -1,0 +1,101 @@
+"""Class-wise difficulty-balanced loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from stages.losses import LOSSES
+from stages.losses.base import Loss, cross_entropy
+from stages.parameters import NonNegative, Positive
+
+
+@LOSSES.register("cdb")
+class CDB(Loss):
+    """CDB: −w_{y,t} log p_y, weights by how hard a class is at epoch t, not by how rare.
+
+    w_c ∝ (1 − A_c)^τ, their sum the number of classes with training samples, A_c the class's validation
+    accuracy after the epoch before (all weights 1 before the first). `tau` is a number or follows the
+    accuracies: dynamic is the paper's 2/(1 + e^(−b)), b = max A/(min A + epsilon) − 1; cifar_code and
+    imagenet_code are σ(max A/(min A + epsilon)) and 2σ(max A/(min A + epsilon) − 1) of the released code,
+    where epsilon is .01. A class without validation samples has the mean difficulty of the others; when every
+    class is perfect the weights are 1.
+
+    `normalizer` batch divides the weighted sum by the batch size (the released code on CIFAR), weights by
+    Σ w_y (on ImageNet). logits (B, C), labels (B,) → scalar. Classes without training samples take no part.
+
+    Source: Sinha 2020 (arXiv 2010.01824), equations 1–5; the variants from its released code.
+
+    >>> loss = LOSSES.create("cdb", [30, 10], tau=1.0)
+    >>> loss.set_class_accuracy([0.9, 0.7])
+    >>> [round(w, 4) for w in loss.adapted()["class_weights"]]
+    [0.5, 1.5]
+    """
+
+    needs_validation = True
+
+    def __init__(
+        self,
+        class_counts,
+        *,
+        tau: NonNegative | Literal["dynamic", "cifar_code", "imagenet_code"] = "dynamic",
+        epsilon: Positive = 1e-4,
+        normalizer: Literal["batch", "weights"] = "batch",
+    ):
+        super().__init__(class_counts)
+        self.tau, self.epsilon, self.normalizer = tau, epsilon, normalizer
+        self._tau: float | None = None  # in force; none before the first accuracies
+        self._weigh((self.class_counts > 0).astype(np.float64))
+
+    def per_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        losses = cross_entropy(self.mask(logits), labels)
+        return losses * self.class_weights[labels].to(losses.dtype)
+
+    def mass(self, labels: torch.Tensor) -> float:
+        return len(labels) if self.normalizer == "batch" else float(self.class_weights[labels].sum())
+
+    def set_class_accuracy(self, accuracy: Sequence[float | None]) -> None:
+        """Weights from validation accuracies (C,) in [0, 1]; None or NaN for a class not validated."""
+        found = np.array([np.nan if a is None else float(a) for a in accuracy])
+        present = self.class_counts > 0
+        if found.shape != present.shape or ((found < 0) | (found > 1)).any():
+            raise ValueError(f"accuracy: must be {len(present)} fractions in [0, 1] or None, got {accuracy}")
+        known = present & ~np.isnan(found)
+        if not known.any():
+            return
+        difficulty = np.where(known, 1 - found, (1 - found[known]).mean())
+        self._tau = dynamic_tau(self.tau, found[known], self.epsilon)
+        raw = np.where(present, difficulty**self._tau, 0.0)
+        if raw.sum() == 0:  # all perfect
+            raw = present.astype(np.float64)
+        self._weigh(raw * (present.sum() / raw.sum()))
+
+    def _weigh(self, weights: np.ndarray) -> None:
+        self._weights = weights  # (C,) float64, for the record
+        device = self.absent.device
+        self.per_class("class_weights", weights)
+        self.class_weights = self.class_weights.to(device)
+
+    def adapted(self) -> dict[str, Any]:
+        """The weights (C,) and τ in force; τ null before the first validation."""
+        return {"class_weights": self._weights.tolist(), "tau": self._tau}
+
+
+def dynamic_tau(tau: float | str, accuracy: np.ndarray, epsilon: float) -> float:
+    """τ for class accuracies (K,): a number as it is, else by the formula it names.
+
+    Source: Sinha 2020 (arXiv 2010.01824), equation 5; see :class:`CDB`.
+    """
+    if not isinstance(tau, str):
+        return float(tau)
+    quotient = accuracy.max() / (accuracy.min() + epsilon)
+    if tau == "cifar_code":
+        return float(_sigmoid(quotient))
+    return float(2 * _sigmoid(quotient - 1))
+
+
+def _sigmoid(value: float) -> float:
+    return 1 / (1 + np.exp(-value))

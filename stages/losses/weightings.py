@@ -1,0 +1,112 @@
+"""Class weights for losses.
+
+``WEIGHTINGS.create(name, class_counts, **params)`` is (C,) float64 weights, 0 for a class without samples.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import numpy as np
+
+from stages.parameters import Beta, Positive, Problem, Problems
+from stages.registry import Registry, split_spec
+
+WEIGHTINGS = Registry("weighting", "WEIGHTINGS", __name__, supplied=("class_counts",))
+
+ALIKE = 1.1  # weights whose quotient stays below are as good as none
+
+
+def build_weights(spec: str | dict, class_counts) -> np.ndarray:
+    """The weights (C,) a name or {name, ...parameters} stands for.
+
+    Warns when the largest and the smallest differ by less than 10 %. Raises `Problems` under ``weighting``.
+    """
+    try:
+        name, params = split_spec(spec)
+        weights = WEIGHTINGS.create(name, class_counts, **WEIGHTINGS.check(name, params))
+    except Problems as error:
+        raise Problems([problem.under("weighting") for problem in error.problems]) from None
+    except ValueError as error:
+        raise Problems([Problem("weighting", str(error))]) from None
+    of_present = weights[np.asarray(class_counts) > 0]
+    if name != "none" and of_present.max() < ALIKE * of_present.min() and len(of_present) > 1:
+        quotient = of_present.max() / of_present.min()
+        warnings.warn(
+            f"weighting {name}: the largest class weight is only {quotient:.3g} times the smallest, "
+            "nearly no weighting at all; a larger beta or another weighting tells classes apart",
+            stacklevel=3,
+        )
+    return weights
+
+
+def _scaled(class_counts, raw, normalise: str) -> np.ndarray:
+    """``raw(n)`` of the classes present; under "classes" their sum is the number of these."""
+    counts = np.asarray(class_counts, np.float64)
+    present = counts > 0
+    weights = np.zeros(len(counts))
+    weights[present] = raw(counts[present])
+    return weights * (present.sum() / weights.sum()) if normalise == "classes" else weights
+
+
+@WEIGHTINGS.register("none")
+def none(class_counts) -> np.ndarray:
+    """w_c = 1: every sample counts the same.
+
+    Source: the baseline of Cui 2019 (arXiv 1901.05555).
+    """
+    return _scaled(class_counts, np.ones_like, "none")
+
+
+@WEIGHTINGS.register("inverse_sqrt", power=0.5)
+@WEIGHTINGS.register("inverse_frequency", power=1.0)
+def inverse_power(
+    class_counts, *, power: float, normalise: Literal["classes", "none"] = "classes"
+) -> np.ndarray:
+    """w_c ∝ n_c^(−power): 1 gives every class the same mass, 1/2 goes half the way.
+
+    `normalise` classes scales the weights to a sum of the classes present; none leaves n_c^(−power).
+
+    Source: Huang 2016 and Wang 2017 as Cui 2019 (arXiv 1901.05555), section 1, cites them; RW in Cao 2019
+    (1906.07413).
+
+    >>> WEIGHTINGS.create("inverse_frequency", [30, 10, 0]).tolist()
+    [0.5, 1.5, 0.0]
+    """
+    return _scaled(class_counts, lambda n: n**-power, normalise)
+
+
+@WEIGHTINGS.register("effective_number")
+def effective_number(
+    class_counts, *, beta: Beta = 0.9999, normalise: Literal["classes", "none"] = "classes"
+) -> np.ndarray:
+    """w_c ∝ 1/E_{n_c}, E_n = (1 − β^n)/(1 − β): samples beyond the effective number bring nothing new.
+
+    β → 0 is no weighting, β → 1 inverse frequency. `normalise` classes scales the weights to a sum of the
+    classes present; none leaves 1/E.
+
+    Source: Cui 2019 (arXiv 1901.05555), equation 3.
+    """
+    # -expm1(n·log β) is 1 − β^n without cancellation; β = 0 gives E = 1.
+    log_beta = np.log(beta) if beta > 0 else -np.inf
+    return _scaled(class_counts, lambda n: (1 - beta) / -np.expm1(n * log_beta), normalise)
+
+
+@WEIGHTINGS.register("clipped_inverse_frequency")
+def clipped_inverse_frequency(
+    class_counts, *, low: Positive = 1.0, high: Positive | None = None
+) -> np.ndarray:
+    """w_c = clip(N/(n_c·C), low, high), never rescaled; `high` null is C^(1/4).
+
+    C counts the classes present. Made for `uniform_batch` sampling.
+
+    Source: Park, Piao, Kim 2023 (A Study of a Method for Maintaining Accuracy Uniformity When Using
+    Long-tailed Dataset), eq. 2: "W in [1, ⁴√n]", n classes.
+    """
+    counts = np.asarray(class_counts, np.float64)
+    classes = (counts > 0).sum()
+    top = classes**0.25 if high is None else high
+    if low > top:
+        raise ValueError(f"low: must be ≤ high ({top:g}), got {low:g}")
+    return _scaled(counts, lambda n: np.clip(counts.sum() / (n * classes), low, top), "none")
