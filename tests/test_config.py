@@ -59,7 +59,7 @@ def test_recipe_header_has_command_purpose_and_result(name):
         name,
         f"configs/{name}.yaml",
     )
-    load_config(words[2], [word for word in words[3:] if not word.startswith("--")])
+    load_config(words[2], words[3:])
     assert len(purpose.split()) > 4 and not purpose.startswith("longtail")
     result = " ".join(rest)
     measured = re.search(r"\d", result) and re.search(r"\b20\d\d\b", result)
