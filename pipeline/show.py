@@ -6,6 +6,7 @@ import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pipeline.components import KINDS, registry
 from pipeline.config import Config
@@ -14,6 +15,9 @@ from pipeline.store import Store
 from stages.parameters import describe_rule
 from stages.registry import REQUIRED, Component
 from stages.shots import shot_group
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BAR = 40  # characters of the longest bar
 
@@ -98,19 +102,49 @@ def class_chart(config: Config) -> str:
 
     splits = load_splits(config)
     counts, sizes = splits.class_counts.tolist(), {"validation": len(splits.val), "test": len(splits.test)}
-    return chart(splits.class_names, counts, many=config.evaluation.many, few=config.evaluation.few, **sizes)
+    return chart(
+        splits.class_names,
+        counts,
+        weights=class_weights(config, splits.class_counts),
+        many=config.evaluation.many,
+        few=config.evaluation.few,
+        **sizes,
+    )
+
+
+def class_weights(config: Config, class_counts: np.ndarray) -> list[float] | None:
+    """What a sample of each class (C,) counts in stage one's loss; None where the loss has no weighting."""
+    from stages.losses.weightings import build_weights
+
+    loss = None if config.representation is None else config.representation.loss.full()
+    if loss is None or loss.get("weighting", "none") == "none":
+        return None
+    return build_weights(config.representation.loss.params["weighting"], class_counts).tolist()
 
 
 def chart(
-    names: Sequence[str], counts: Sequence[int], *, validation: int, test: int, many: int, few: int
+    names: Sequence[str],
+    counts: Sequence[int],
+    *,
+    validation: int,
+    test: int,
+    many: int,
+    few: int,
+    weights: Sequence[float] | None = None,
 ) -> str:
-    """Training samples of each class with a bar, then the sizes of groups and of the other splits."""
+    """Training samples of each class with a bar, then the sizes of groups and of the other splits.
+
+    `weights` are the loss's, a column of their own.
+    """
     name_width, digits = min(max(map(len, names)), 24), len(str(max(counts)))
     lines = [f"class counts ({sum(counts)} training samples, {len(counts)} classes)"]
-    for name, count in zip(names, counts, strict=True):
+    for row, (name, count) in enumerate(zip(names, counts, strict=True)):
         bar = "█" * max(round(BAR * count / max(counts)), 1 if count else 0)
         group = shot_group(count, many, few) or "absent"
-        lines.append(f"  {name[:24]:<{name_width}}  {count:>{digits}}  {bar:<{BAR}}  {group}")
+        weight = "" if weights is None else f"  weight {weights[row]:.4g}"
+        lines.append(
+            f"  {name[:24]:<{name_width}}  {count:>{digits}}  {bar:<{BAR}}  {group:<6}{weight}".rstrip()
+        )
     groups = [shot_group(count, many, few) for count in counts]
     sizes = ", ".join(f"{groups.count(g)} {g}" for g in ("many", "medium", "few"))
     present = [count for count in counts if count]

@@ -1,4 +1,4 @@
-"""Backbones, heads, frozen features, losses, learning-rate schedules and optimisers."""
+"""Backbones, heads, frozen features, learning-rate schedules and optimisers."""
 
 import inspect
 import math
@@ -11,13 +11,11 @@ from torch import nn
 
 from stages.backbones import BACKBONES
 from stages.features import BATCH, Features, extract_features, forward_rows
-from stages.losses import LOSSES
 from stages.network import CosineHead, Head, LinearHead, Network
 from stages.optimizers import OPTIMIZERS
 from stages.schedules import SCHEDULES
 
 every_backbone = pytest.mark.parametrize("name", BACKBONES.names())
-every_loss = pytest.mark.parametrize("name", LOSSES.names())
 RESNETS = [name for name in BACKBONES.names() if "6·blocks" in BACKBONES.describe(name).summary]
 SIDES = {"lenet5": (8, 28, 32)}
 
@@ -307,102 +305,6 @@ def test_extraction_to_float16_refuses_what_overflows():
 def test_features_of_mismatched_shapes_are_refused(X, y):
     with pytest.raises(ValueError, match=re.escape(f"{X.shape} and {y.shape}")):
         Features(X, y)
-
-
-# -- losses -----------------------------------------------------------------------------------------------
-
-COUNTS = [30, 12, 0, 4, 1]  # an absent class
-LABELS = torch.tensor([0, 1, 3, 4, 0, 0, 1])
-
-
-def make_loss(name, counts=COUNTS):
-    return LOSSES.create(name, counts)
-
-
-@every_loss
-def test_loss_parameters_in_the_source_are_those_of_the_signature(name):
-    described_as_signed(LOSSES, name, positional=["class_counts"])
-
-
-@every_loss
-def test_loss_is_one_number_with_a_gradient(name):
-    logits = images(7, 5).requires_grad_()
-    value = make_loss(name)(logits, LABELS)
-    assert value.shape == ()
-    value.backward()
-    assert logits.grad.isfinite().all()
-    assert logits.grad[:, [0, 1, 3, 4]].any()
-
-
-@every_loss
-def test_loss_gradient_is_right(name):
-    loss = make_loss(name)
-    logits = images(7, 5).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda z: loss(z, LABELS), logits)
-
-
-@every_loss
-def test_loss_does_not_depend_on_the_order_of_the_batch(name):
-    loss, logits = make_loss(name), images(7, 5).double()
-    order = torch.tensor([3, 6, 0, 1, 5, 2, 4])
-    torch.testing.assert_close(loss(logits[order], LABELS[order]), loss(logits, LABELS))
-
-
-@every_loss
-def test_loss_does_not_depend_on_the_order_of_the_classes(name):
-    logits = images(7, 5).double()
-    order = torch.tensor([4, 2, 0, 1, 3])  # new class c is old class order[c]
-    renamed = torch.argsort(order)[LABELS]
-    permuted = make_loss(name, [COUNTS[c] for c in order])(logits[:, order], renamed)
-    torch.testing.assert_close(permuted, make_loss(name)(logits, LABELS))
-
-
-@every_loss
-def test_absent_class_takes_no_part_in_the_loss(name):
-    loss, logits = make_loss(name), images(7, 5).double().requires_grad_()
-    value = loss(logits, LABELS)
-    value.backward()
-    assert not logits.grad[:, 2].any()
-    changed = logits.detach().clone()
-    changed[:, 2] = 1e3
-    torch.testing.assert_close(loss(changed, LABELS), value.detach(), rtol=0, atol=0)
-    present = [0, 1, 3, 4]
-    without = make_loss(name, [COUNTS[c] for c in present])
-    squeezed = torch.tensor([0, 1, 9, 2, 3])[LABELS]
-    torch.testing.assert_close(without(logits.detach()[:, present], squeezed), value.detach())
-
-
-@every_loss
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_loss_of_huge_logits_is_finite(name, dtype):
-    logits = (1e4 * torch.sign(images(7, 5))).to(dtype).requires_grad_()
-    value = make_loss(name)(logits, LABELS)
-    value.backward()
-    assert value.isfinite()
-    assert value > 0
-    assert logits.grad.isfinite().all()
-
-
-@every_loss
-def test_loss_takes_news_of_the_training(name):
-    loss = make_loss(name)
-    loss.set_epoch(0)
-    loss.set_class_accuracy([0.9, 0.5, None, 0.2, 0.0])
-    assert loss(images(7, 5), LABELS).isfinite()
-    assert not loss.state_dict()  # counts come from the data, not from a checkpoint
-
-
-@every_loss
-@pytest.mark.parametrize("counts", [[0, 0], [3, -1], [[1, 2]], []])
-def test_counts_that_count_nothing_are_refused(name, counts):
-    with pytest.raises(ValueError, match="class_counts"):
-        make_loss(name, counts)
-
-
-def test_cross_entropy_is_the_one_computed_by_hand():
-    loss = make_loss("cross_entropy", [5, 5])
-    logits = torch.tensor([[0.0, math.log(3)], [0.0, 0.0]])
-    assert loss(logits, torch.tensor([1, 0])).item() == pytest.approx((math.log(4 / 3) + math.log(2)) / 2)
 
 
 # -- learning-rate schedules ------------------------------------------------------------------------------
