@@ -51,6 +51,7 @@ def fit_classifier(
     """Fit one classifier, choosing as the protocol says; judge it on `splits`; publish the result."""
     began = time.perf_counter()
     estimator = make(config, spec)
+    _warn_of_two_corrections(config, features, estimator, spec)
     estimator.fit(features.train.X, features.train.y, **_help(config, features, estimator))
     seconds = time.perf_counter() - began
     return publish(config, store, spec, representation, key, features, estimator, seconds, splits=splits)
@@ -96,6 +97,27 @@ def make(config: Config, spec: Spec):
     takes_seed = "random_state" in inspect.signature(target).parameters
     seed = {"random_state": config.seed} if takes_seed else {}
     return registry(spec.kind).create(spec.name, **spec.params, **seed)
+
+
+def _warn_of_two_corrections(config: Config, features: FeatureSet, estimator, spec: Spec) -> None:
+    """Say when a classifier that makes up for class counts meets a head that has learned to do so."""
+    from pipeline.training import build_sampler
+    from stages.corrections import corrects
+
+    settings = config.representation
+    chosen = spec.params.get("tau") == "validation"  # then the second correction is as large as it helps
+    if not estimator.presumes_prior or chosen or settings is None or not settings.epochs:
+        return
+    loss = registry("losses").create(settings.loss.name, features.class_counts, **settings.loss.params)
+    sampler = build_sampler(config, features.train.y, len(features.class_counts))
+    if corrects(loss, sampler, epoch=settings.epochs - 1):
+        log.warning(
+            "classifier %s presumes a head that follows the class counts, and stage one (loss %s, sampler "
+            "%s) made up for them already: rare classes are favoured twice",
+            spec.name,
+            settings.loss.name,
+            settings.sampler.name,
+        )
 
 
 def _help(config: Config, features: FeatureSet, estimator) -> dict[str, Any]:

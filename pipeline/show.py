@@ -116,10 +116,8 @@ def class_weights(config: Config, class_counts: np.ndarray) -> list[float] | Non
     """What a sample of each class (C,) counts in stage one's loss; None where the loss has no weighting."""
     from stages.losses.weightings import build_weights
 
-    loss = None if config.representation is None else config.representation.loss.full()
-    if loss is None or loss.get("weighting", "none") == "none":
-        return None
-    return build_weights(config.representation.loss.params["weighting"], class_counts).tolist()
+    spec = None if config.representation is None else config.representation.loss.params.get("weighting")
+    return None if spec in (None, "none") else build_weights(spec, class_counts).tolist()
 
 
 def chart(

@@ -31,6 +31,7 @@ from pipeline.store import Store
 from stages.parameters import Problems
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch.optim.swa_utils import AveragedModel
 
@@ -120,7 +121,7 @@ def build(config: Config, splits: Splits, device: str, precision: str, channels_
         network = network.to(memory_format=torch.channels_last)
     batches = Batches(
         splits.train,
-        build_sampler(config, splits),
+        build_sampler(config, splits.train.labels, splits.num_classes),
         batch_size=settings.batch_size,
         seed=config.seed,
         augment=Augment(**settings.augment.full()),
@@ -163,15 +164,13 @@ def learning_rate(settings: Representation) -> float:
     return scaled
 
 
-def build_sampler(config: Config, splits: Splits):
-    """The training sampler; LongtailError when it needs another batch size."""
+def build_sampler(config: Config, labels: np.ndarray, num_classes: int):
+    """The sampler over training labels (N,); LongtailError when it needs another batch size."""
     settings = config.representation
     samplers, params = registry("samplers"), dict(settings.sampler.params)
     if "epochs" in samplers.describe(settings.sampler.name).parameters:
         params.setdefault("epochs", settings.epochs)
-    sampler = samplers.create(
-        settings.sampler.name, splits.train.labels, splits.num_classes, seed=config.seed, **params
-    )
+    sampler = samplers.create(settings.sampler.name, labels, num_classes, seed=config.seed, **params)
     needed = sampler.required_batch_size
     if needed is not None and needed != settings.batch_size:
         raise LongtailError(

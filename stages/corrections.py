@@ -13,6 +13,11 @@ def resamples(sampler, epoch: int) -> bool:
     return bool(np.abs(sampler.class_probabilities(epoch) - share).max() > NOTICEABLE)
 
 
+def corrects(loss, sampler, *, epoch: int) -> bool:
+    """True when a head trained so is balanced already: by its loss, or by what it is shown at `epoch`."""
+    return loss.corrects_prior or resamples(sampler, epoch)
+
+
 def corrected_twice(loss, loss_name: str, sampler, sampler_name: str, *, epoch: int) -> str | None:
     """What to say when both the loss and the sampler correct for class counts at `epoch`; None otherwise.
 

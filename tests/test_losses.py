@@ -699,6 +699,22 @@ def test_training_and_crt_warn_of_two_corrections(digits, store, caplog, blobs):
         CLASSIFIERS.create("crt", solver="sgd", loss="balanced_softmax", random_state=0).fit(*blobs)
 
 
+@pytest.mark.parametrize(
+    ("classifier", "override", "twice"),
+    [
+        ("logit_adjustment", "representation.sampler=class_balanced", True),
+        ("pc_softmax", "representation.loss=balanced_softmax", True),
+        ("{name: logit_adjustment, tau: validation}", "representation.loss=balanced_softmax", False),
+        ("logit_adjustment", "representation.loss=ldam", False),
+        ("tau_norm", "representation.loss=balanced_softmax", False),
+    ],
+)
+def test_post_hoc_correction_of_a_balanced_head_warns(digits, store, caplog, classifier, override, twice):
+    with caplog.at_level("WARNING", "longtail"):
+        run_stage_two(digits("representation.epochs=1", override, f"classifiers=[{classifier}]"), store)
+    assert any("favoured twice" in record.message for record in caplog.records) == twice
+
+
 def test_two_phase_training_is_a_configuration(digits, store):
     """Buda 2018: a balanced first phase, then the output layer on the data as they are."""
     config = digits(

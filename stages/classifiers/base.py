@@ -23,6 +23,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     """
 
     gives_logits = True  # False: the scores are distances or votes, softmax of them means nothing
+    presumes_prior = False  # True: takes the head's logits to follow the training frequencies
     uses_views = False  # True: learns from augmented views of the training samples where there are some
 
     def fit(self, X, y, *, head: Head | None = None, validation=None, views=None):

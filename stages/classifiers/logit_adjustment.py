@@ -12,6 +12,7 @@ from stages.classifiers.linear import fit_plain_head
 from stages.classifiers.paths import adjustment_path, cross_validated_path
 from stages.network import Head
 from stages.parameters import NonNegative
+from stages.priors import log_prior
 from stages.selection import NEEDS_VALIDATION
 
 
@@ -29,6 +30,8 @@ class LogitAdjustment(LinearClassifier):
     Source: Menon 2021 (arXiv 2007.07314), post-hoc (τ 1, or tuned on validation; here exactly).
     """
 
+    presumes_prior = True
+
     def __init__(self, *, tau: NonNegative | Literal["validation"] = 1.0):
         self.tau = tau
 
@@ -43,16 +46,11 @@ class LogitAdjustment(LinearClassifier):
             raise ValueError(NEEDS_VALIDATION)
         else:
             self.tau_ = cross_validated_path(X, rows, self.class_counts_, self._path).best_tau
-        self.head_ = shifted(head, -self.tau_ * finite_log_prior(self.class_counts_))
+        self.head_ = shifted(head, -self.tau_ * log_prior(self.class_counts_))
 
     def _path(self, X, rows, head):
-        log_prior = finite_log_prior(self.class_counts_)
-        return adjustment_path(X, rows, head, log_prior, class_counts=self.class_counts_)
-
-
-def finite_log_prior(class_counts: np.ndarray) -> np.ndarray:
-    """log π_c (C,) of the training frequencies, 0 for an absent class: every classifier masks those."""
-    return np.log(np.where(class_counts > 0, class_counts, class_counts.sum()) / class_counts.sum())
+        counts = self.class_counts_
+        return adjustment_path(X, rows, head, log_prior(counts), class_counts=counts)
 
 
 def shifted(head: Head, by: np.ndarray) -> Head:

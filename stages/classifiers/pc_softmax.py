@@ -7,8 +7,9 @@ import numpy as np
 from stages.classifiers import CLASSIFIERS
 from stages.classifiers.base import LinearClassifier
 from stages.classifiers.linear import fit_plain_head
-from stages.classifiers.logit_adjustment import finite_log_prior, shifted
+from stages.classifiers.logit_adjustment import shifted
 from stages.parameters import NonNegative
+from stages.priors import log_prior
 
 
 @CLASSIFIERS.register("pc_softmax")
@@ -27,6 +28,8 @@ class PCSoftmax(LinearClassifier):
     Source: Hong 2021 (arXiv 2012.00321), its post-compensated baseline.
     """
 
+    presumes_prior = True
+
     def __init__(self, *, target: list[NonNegative] | None = None):
         self.target = target
 
@@ -35,7 +38,7 @@ class PCSoftmax(LinearClassifier):
         head = head or fit_plain_head(X, rows, len(self.classes_))
         wanted = np.where(self.class_counts_ > 0, self.target_, 1.0)
         with np.errstate(divide="ignore"):  # −∞ is meant
-            self.head_ = shifted(head, np.log(wanted) - finite_log_prior(self.class_counts_))
+            self.head_ = shifted(head, np.log(wanted) - log_prior(self.class_counts_))
 
     def _normalised_target(self) -> np.ndarray:
         """π^t (C,), 0 for absent classes."""

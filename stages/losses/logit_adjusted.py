@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from stages.losses import LOSSES
 from stages.losses.base import Loss, cross_entropy
 from stages.parameters import NonNegative
+from stages.priors import log_prior
 
 
 @LOSSES.register("balanced_softmax", tau=1.0)
@@ -35,8 +35,3 @@ class LogitAdjusted(Loss):
     def per_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         logits = self.mask(logits)
         return cross_entropy(logits + self.shift.to(logits.dtype), labels)
-
-
-def log_prior(class_counts: np.ndarray) -> np.ndarray:
-    """log(n_c/N), (C,); 0 for a class without samples, whose logit is masked anyway."""
-    return np.log(np.where(class_counts > 0, class_counts, class_counts.sum()) / class_counts.sum())

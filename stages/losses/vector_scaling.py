@@ -6,8 +6,8 @@ import torch
 
 from stages.losses import LOSSES
 from stages.losses.base import Loss, cross_entropy
-from stages.losses.logit_adjusted import log_prior
 from stages.parameters import NonNegative
+from stages.priors import log_prior
 
 
 @LOSSES.register("cdt", tau=0.0)

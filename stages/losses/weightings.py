@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from stages.parameters import Beta, Positive, Problem, Problems
 from stages.registry import Registry, split_spec
+
+if TYPE_CHECKING:
+    import numpy as np
 
 WEIGHTINGS = Registry("weighting", "WEIGHTINGS", __name__, supplied=("class_counts",))
 
@@ -23,6 +24,8 @@ def build_weights(spec: str | dict, class_counts) -> np.ndarray:
 
     Warns when the largest and the smallest differ by less than 10 %. Raises `Problems` under ``weighting``.
     """
+    import numpy as np
+
     try:
         name, params = split_spec(spec)
         weights = WEIGHTINGS.create(name, class_counts, **WEIGHTINGS.check(name, params))
@@ -43,6 +46,8 @@ def build_weights(spec: str | dict, class_counts) -> np.ndarray:
 
 def _scaled(class_counts, raw, normalise: str) -> np.ndarray:
     """``raw(n)`` of the classes present; under "classes" their sum is the number of these."""
+    import numpy as np
+
     counts = np.asarray(class_counts, np.float64)
     present = counts > 0
     weights = np.zeros(len(counts))
@@ -56,7 +61,7 @@ def none(class_counts) -> np.ndarray:
 
     Source: the baseline of Cui 2019 (arXiv 1901.05555).
     """
-    return _scaled(class_counts, np.ones_like, "none")
+    return _scaled(class_counts, lambda n: n**0, "none")
 
 
 @WEIGHTINGS.register("inverse_sqrt", power=0.5)
@@ -88,6 +93,8 @@ def effective_number(
 
     Source: Cui 2019 (arXiv 1901.05555), equation 3.
     """
+    import numpy as np
+
     # -expm1(n·log β) is 1 − β^n without cancellation; β = 0 gives E = 1.
     log_beta = np.log(beta) if beta > 0 else -np.inf
     return _scaled(class_counts, lambda n: (1 - beta) / -np.expm1(n * log_beta), normalise)
@@ -104,6 +111,8 @@ def clipped_inverse_frequency(
     Source: Park, Piao, Kim 2023 (A Study of a Method for Maintaining Accuracy Uniformity When Using
     Long-tailed Dataset), eq. 2: "W in [1, ⁴√n]", n classes.
     """
+    import numpy as np
+
     counts = np.asarray(class_counts, np.float64)
     classes = (counts > 0).sum()
     top = classes**0.25 if high is None else high
