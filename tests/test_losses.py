@@ -648,6 +648,25 @@ def test_crt_trains_under_every_loss(name, blobs):
     assert crt.head_.cosine == (kind == "cosine") and (crt.head_.bias is None) == (kind == "cosine")
 
 
+@pytest.mark.parametrize(
+    ("loss", "plain"),
+    [
+        ("cross_entropy", True),
+        ({"name": "cross_entropy", "weighting": {"name": "none"}, "normalizer": "batch"}, True),
+        ({"name": "cross_entropy", "weighting": "inverse_sqrt"}, False),
+        ("focal", False),
+    ],
+)
+def test_crt_lbfgs_takes_plain_cross_entropy_however_it_is_written(blobs, loss, plain):
+    crt = CLASSIFIERS.create("crt", loss=loss)
+    if plain:
+        expected = CLASSIFIERS.create("crt").fit(*blobs).head_.weight
+        np.testing.assert_array_equal(crt.fit(*blobs).head_.weight, expected)
+    else:
+        with pytest.raises(ValueError, match="lbfgs takes cross_entropy only"):
+            crt.fit(*blobs)
+
+
 def test_crt_of_a_sigmoid_loss_without_steps_starts_at_the_prior(blobs):
     X, y = blobs
     crt = CLASSIFIERS.create("crt", solver="sgd", loss="sigmoid", lr=1e-12, weight_decay=0.9, epochs=1)

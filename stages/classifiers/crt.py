@@ -73,7 +73,7 @@ class CRT(LinearClassifier):
             self.head_ = self._fit_sgd(views or [X], rows, validation)
 
     def _refuse_what_lbfgs_ignores(self) -> None:
-        if split_spec(self.loss) != ("cross_entropy", {}):
+        if not is_plain(self.loss):
             raise ValueError(f"loss: solver lbfgs takes cross_entropy only, got {self.loss!r}; use sgd")
         refuse_steps(self)
 
@@ -143,3 +143,17 @@ class CRT(LinearClassifier):
         if said is not None:
             warnings.warn(f"crt: {said}", stacklevel=5)
         return loss
+
+
+def is_plain(loss: str | dict) -> bool:
+    """True for cross-entropy without weights, however it is written."""
+    from stages.losses import LOSSES
+
+    name, params = split_spec(loss)
+    known = LOSSES.describe("cross_entropy").parameters
+    return name == "cross_entropy" and all(known[k].default == _unnamed(v) for k, v in params.items())
+
+
+def _unnamed(value):
+    """A component without parameters by its name alone."""
+    return value["name"] if isinstance(value, dict) and set(value) == {"name"} else value

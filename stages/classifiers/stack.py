@@ -8,10 +8,9 @@ import numpy as np
 import torch
 
 from stages.classifiers.base import Classifier
-from stages.classifiers.crt import CRT
+from stages.classifiers.crt import CRT, is_plain
 from stages.classifiers.sgd import as_seed
 from stages.network import Head
-from stages.registry import split_spec
 
 STACK_BYTES = 4 * 2**20  # of one batch's logits: beyond, products are large enough alone and caches too small
 
@@ -23,7 +22,7 @@ def stack_key(estimator: Classifier) -> Hashable | None:
     """
     if not isinstance(estimator, CRT) or estimator.solver != "sgd":
         return None
-    if split_spec(estimator.loss) != ("cross_entropy", {}):
+    if not is_plain(estimator.loss):
         return None
     shared = (str(estimator.sampler), estimator.batch_size, estimator.epochs, str(estimator.random_state))
     return ("crt", *shared)
