@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from pipeline.errors import ConfigError, Interrupted, LongtailError
 from pipeline.interrupt import stop_at_once
 from pipeline.report import FORMATS, METRICS, records, render
 from pipeline.store import Store
+
+OVERRIDE = re.compile(r"[a-z_]\w*(\.\w+)*=")
 
 # -- shared options ---------------------------------------------------------------------------------------
 
@@ -45,12 +48,23 @@ split_option = click.option(
     show_default=True,
     help="Records of which split.",
 )
+classifier_option = click.option(
+    "--classifier",
+    metavar="NAME",
+    help="A classifier of the run by name or id; the best on validation by default.",
+)
 fresh_option = click.option("--fresh", is_flag=True, help="Do it again even when it is done.")
 
 
 def splits_of(choice: str) -> tuple[str, ...]:
     """The splits ``--split`` names."""
     return ("val", "test") if choice == "all" else (choice,)
+
+
+def split_overrides(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """(files and folders, ``KEY=VALUE`` settings): what exists is a file, whatever its name."""
+    settings = [word for word in words if OVERRIDE.match(word) and not os.path.exists(word)]
+    return [word for word in words if word not in settings], settings
 
 
 # -- verbs ------------------------------------------------------------------------------------------------
@@ -253,6 +267,32 @@ def report(store: Store, references: tuple[str, ...], form: str, split: str) -> 
     if not rows:
         raise LongtailError(f"no finished run under {store.root}; `longtail run CONFIG` makes one")
     click.echo(render(rows, form))
+
+
+@cli.command()
+@click.argument("reference", metavar="RUN")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT... [KEY=VALUE]...")
+@classifier_option
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes for each.")
+@format_option
+@click.pass_obj
+def predict(
+    store: Store, reference: str, inputs: tuple[str, ...], classifier: str | None, top: int, form: str
+) -> None:
+    """Name the classes of pictures by a finished classifier, with probabilities.
+
+    RUN is a directory, the beginning of an id, or a config (with KEY=VALUE). INPUT is a picture or a folder
+    of them, read as evaluation read the run's own; for a run on feature arrays an .npy file (N, D). What
+    cannot be read is named, the rest goes on, and the exit status is 1.
+
+    Example: longtail predict pictures.yaml path/to/new/pictures --top 3 --format csv
+    """
+    from pipeline.predict import predict
+
+    inputs, overrides = split_overrides(inputs)
+    if not inputs:
+        raise click.UsageError("name a picture, a folder of pictures, or an .npy file of features")
+    predict(store, reference, inputs, overrides, classifier=classifier, top=top, form=form, say=click.echo)
 
 
 @cli.command("list")

@@ -7,7 +7,7 @@ import io
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -133,13 +133,14 @@ def extract(
         tensors = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
         save_tensors(folder / "head.safetensors", tensors, {})
         files["head.safetensors"] = {"sha256": sha256_of(folder / "head.safetensors")}
+    preprocessing = splits.train.preprocessing
     publish_json(
         folder / "manifest.json",
         checked(
             {
                 "key": key,
                 "identity": identity,
-                "normalization": splits.train.constants,
+                "preprocessing": None if preprocessing is None else asdict(preprocessing),
                 "class_counts": splits.class_counts.tolist(),
                 "class_names": splits.class_names,
                 "views": views,

@@ -52,10 +52,10 @@ def _of(store: Store, reference: str, everything: list[dict[str, Any]]) -> Found
         if is_unknown(error):
             raise LongtailError(f"{reference}: is no directory, id or configuration here") from None
         raise
-    return _of_config(store, config), config.evaluation
+    return of_config(store, config), config.evaluation
 
 
-def _of_config(store: Store, config: Config) -> list[dict[str, Any]]:
+def of_config(store: Store, config: Config) -> list[dict[str, Any]]:
     """The finished classifiers of a configuration, in its order; none are made."""
     tensors = None
     if config.representation is not None:

@@ -124,8 +124,13 @@ def _inputs(part: Part, requests: list[Request], augment: Augment | None) -> Gen
 
 def _blocks(part: Part, indices: np.ndarray) -> list[slice]:
     """Slices of `indices`, each a batch whose size depends on a sample's size alone (a power of two)."""
-    at_once = BATCH
-    size = part.batch(indices[:1]).numel()
-    while at_once > 1 and at_once * size > BATCH_VALUES:
-        at_once //= 2
+    at_once = batch_rows(part.batch(indices[:1]).numel())
     return [slice(start, min(start + at_once, len(indices))) for start in range(0, len(indices), at_once)]
+
+
+def batch_rows(values: int) -> int:
+    """Samples of so many `values` each that are worked on at once."""
+    at_once = BATCH
+    while at_once > 1 and at_once * values > BATCH_VALUES:
+        at_once //= 2
+    return at_once

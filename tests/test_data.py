@@ -795,7 +795,7 @@ def test_image_folder_order_is_that_of_relative_paths(tmp_path):
     write_pictures(tmp_path, {"b": 2, "a": 2})
     found = read_folder(tmp_path, image_size=7)
     in_order = [tmp_path / c / f"{k:03d}.png" for c in "ab" for k in range(2)]
-    expected = [picture_files.decode(path, 7, "rgb") for path in in_order]
+    expected = [picture_files.decode(path, (7, 7), "rgb") for path in in_order]
     assert np.array_equal(found.train.images.numpy(), np.stack(expected))
 
 

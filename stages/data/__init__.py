@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from stages.data.preprocessing import Preprocessing
     from stages.data.transforms import Augment, Mixture
 
 
@@ -45,6 +46,10 @@ class Part(Protocol):
     @property
     def constants(self) -> dict[str, list[float]]:
         """What :meth:`batch` normalises with; empty for nothing."""
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What makes of a picture file what :meth:`batch` gives; None where samples are no pictures."""
 
     def take(self, indices: np.ndarray, labels: np.ndarray) -> Part:
         """The samples at `indices`, relabelled."""

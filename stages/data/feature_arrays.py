@@ -71,6 +71,11 @@ class FeatureArrays:
         """What :meth:`batch` does to a value: nothing."""
         return {}
 
+    @property
+    def preprocessing(self) -> None:
+        """Features are no pictures."""
+        return None
+
 
 def sources(*, root: str) -> list[str | Path]:
     """The archive, or the folder's files, each after what it stands for (``"train.X"``)."""
@@ -106,7 +111,7 @@ def feature_arrays(*, root: Location) -> Collection:
     parts: dict[str, FeatureArrays] = {}
     for part, (x_name, y_name) in _pairs(names, where).items():
         X, y = _load(where, x_name), _load(where, y_name)
-        _check_features(X, _file(where, x_name))
+        check_features(X, _file(where, x_name))
         _check_labels(y, _file(where, y_name), None if class_names is None else len(class_names))
         if len(X) != len(y):
             raise ValueError(f"{_file(where, x_name)}: {len(X)} rows, but {y_name} holds {len(y)} labels")
@@ -187,7 +192,7 @@ def _load(where: Path, name: str) -> np.ndarray:
     return found
 
 
-def _check_features(X: np.ndarray, where: str) -> None:
+def check_features(X: np.ndarray, where: str) -> None:
     """Raise ValueError unless X is (N, D) of floats, finite as float32. Reads it in chunks."""
     import numpy as np
 

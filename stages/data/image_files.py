@@ -16,6 +16,7 @@ from torchvision.transforms import v2
 
 from stages.data import Request
 from stages.data.pictures import open_picture, usable_cores
+from stages.data.preprocessing import Preprocessing
 from stages.data.transforms import Augment, Mixture, draw_mixture
 from stages.randomness import generator
 
@@ -61,6 +62,12 @@ class ImageFiles:
     def constants(self) -> dict[str, list[float]]:
         """What :meth:`batch` does to a pixel: (value − mean)/std, values in [0, 255]."""
         return {"mean": list(MEAN), "std": list(STD)}
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What :meth:`batch` makes of a picture."""
+        size = self.image_size
+        return Preprocessing(size, size, self.resize, "rgb", kept=False, **self.constants)
 
     def take(self, indices: np.ndarray, labels: np.ndarray) -> ImageFiles:
         """The pictures at `indices`, relabelled."""
@@ -139,7 +146,7 @@ class _Worked(Dataset):
 
     def __init__(self, part: ImageFiles, requests: Sequence[Request], augment: Augment | None):
         self.part, self.requests, self.random = part, requests, augment is not None
-        self.transform = _transform(part.image_size, part.resize, augment)
+        self.transform = picture_transform(part.image_size, part.resize, augment)
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -173,7 +180,8 @@ def _middle(image: Image) -> Image:
     return image.crop((left, top, min(width, left + long), min(height, top + long)))
 
 
-def _transform(image_size: int, resize: int, augment: Augment | None) -> v2.Compose:
+def picture_transform(image_size: int, resize: int, augment: Augment | None) -> v2.Compose:
+    """What makes a picture (3, S, S) uint8: at random as `augment` says, or as evaluation sees it (None)."""
     augment = augment or Augment()
     steps: list = [_middle, v2.Resize(resize), v2.CenterCrop(image_size)]
     if augment.resized_crop is not None:

@@ -97,7 +97,7 @@ def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, li
                 raise ValueError(f"{sub}: is no class: {folders['train']} has no folder of that name")
             found = [
                 Picture(path.relative_to(top).as_posix(), size, sub.name)
-                for path, size in _walk(sub, None if allow_outside else top.resolve())
+                for path, size in walk(sub, None if allow_outside else top.resolve())
             ]
             if not found and part == "train":
                 raise ValueError(f"{sub}: a class needs a picture ({' '.join(SUFFIXES)}), holds none")
@@ -131,7 +131,7 @@ def _part_folders(top: Path) -> dict[str, Path]:
     return folders
 
 
-def _walk(folder: Path, root: Path | None, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, int]]:
+def walk(folder: Path, root: Path | None, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, int]]:
     """Every picture at any depth below `folder` with its size in bytes, in no order; none leaves `root`."""
     real = inside(folder, root)
     if real in above:
@@ -142,7 +142,7 @@ def _walk(folder: Path, root: Path | None, above: tuple[Path, ...] = ()) -> Iter
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                yield from _walk(path, root, (*above, real))
+                yield from walk(path, root, (*above, real))
             elif path.suffix.lower() in SUFFIXES:
                 if entry.is_symlink() and not inside(path, root).exists():
                     raise ValueError(f"{path}: a link to a file that is not there")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from stages.data import Request
+from stages.data.preprocessing import Preprocessing
 from stages.data.transforms import Augment, Mixture, draw_crops, draw_mixture
 from stages.randomness import generator
 
@@ -18,15 +19,17 @@ class ImageArrays:
 
     Stored channels-last, so that cropping, flipping and picking a batch is a single gather whose result is
     already in the memory format convolutions like best. ``mean`` and ``std`` are per channel, in [0, 255].
+    `resize` is the side that pictures from files were resized to before their middle was taken, if larger.
     """
 
-    def __init__(self, images, labels, *, mean=None, std=None):
+    def __init__(self, images, labels, *, mean=None, std=None, resize: int | None = None):
         self.images = torch.as_tensor(images)
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
             raise ValueError(
                 f"images must be uint8 (N, H, W, C), got {self.images.dtype} {tuple(self.images.shape)}"
             )
         self.labels = np.asarray(labels, np.int64)
+        self.resize = resize
         channels = self.images.shape[-1]
         device = self.images.device
         self.mean = torch.zeros(channels, device=device) if mean is None else mean.to(device)
@@ -39,12 +42,13 @@ class ImageArrays:
     def take(self, indices: np.ndarray, labels: np.ndarray) -> ImageArrays:
         """The images at `indices` (copied), relabelled."""
         picked = self.images[torch.as_tensor(indices, device=self.images.device)]
-        return ImageArrays(picked, labels, mean=self.mean, std=self.std)
+        return ImageArrays(picked, labels, mean=self.mean, std=self.std, resize=self.resize)
 
     def normalized_like(self, train: ImageArrays) -> ImageArrays:
         """This part with the per-channel mean and standard deviation of `train`'s pixels."""
         mean, std = train._statistics
-        return ImageArrays(self.images, self.labels, mean=torch.tensor(mean), std=torch.tensor(std))
+        constants = {"mean": torch.tensor(mean), "std": torch.tensor(std)}
+        return ImageArrays(self.images, self.labels, resize=self.resize, **constants)
 
     @cached_property
     def _statistics(self) -> tuple[list[float], list[float]]:
@@ -65,12 +69,19 @@ class ImageArrays:
         moved = self.images.to(device)
         if moved is self.images:
             return self
-        return ImageArrays(moved, self.labels, mean=self.mean, std=self.std)
+        return ImageArrays(moved, self.labels, mean=self.mean, std=self.std, resize=self.resize)
 
     @property
     def constants(self) -> dict[str, list[float]]:
         """What :meth:`batch` does to a pixel: (value − mean)/std, values in [0, 255]."""
         return {"mean": self.mean.tolist(), "std": self.std.tolist()}
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What makes a picture file like these images, and :meth:`batch` of it."""
+        height, width, channels = self.images.shape[1:]
+        mode = "gray" if channels == 1 else "rgb"
+        return Preprocessing(height, width, self.resize, mode, kept=True, **self.constants)
 
     def batch(self, indices: Sequence[int]) -> torch.Tensor:
         """Normalised float32 images (B, C, H, W)."""

@@ -54,20 +54,21 @@ def open_picture(path: Path, mode: str) -> Image:
     return image.convert("RGB" if mode == "rgb" else "L")
 
 
-def decode(path: Path, image_size: int, mode: str, resize: int | None = None) -> np.ndarray:
-    """One picture as (image_size, image_size, C) uint8.
+def decode(path: Path, size: tuple[int, int], mode: str, resize: int | None = None) -> np.ndarray:
+    """One picture as (H, W, C) uint8, `size` being (H, W).
 
-    Upright, resized with antialiasing until the shorter side has `resize` pixels (None: image_size), and
-    cropped to the centre.
+    Upright, resized with antialiasing until it fills `size`, or with `resize` a square of so many pixels a
+    side, and cropped to the centre.
     """
     import numpy as np
     from PIL import Image, ImageOps
 
-    side = resize or image_size
-    image = ImageOps.fit(open_picture(path, mode), (side, side), Image.Resampling.BILINEAR)
-    edge = (side - image_size) // 2
-    image = image.crop((edge, edge, edge + image_size, edge + image_size))
-    return np.asarray(image).reshape(image_size, image_size, -1)
+    height, width = size
+    filled = (width, height) if resize is None else (resize, resize)
+    image = ImageOps.fit(open_picture(path, mode), filled, Image.Resampling.BILINEAR)
+    left, top = (filled[0] - width) // 2, (filled[1] - height) // 2
+    image = image.crop((left, top, left + width, top + height))
+    return np.asarray(image).reshape(height, width, -1)
 
 
 def usable_cores() -> int:
@@ -102,10 +103,10 @@ def picture_part(
         images = np.empty((len(files), image_size, image_size, 3 if mode == "rgb" else 1), np.uint8)
 
         def attempt(row: int) -> None:
-            images[row] = decode(files[row], image_size, mode, resize)
+            images[row] = decode(files[row], (image_size, image_size), mode, resize)
 
         keep = readable(try_each(files, attempt, workers), len(files), unreadable, skip_limit)
-        return ImageArrays(images if keep.all() else images[keep], labels[keep])
+        return ImageArrays(images if keep.all() else images[keep], labels[keep], resize=resize)
     keep = np.ones(len(files), bool)
     if unreadable == "skip":
         broken = try_each(files, lambda row: open_picture(files[row], mode), workers)

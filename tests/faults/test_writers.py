@@ -26,7 +26,7 @@ CLASSES = 3
 class Rows:
     """Samples that are their own features: (N, 4), some to a class."""
 
-    constants = {}
+    preprocessing = None
 
     def __init__(self, count: int):
         self.labels = np.arange(count) % CLASSES
