@@ -295,6 +295,30 @@ def predict(
     predict(store, reference, inputs, overrides, classifier=classifier, top=top, form=form, say=click.echo)
 
 
+@cli.command()
+@click.argument("reference", metavar="RUN")
+@click.argument("file", metavar="FILE")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@classifier_option
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@click.pass_obj
+def export(
+    store: Store, reference: str, file: str, overrides: tuple[str, ...], classifier: str | None, force: bool
+) -> None:
+    """Write a finished classifier, with normalisation and backbone, as FILE.onnx or FILE.pt2.
+
+    RUN is a directory, the beginning of an id, or a config (with KEY=VALUE). The file takes pixels
+    (N, C, H, W) in [0, 1], for a run on feature arrays features (N, D), gives scores, and says in its
+    metadata how pictures are read and what the classes are called. It is tried on random inputs before it is
+    written.
+
+    Example: longtail export pictures.yaml model.onnx --classifier crt
+    """
+    from pipeline.export import export
+
+    click.echo(export(store, reference, file, overrides, classifier=classifier, force=force))
+
+
 @cli.command("list")
 @click.argument("kind", required=False, type=click.Choice([*KINDS, "configs"]), metavar="[KIND]")
 @click.option(

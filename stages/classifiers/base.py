@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
@@ -9,9 +11,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stages.blocks import row_blocks
+from stages.classifiers.linear_form import LinearForm
 from stages.features import Features, reject_non_finite
 from stages.network import Head
 from stages.registry import check_parameters, signature_parameters
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FLOATS = [np.float64, np.float32, np.float16]
 
@@ -98,6 +104,18 @@ class Classifier(ClassifierMixin, BaseEstimator):
             found[rows] = self._masked_scores(X[rows]).argmax(1)
         return self.classes_[found]
 
+    def linear_form(self) -> LinearForm:
+        """:meth:`scores` as one matrix over (normalised) features.
+
+        ValueError for a classifier whose scores are not linear in these.
+        """
+        check_is_fitted(self)
+        return self._linear_form().without(self.class_counts_ == 0)
+
+    def as_module(self) -> nn.Module:
+        """:meth:`scores` as a torch module of float32 features (B, D); ValueError where there is none."""
+        return self.linear_form().as_module()
+
     # -- for subclasses -------------------------------------------------------------------------------
 
     def _fit(self, X, rows, head: Head | None, validation: Features | None) -> None:
@@ -105,6 +123,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     def _scores(self, X) -> np.ndarray:
         raise NotImplementedError
+
+    def _linear_form(self) -> LinearForm:
+        raise ValueError(f"{type(self).__name__}: its scores are not linear in the features")
 
     def _masked_scores(self, X) -> np.ndarray:
         scores = self._scores(X)
@@ -154,3 +175,6 @@ class LinearClassifier(Classifier):
 
     def _scores(self, X) -> np.ndarray:
         return self.head_.logits(X)
+
+    def _linear_form(self) -> LinearForm:
+        return LinearForm.of_head(self.head_)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from stages.classifiers import CLASSIFIERS
 from stages.classifiers.base import Classifier
 from stages.classifiers.linear import fit_plain_head
+from stages.classifiers.linear_form import LinearForm
 from stages.classifiers.sgd import as_seed, fit_sgd, numpy_scores, sgd_settings
 from stages.classifiers.weighting import WeightedCrossEntropy, power_weights
 from stages.parameters import Count, Fraction, NonNegative, Positive
@@ -91,13 +93,22 @@ class DisAlign(Classifier):
         self.confidence_bias_ = learned["confidence_bias"]
 
     def _scores(self, X) -> np.ndarray:
-        arrays = {
+        return numpy_scores(aligned, self._arrays(), X, self.base_.logits(X))
+
+    def as_module(self):
+        from stages.classifiers.modules import LinearScores, Scored
+
+        check_is_fitted(self)
+        base = LinearScores(LinearForm.of_head(self.base_))
+        return Scored(aligned, self._arrays(), self.class_counts_ == 0, base)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {
             "magnitude": self.magnitude_,
             "margin": self.margin_,
             "confidence_weight": self.confidence_weight_,
             "confidence_bias": self.confidence_bias_,
         }
-        return numpy_scores(aligned, arrays, X, self.base_.logits(X))
 
 
 def aligned(p, features, logits):

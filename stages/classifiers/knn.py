@@ -66,6 +66,12 @@ class KNN(Classifier):
             scores[block] = self._shares(*self._neighbours(queries[block], candidates))
         return scores
 
+    def _linear_form(self):
+        raise ValueError(
+            "knn: compares with every training feature, so that it has neither a linear form nor a module; "
+            "every other classifier has"
+        )
+
     def _neighbours(self, queries, candidates: int) -> tuple[np.ndarray, np.ndarray]:
         """Squared distances (B, k) float64 and indices (B, k) of the nearest training features."""
         import faiss

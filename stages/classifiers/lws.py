@@ -12,6 +12,7 @@ from stages.classifiers import CLASSIFIERS
 from stages.classifiers.base import Classifier
 from stages.classifiers.frozen_logits import FrozenLogits
 from stages.classifiers.linear import CACHED, class_mass, fit_plain_head, lbfgs, weighted_cross_entropy
+from stages.classifiers.linear_form import LinearForm
 from stages.network import Head
 from stages.parameters import NonNegative
 
@@ -71,3 +72,6 @@ class LWS(Classifier):
     def _scores(self, X) -> np.ndarray:
         scores = self.base_.logits(X)
         return scores * self.scale_.astype(scores.dtype)
+
+    def _linear_form(self) -> LinearForm:
+        return LinearForm.of_head(self.base_).scaled(self.scale_)

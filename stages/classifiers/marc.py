@@ -12,6 +12,7 @@ from stages.classifiers import CLASSIFIERS
 from stages.classifiers.base import Classifier
 from stages.classifiers.frozen_logits import FrozenLogits
 from stages.classifiers.linear import fit_plain_head, lbfgs, weighted_cross_entropy
+from stages.classifiers.linear_form import LinearForm
 from stages.classifiers.sgd import as_seed, fit_sgd, refuse_steps, sgd_settings
 from stages.classifiers.weighting import WeightedCrossEntropy, power_weights
 from stages.network import Head
@@ -129,6 +130,9 @@ class MARC(Classifier):
         logits = self.base_.logits(X)
         margins = (self.beta_ * row_norms(self.base_)).astype(logits.dtype)
         return self.omega_.astype(logits.dtype) * logits + margins
+
+    def _linear_form(self) -> LinearForm:
+        return LinearForm.of_head(self.base_).scaled(self.omega_, self.beta_ * row_norms(self.base_))
 
 
 def row_norms(head: Head) -> np.ndarray:

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from stages.blocks import row_blocks
 from stages.classifiers import CLASSIFIERS
 from stages.classifiers.base import Classifier
+from stages.classifiers.linear_form import LinearForm
 from stages.network import unit_rows
 
 
@@ -54,8 +55,7 @@ class NCM(Classifier):
 
         features, centroids = self._transform(X), self.centroids_
         if self.distance == "euclidean":
-            # faiss works in float32: with the common offset taken out, ‖f − μ‖² loses no digits to it.
-            middle = centroids[self.class_counts_ > 0].mean(0).astype(features.dtype)
+            middle = self._middle().astype(features.dtype)
             metric, features, centroids = faiss.METRIC_L2, features - middle, centroids - middle
         else:
             metric = faiss.METRIC_INNER_PRODUCT
@@ -63,6 +63,20 @@ class NCM(Classifier):
                 features, centroids = unit_rows(features), unit_rows(centroids)
         found = faiss.pairwise_distances(_single(features), _single(centroids), metric)
         return np.negative(found, out=found) if self.distance == "euclidean" else found
+
+    def _linear_form(self) -> LinearForm:
+        center = self.center_ if self.feature == "centered_l2" else None
+        if self.distance == "euclidean":  # −‖g − μ‖² = 2 g·μ − ‖μ‖² − ‖g‖²
+            middle, unit = self._middle(), self.feature != "none"
+            means = self.centroids_ - middle
+            return LinearForm(2 * means, -np.square(means).sum(1), center, unit, middle, distance=True)
+        cosine = self.distance == "cosine"
+        means = unit_rows(self.centroids_) if cosine else self.centroids_
+        return LinearForm(means, np.zeros(len(means)), center, unit=cosine or self.feature != "none")
+
+    def _middle(self) -> np.ndarray:
+        """The mean of the class means (D,): in float32, with it taken out, ‖f − μ‖² loses no digits to it."""
+        return self.centroids_[self.class_counts_ > 0].mean(0)
 
     def _transform(self, X) -> np.ndarray:
         """Features (N, D) as they are compared, in float64 if `X` is, else in float32."""

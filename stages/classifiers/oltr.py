@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from stages.blocks import row_blocks
 from stages.classifiers import CLASSIFIERS
@@ -106,6 +107,18 @@ class OLTR(Classifier):
         seen = torch.from_numpy(self.class_counts_ > 0)
         arrays = {name: getattr(self, f"{name}_") for name in LEARNED}
         return numpy_scores(lambda p, v: embedded_scores(p, v, seen), arrays, X)
+
+    def as_module(self):
+        from stages.classifiers.modules import Scored
+
+        check_is_fitted(self)
+        arrays = {name: getattr(self, f"{name}_") for name in LEARNED}
+        seen = (self.class_counts_ > 0).astype(np.float32)
+        return Scored(
+            lambda p, v: embedded_scores(p, v, p["seen"] > 0),
+            arrays | {"seen": seen},
+            self.class_counts_ == 0,
+        )
 
 
 def starting_point(X, rows, head: Head, class_counts: np.ndarray, seed: int) -> dict[str, np.ndarray]:

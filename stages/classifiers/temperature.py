@@ -76,6 +76,14 @@ class Temperature(Wrapper):
     def _scores(self, X) -> np.ndarray:
         return super()._scores(X).astype(np.float64) / self.temperature_
 
+    def _linear_form(self):
+        return super()._linear_form().scaled(1 / self.temperature_)
+
+    def as_module(self):
+        from stages.classifiers.modules import Divided
+
+        return Divided(super().as_module(), self.temperature_)
+
 
 def best_temperature(logits: np.ndarray, rows: np.ndarray) -> float:
     """The T > 0 of least mean −log softmax(logits/T)_y; 1 for logits that do not tell classes apart.

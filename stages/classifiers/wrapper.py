@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import inspect
+from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from stages.classifiers import CLASSIFIERS
 from stages.classifiers.base import Classifier
+from stages.classifiers.linear_form import LinearForm
 from stages.registry import split_spec
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def from_spec(spec: str | dict, random_state) -> Classifier:
@@ -54,3 +60,10 @@ class Wrapper(Classifier):
 
     def _scores(self, X) -> np.ndarray:
         return self.classifier_.scores(X)
+
+    def _linear_form(self) -> LinearForm:
+        return self.classifier_.linear_form()
+
+    def as_module(self) -> nn.Module:
+        check_is_fitted(self)
+        return self.classifier_.as_module()
