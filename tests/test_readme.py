@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from pipeline import strict_yaml
 from pipeline.cli import cli
 from pipeline.components import KINDS
 from pipeline.config import load_config
 from pipeline.recipes import shipped, shipped_folder
 from pipeline.show import listing
+from tests.test_cli import ok
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = r"(<!-- longtail list {} --format markdown -->\n)(.*?)(<!-- end -->)"
@@ -61,9 +67,43 @@ def test_the_configuration_shown_is_the_digits_recipe(tmp_path):
     assert load_config(str(path)).minimal() == load_config("digits_lt").minimal()
 
 
-@pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", text(), re.DOTALL))
+def shipping() -> str:
+    """The section on prediction and export, whose examples need a finished run."""
+    return text().split("## Predict and export\n")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize(
+    "example", re.findall(r"```python\n(.*?)```", text().replace(shipping(), ""), re.DOTALL)
+)
 def test_python_examples_run(example, capsys):
     exec(compile(example, "README.md", "exec"), {})
+
+
+def test_prediction_and_export_run_as_written(tmp_path, monkeypatch, capsys):
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name, reason="the extra `export` is not installed")
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for label, place in (("ant", "pictures/ant"), ("bee", "pictures/bee"), ("", "new")):
+        folder = tmp_path / "path/to" / place
+        folder.mkdir(parents=True)
+        for name in "abcdefghijkl" if label else "a":
+            dark = rng.integers(0, 120, (24, 24, 3), np.uint8) + (100 if label == "bee" else 0)
+            Image.fromarray(dark.astype(np.uint8)).save(folder / f"{name}.png")
+    ok("init", "path/to/pictures")
+    small = strict_yaml.load(Path("pictures.yaml").read_text(encoding="utf-8"))
+    small["representation"] |= {"backbone": "small_cnn", "epochs": 1}
+    small |= {"classifiers": ["joint", "crt"], "system": {"threads": 1, "device": "cpu"}}
+    Path("pictures.yaml").write_text(strict_yaml.dump(small), encoding="utf-8")
+    ok("run", "pictures.yaml")
+    block = re.search(r"```sh\n(.*?)```", shipping(), re.DOTALL)[1]
+    said = [ok(*shlex.split(line, comments=True)[1:]).out for line in block.splitlines()]
+    assert "path/to/new/a.png" in said[0]
+    (told,) = json.loads(said[1])
+    assert len(told["predictions"]) == 2 and told["path"] == "path/to/new/a.png"
+    assert said[2].startswith("written: model.onnx (crt ")
+    exec(re.search(r"```python\n(.*?)```", shipping(), re.DOTALL)[1], {})
+    assert capsys.readouterr().out.strip() == told["predictions"][0]["class"]
 
 
 def test_commands_shown_parse():
