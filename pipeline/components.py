@@ -101,4 +101,4 @@ def check_spec(kind: str, value: Any, default: Spec | None = None) -> Spec:
                 problems += [p.under(key) for p in error.problems]
     if problems:
         raise Problems(problems)
-    return Spec(kind, name, params)
+    return Spec(kind, *found.spelled(name, params))

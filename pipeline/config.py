@@ -103,13 +103,13 @@ class AugmentSection(Section):
 class Representation(Section):
     """Stage one.
 
-    `head`: null for the one the loss is made for. `weights`: a .safetensors or .pth file for the
-    backbone, or torchvision[:NAME]. `init`: an earlier run to continue up to `epochs`. `trainable`: what
-    is not frozen. `no_weight_decay`: parameters the optimiser does not shrink. `accumulation`: pieces a
-    batch is worked off in, their gradients added up. `ema`: decay of the moving average of weights that
-    is validated, saved and used from then on. `early_stopping`: epochs without a better validation
-    balanced accuracy after which training ends. `lr_batch_size`: the batch size the learning rate is
-    meant for; it is scaled in proportion to the one in use.
+    `head`: null for the one the loss is made for. `weights`: a .safetensors or .pth file for the backbone,
+    torchvision[:NAME] or timm[:TAG]. `init`: an earlier run to continue up to `epochs`. `trainable`: what is
+    not frozen. `no_weight_decay`: parameters the optimiser does not shrink. `accumulation`: pieces a batch is
+    worked off in, their gradients added up. `ema`: decay of the moving average of weights that is validated,
+    saved and used from then on. `early_stopping`: epochs without a better validation balanced accuracy after
+    which training ends. `lr_batch_size`: the batch size the learning rate is meant for; it is scaled in
+    proportion to the one in use.
     """
 
     backbone: _component("backbones", "small_cnn") = Spec("backbones", "small_cnn")
@@ -146,6 +146,21 @@ class Representation(Section):
             raise Problems(
                 [Problem("", f"must be left out with init, which brings its own, got {weights!r}")]
             )
+        return weights
+
+    @field_validator("weights")
+    @classmethod
+    def _timm_has_tags(cls, weights: str | None, info: ValidationInfo) -> str | None:
+        publisher, _, tag = (weights or "").partition(":")
+        if publisher != "timm" or "backbone" not in info.data:
+            return weights
+        backbone = info.data["backbone"].name
+        own = backbone.partition(".")[2]
+        if not backbone.startswith("timm/"):
+            raise Problems([Problem("", f"timm has weights for backbones timm/..., got {backbone}")])
+        if (tag and own and tag != own) or not (tag or own):
+            said = f"must name timm's weights, by timm:TAG or as backbone {backbone.partition('.')[0]}.TAG"
+            raise Problems([Problem("", f"{said}, got {weights} for {backbone}")])
         return weights
 
     @field_validator("epochs")

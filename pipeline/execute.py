@@ -46,6 +46,7 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
     if done is None:
         from pipeline.training import train
 
+        registry("backbones").get(config.representation.backbone.name)  # a missing extra is told at once
         log.info("representation %s: training", run_id)
         train(config, store, run_id)
         done = store.done("representations", run_id)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pipeline.store import Store
 
 KEYS = {"representations": "representation", "features": "features", "classifiers": "run"}  # of a result
-PUBLISHED = "torchvision"  # representation.weights: torchvision, or torchvision:NAME
+PUBLISHERS = ("torchvision", "timm")  # of representation.weights: torchvision, torchvision:NAME, timm:TAG
 
 
 def find_run(store: Store, reference: str) -> str | None:
@@ -110,8 +110,8 @@ def _refuse_cycles(reference: str) -> None:
 
 
 def is_published(weights: str) -> bool:
-    """True when ``representation.weights`` names torchvision's, not a file."""
-    return weights.partition(":")[0] == PUBLISHED
+    """True when ``representation.weights`` names weights to download, not a file."""
+    return weights.partition(":")[0] in PUBLISHERS
 
 
 def weights_file(weights: str) -> Path:
@@ -120,6 +120,6 @@ def weights_file(weights: str) -> Path:
     if not path.is_file():
         raise LongtailError(
             f"representation.weights: no such file, got {weights!r}; "
-            f"a .safetensors or .pth file, or {PUBLISHED!r} to download its ImageNet weights"
+            f"a .safetensors or .pth file, or {' or '.join(map(repr, PUBLISHERS))} to download theirs"
         )
     return path

@@ -15,24 +15,28 @@ from pipeline.store import Store
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from pipeline.training import Trainee
+    from stages.data import Splits
     from stages.network import Network
 
 log = logging.getLogger("longtail")
 
+SAME_PIXEL = 0.5  # of 255: constants no further apart normalise alike
 TORCHVISION = {"resnext50": "resnext50_32x4d"}  # what torchvision calls a backbone where names differ
 
 
 # -- weights ----------------------------------------------------------------------------------------------
 
 
-def load_weights(settings: Representation, network: Network) -> None:
+def load_weights(settings: Representation, network: Network, in_channels: int) -> None:
     """Put the weights ``representation.weights`` names into the backbone, saying what matched."""
     from stages.weights import load_backbone
 
     if is_published(settings.weights):
-        tensors = _published(settings)
+        fetched = settings.weights.startswith("timm")
+        tensors = _timms(settings, in_channels) if fetched else _published(settings)
     else:
         tensors = read_weights(weights_file(settings.weights))
     try:
@@ -93,6 +97,51 @@ def _published(settings: Representation) -> dict[str, torch.Tensor]:
             f"representation.weights: {entry} could not be fetched ({error}); fetch {entry.url} elsewhere "
             "and name the file"
         ) from None
+
+
+def _timms(settings: Representation, in_channels: int) -> dict[str, torch.Tensor]:
+    """timm's weights for the backbone, downloaded unless the hub's cache has them."""
+    from stages.backbones.timm_models import create
+
+    model, _, own = settings.backbone.name.removeprefix("timm/").partition(".")
+    name = f"{model}.{settings.weights.partition(':')[2] or own}"
+    try:
+        found = create(name, in_channels=in_channels, pretrained=True, **settings.backbone.params)
+    except Exception as error:  # the hub's client raises many kinds
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise LongtailError(
+            f"representation.weights: timm's {name} could not be fetched ({said}); "
+            "fetch its model.safetensors elsewhere and name the file"
+        ) from None
+    return dict(found.state_dict())
+
+
+def check_input(settings: Representation, backbone: nn.Module, splits: Splits) -> None:
+    """LongtailError for pictures of a size the backbone does not take; a warning for another normalisation.
+
+    Only backbones that say what they expect are asked, and of normalisation only those with given weights.
+    """
+    expects = getattr(backbone, "expects", None)
+    if expects is None:
+        return
+    name, size = settings.backbone.name, expects["size"]
+    if size is not None and splits.input_shape[1:] != (size, size):
+        shape = "×".join(map(str, splits.input_shape[1:]))
+        raise LongtailError(
+            f"data.image_size: must be {size} for backbone {name}, got {shape} pixels; "
+            "the backbone's own image_size changes what it takes"
+        )
+    own = splits.train.constants
+    wanted = {key: [255 * value for value in expects[key]] for key in ("mean", "std")}
+    apart = max(abs(a - b) for key in wanted for a, b in zip(wanted[key], own[key], strict=False))
+    if settings.weights is not None and apart > SAME_PIXEL:
+        log.warning(
+            "%s was trained on pictures normalised with mean %s and std %s, these have mean %s and std %s; "
+            "data.mean and data.std change that for pictures in files",
+            name,
+            *(expects[key] for key in ("mean", "std")),
+            *([round(value / 255, 4) for value in own[key]] for key in ("mean", "std")),
+        )
 
 
 # -- an earlier run ---------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from pipeline.errors import ConfigError, Damaged, DamagedWeights, LongtailError,
 from pipeline.interrupt import StopRequests
 from pipeline.progress import TrainingProgress
 from pipeline.publish import publish_bytes, publish_json
-from pipeline.start import continue_run, load_weights
+from pipeline.start import check_input, continue_run, load_weights
 from pipeline.store import Store
 from stages.parameters import Problems
 
@@ -113,8 +113,9 @@ def build(config: Config, splits: Splits, device: str, precision: str, channels_
     settings = config.representation
     loss = build_loss(config, splits)
     network = build_network(config, splits, loss)
+    check_input(settings, network.backbone, splits)
     if settings.weights is not None:
-        load_weights(settings, network)
+        load_weights(settings, network, splits.input_shape[0])
     network = network.to(device)
     network.train_only(settings.trainable)
     if channels_last:

@@ -27,6 +27,13 @@ class Access:
     words: str
 
 
+@dataclass(frozen=True)
+class Suffix:
+    """Marks the parameter that is written into a component's name, after a slash: ``timm/resnet18``."""
+
+    words: str
+
+
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Le(1)]
@@ -36,6 +43,7 @@ Count = Annotated[int, Ge(1)]
 Index = Annotated[int, Ge(0)]
 Location = Annotated[str, Access("a path")]
 Permission = Annotated[bool, Access("true or false")]
+TimmModel = Annotated[str, Suffix("a model of timm, written as timm/resnet18")]
 SamplerSpec = Annotated[str | dict, SpecOf("samplers")]
 LossSpec = Annotated[str | dict, SpecOf("losses")]
 WeightingSpec = Annotated[str | dict, SpecOf("weightings")]
@@ -81,6 +89,11 @@ def is_access(rule: Any) -> bool:
     return any(isinstance(mark, Access) for alternative in alternatives(rule) for mark in _marks(alternative))
 
 
+def is_suffix(rule: Any) -> bool:
+    """True for the parameter that stands in a component's name, after a slash."""
+    return any(isinstance(mark, Suffix) for mark in _marks(rule))
+
+
 def spec_kind(rule: Any) -> str | None:
     """The registry (``"samplers"``...) a nested component comes from, or None for a plain value."""
     for alternative in alternatives(rule):
@@ -100,7 +113,7 @@ def _describe_one(rule: Any) -> str:
             return "a name or {name, ...parameters}"
         bounds = []
         for mark in marks:
-            if isinstance(mark, Access):
+            if isinstance(mark, Access | Suffix):
                 return mark.words
             for symbol, bound in ((">", "gt"), ("≥", "ge"), ("<", "lt"), ("≤", "le")):
                 if hasattr(mark, bound):

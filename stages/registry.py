@@ -20,7 +20,7 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -106,11 +106,11 @@ class Registry:
         return sorted({**self._scanned, **self._extra}, key=_by_size)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._scanned or name in self._extra
+        return name in self._scanned or name in self._extra or self._variant(name) is not None
 
     def describe(self, name: str) -> Component:
         """What is known of `name`; ValueError with the nearest name when there is no such component."""
-        found = self._extra.get(name) or self._scanned.get(name)
+        found = self._extra.get(name) or self._scanned.get(name) or self._variant(name)
         if found is None:
             raise ValueError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.names())}")
         return found
@@ -118,9 +118,10 @@ class Registry:
     def get(self, name: str) -> Callable:
         """The function or class registered as `name`, its file imported on first use."""
         component = self.describe(name)
-        if name not in self._objects:
+        registered = name if name in self._scanned or name in self._extra else name.partition("/")[0]
+        if registered not in self._objects:
             importlib.import_module(component.module)
-        return self._objects[name]
+        return self._objects[registered]
 
     def create(self, name: str, *args: Any, **params: Any) -> Any:
         """Build a component. Unknown, missing or ill-valued parameters raise ValueError, all at once."""
@@ -135,6 +136,21 @@ class Registry:
     def check(self, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """`params` in the types the signature asks for; every problem with them in one `Problems`."""
         return check_parameters(self.describe(name).parameters, params, f"{self.kind} {name}")
+
+    def spelled(self, name: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """(name, params) in the one way they are spelled: ``{name: timm, model: x}`` is ``timm/x``."""
+        rest, key = dict(params), _suffix(self.describe(name))
+        return (f"{name}/{rest.pop(key)}", rest) if key in rest else (name, rest)
+
+    def _variant(self, name: object) -> Component | None:
+        """The component a name with a slash stands for: what is behind the slash is a parameter of it."""
+        family, _, rest = name.partition("/") if isinstance(name, str) else ("", "", "")
+        found = self._extra.get(family) or self._scanned.get(family)
+        key = found and _suffix(found)
+        if not rest or not key:
+            return None
+        others = {k: p for k, p in found.parameters.items() if k != key}
+        return replace(found, name=name, parameters=others, fixed={**found.fixed, key: rest})
 
     # -- reading the source ---------------------------------------------------------------------------
 
@@ -198,6 +214,11 @@ def split_spec(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if not isinstance(name, str):
         raise ValueError(f"a component must be a name or {{name, ...parameters}}, got {spec!r}")
     return name, params
+
+
+def _suffix(component: Component) -> str | None:
+    """The parameter that is written into a component's name, if one is."""
+    return next((k for k, p in component.parameters.items() if rules.is_suffix(p.rule)), None)
 
 
 def _by_size(name: str) -> list[tuple[bool, int, str]]:

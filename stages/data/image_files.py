@@ -43,6 +43,8 @@ class ImageFiles:
         resize: int | None = None,
         workers: int | None = None,
         device: str | torch.device = "cpu",
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
     ):
         self.root, self.image_size = Path(root), image_size
         self.resize = resize or round(image_size * 256 / 224)
@@ -50,6 +52,7 @@ class ImageFiles:
         self.labels = np.asarray(labels, np.int64)
         self.workers = workers or min(usable_cores(), MOST_WORKERS)
         self.device = torch.device(device)
+        self.mean, self.std = list(mean), list(std)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,7 +64,7 @@ class ImageFiles:
     @property
     def constants(self) -> dict[str, list[float]]:
         """What :meth:`batch` does to a pixel: (value − mean)/std, values in [0, 255]."""
-        return {"mean": list(MEAN), "std": list(STD)}
+        return {"mean": self.mean, "std": self.std}
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -74,7 +77,7 @@ class ImageFiles:
         return self._like(self.paths[indices], labels, self.device)
 
     def normalized_like(self, train: ImageFiles) -> ImageFiles:
-        """This part: its constants are ImageNet's, whatever it is trained on."""
+        """This part: its constants are ImageNet's or given, whatever it is trained on."""
         return self
 
     def to(self, device) -> ImageFiles:
@@ -83,7 +86,7 @@ class ImageFiles:
 
     def _like(self, paths: np.ndarray, labels: np.ndarray, device) -> ImageFiles:
         options = {"image_size": self.image_size, "resize": self.resize, "workers": self.workers}
-        part = ImageFiles(self.root, [], labels, device=device, **options)
+        part = ImageFiles(self.root, [], labels, device=device, **options, **self.constants)
         part.paths = paths
         return part
 
@@ -125,7 +128,7 @@ class ImageFiles:
         if isinstance(pixels, str):
             raise ValueError(pixels)
         pixels = pixels.to(self.device, non_blocking=True)
-        mean, std = (torch.tensor(c, device=self.device).view(3, 1, 1) for c in (MEAN, STD))
+        mean, std = (torch.tensor(c, device=self.device).view(3, 1, 1) for c in (self.mean, self.std))
         return pixels.float().sub_(mean).div_(std)
 
     def _mixed(self, images, request: Request, augment: Augment | None):

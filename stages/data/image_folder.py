@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from stages.data import DATASETS, Collection
 from stages.data.pictures import SHOWN, SUFFIXES, inside
-from stages.parameters import Count, Index, Location
+from stages.parameters import Count, Fraction, Index, Location, Share
 
 PART_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
@@ -36,6 +36,8 @@ def image_folder(
     resize: Count | None = None,
     mode: Literal["rgb", "gray"] = "rgb",
     in_memory: bool = True,
+    mean: list[Fraction] | None = None,
+    std: list[Share] | None = None,
     unreadable: Literal["error", "skip"] = "error",
     skip_limit: Index = 100,
     allow_outside: bool = False,
@@ -51,9 +53,10 @@ def image_folder(
 
     In memory (up to 4 GiB) they are decoded once, `mode` rgb or gray, `resize` null meaning image_size, and
     normalised by their own mean and deviation. Otherwise they are decoded whenever they are needed, rgb only,
-    `resize` null meaning 256/224 of image_size, and normalised by ImageNet's. `unreadable` pictures are an
-    error, or skipped with a warning, up to `skip_limit` of a part. Links may leave `root` only with
-    `allow_outside`. `workers` threads or processes decode.
+    `resize` null meaning 256/224 of image_size, and normalised by ImageNet's mean and deviation. `mean` and
+    `std`, a number in [0, 1] for each channel, take their place in both cases: those that given weights were
+    trained with. `unreadable` pictures are an error, or skipped with a warning, up to `skip_limit` of a part.
+    Links may leave `root` only with `allow_outside`. `workers` threads or processes decode.
 
     Raises ValueError for a class without pictures or unknown to train, for unreadable pictures (the first few
     named), for links that leave `root`, and when the pixels would take more than 4 GiB.
@@ -64,6 +67,7 @@ def image_folder(
 
     parts, class_names = scan(root, allow_outside=allow_outside)
     shape = {"image_size": image_size, "resize": resize, "mode": mode, "in_memory": in_memory}
+    shape |= {"mean": mean, "std": std}
     check_fit(sum(map(len, parts.values())), **shape)
     rows = {name: row for row, name in enumerate(class_names)}
     policy = {"unreadable": unreadable, "skip_limit": skip_limit, "workers": workers}

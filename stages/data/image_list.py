@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from stages.data import DATASETS, Collection
 from stages.data.pictures import SHOWN, inside
-from stages.parameters import Count, Index, Location
+from stages.parameters import Count, Fraction, Index, Location, Share
 
 
 class Listed(NamedTuple):
@@ -61,6 +61,8 @@ def image_list(
     resize: Count | None = None,
     mode: Literal["rgb", "gray"] = "rgb",
     in_memory: bool = False,
+    mean: list[Fraction] | None = None,
+    std: list[Share] | None = None,
     unreadable: Literal["error", "skip"] = "error",
     skip_limit: Index = 100,
     allow_outside: bool = False,
@@ -76,8 +78,8 @@ def image_list(
     training pictures lie in, where each has its own; else by number.
 
     Pictures are resized until the shorter side has `resize` pixels and cropped to the central square of
-    `image_size`; `in_memory`, `mode`, `unreadable`, `skip_limit`, `allow_outside` and `workers` are as in
-    image_folder.
+    `image_size`; `in_memory`, `mode`, `mean`, `std`, `unreadable`, `skip_limit`, `allow_outside` and
+    `workers` are as in image_folder.
 
     Raises ValueError naming file and line for a label that is no integer or out of range, a path that leaves
     `root`, a picture that is not there; for lists that name no picture.
@@ -95,6 +97,7 @@ def image_list(
             sizes.of(path, where)
     sizes.complain()
     shape = {"image_size": image_size, "resize": resize, "mode": mode, "in_memory": in_memory}
+    shape |= {"mean": mean, "std": std}
     check_fit(sum(len(listed.paths) for listed in parts.values()), **shape)
     policy = {"unreadable": unreadable, "skip_limit": skip_limit, "workers": workers}
     top = Path(root).expanduser()

@@ -20,16 +20,17 @@ class ImageArrays:
     Stored channels-last, so that cropping, flipping and picking a batch is a single gather whose result is
     already in the memory format convolutions like best. ``mean`` and ``std`` are per channel, in [0, 255].
     `resize` is the side that pictures from files were resized to before their middle was taken, if larger.
+    With `own` false ``mean`` and ``std`` are given ones, kept whatever the pixels' are.
     """
 
-    def __init__(self, images, labels, *, mean=None, std=None, resize: int | None = None):
+    def __init__(self, images, labels, *, mean=None, std=None, resize: int | None = None, own=True):
         self.images = torch.as_tensor(images)
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
             raise ValueError(
                 f"images must be uint8 (N, H, W, C), got {self.images.dtype} {tuple(self.images.shape)}"
             )
         self.labels = np.asarray(labels, np.int64)
-        self.resize = resize
+        self.resize, self.own = resize, own
         channels = self.images.shape[-1]
         device = self.images.device
         self.mean = torch.zeros(channels, device=device) if mean is None else mean.to(device)
@@ -42,13 +43,17 @@ class ImageArrays:
     def take(self, indices: np.ndarray, labels: np.ndarray) -> ImageArrays:
         """The images at `indices` (copied), relabelled."""
         picked = self.images[torch.as_tensor(indices, device=self.images.device)]
-        return ImageArrays(picked, labels, mean=self.mean, std=self.std, resize=self.resize)
+        return self._like(picked, labels, mean=self.mean, std=self.std)
+
+    def _like(self, images: torch.Tensor, labels: np.ndarray, *, mean, std) -> ImageArrays:
+        return ImageArrays(images, labels, mean=mean, std=std, resize=self.resize, own=self.own)
 
     def normalized_like(self, train: ImageArrays) -> ImageArrays:
-        """This part with the per-channel mean and standard deviation of `train`'s pixels."""
+        """This part with the mean and standard deviation of each channel of `train`'s pixels (or given)."""
+        if not self.own:
+            return self
         mean, std = train._statistics
-        constants = {"mean": torch.tensor(mean), "std": torch.tensor(std)}
-        return ImageArrays(self.images, self.labels, resize=self.resize, **constants)
+        return self._like(self.images, self.labels, mean=torch.tensor(mean), std=torch.tensor(std))
 
     @cached_property
     def _statistics(self) -> tuple[list[float], list[float]]:
@@ -69,7 +74,7 @@ class ImageArrays:
         moved = self.images.to(device)
         if moved is self.images:
             return self
-        return ImageArrays(moved, self.labels, mean=self.mean, std=self.std, resize=self.resize)
+        return self._like(moved, self.labels, mean=self.mean, std=self.std)
 
     @property
     def constants(self) -> dict[str, list[float]]:
