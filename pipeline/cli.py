@@ -285,7 +285,7 @@ def predict(
     of them, read as evaluation read the run's own; for a run on feature arrays an .npy file (N, D). What
     cannot be read is named, the rest goes on, and the exit status is 1.
 
-    Example: longtail predict pictures.yaml path/to/new/pictures --top 3 --format csv
+    Example: longtail predict digits_lt path/to/pictures --top 3
     """
     from pipeline.predict import predict
 
@@ -312,7 +312,7 @@ def export(
     metadata how pictures are read and what the classes are called. It is tried on random inputs before it is
     written.
 
-    Example: longtail export pictures.yaml model.onnx --classifier crt
+    Example: longtail export digits_lt model.onnx --classifier crt
     """
     from pipeline.export import export
 

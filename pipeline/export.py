@@ -28,7 +28,6 @@ Run = Callable[["torch.Tensor"], "np.ndarray"]  # what a written file makes of a
 
 TOLERANCE = 1e-4  # of the largest score: beyond that a file is not the classifier it should be
 TRIED = (1, 5)  # batch sizes of the random inputs a file is tried on
-OPSET = 20
 MOST_BYTES = 2**31 - 2**24  # an ONNX file is one protobuf message, which ends at 2 GiB; the rest is the graph
 NEEDS_EXTRA = "writing .onnx needs onnx, onnxscript and onnxruntime: pip install 'longtail[export]'"
 
@@ -45,9 +44,9 @@ def export(
     """Write the classifier that is meant to `file`, by its suffix .onnx or .pt2; returns what to say of it.
 
     The file takes pixels (N, C, H, W) float32 in [0, 1], or features (N, D) where the run began with those,
-    any N, and gives scores (N, classes). It is tried on random inputs before it comes to exist. LongtailError
-    when its scores are not torch's, for a file that exists (unless `force`), and for a classifier that cannot
-    be written; ImportError without the extra.
+    any N, and gives scores (N, classes); features stay float32, whatever type they were cached in. It is
+    tried on random inputs before it comes to exist. LongtailError when its scores are not torch's, for a file
+    that exists (unless `force`), and for a classifier that cannot be written; ImportError without the extra.
     """
     path = Path(file).expanduser()
     if path.suffix not in WRITERS:
@@ -158,7 +157,7 @@ def onnx_writer():
         name = "pixels" if example.ndim == 4 else "features"
         program = torch.onnx.export(
             _exported(model, example), (), input_names=[name], output_names=["scores"], dynamo=True,
-            opset_version=OPSET, verbose=False,
+            verbose=False,
         )  # fmt: skip
         proto = program.model_proto
         for node in proto.graph.node:

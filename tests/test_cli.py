@@ -599,7 +599,7 @@ def test_example_of_a_verb_is_valid(verb):
     context = cli.commands[verb].make_context(verb, list(words))  # options and their choices
     config = context.params.get("config") or context.params.get("reference")
     if config:
-        load_config(config, context.params["overrides"])
+        load_config(config, context.params.get("overrides", ()))
 
 
 def test_help_of_the_program_lists_every_verb():

@@ -22,6 +22,7 @@ from pipeline.store import Store
 from pipeline.training import load_splits
 from stages.classifiers import CLASSIFIERS
 from stages.data.image_files import ImageFiles
+from stages.data.preprocessing import Preprocessing
 from stages.features import forward_rows
 from tests.test_cli import failed, longtail, ok
 
@@ -123,6 +124,15 @@ def test_every_reader_of_pictures_is_the_one_that_evaluates(tmp_path, settings):
         assert np.isclose(
             forward_rows(deployed.backbone, test, np.arange(len(test))), features.X, atol=1e-6
         ).all()
+
+
+def test_pictures_fill_what_a_data_set_of_another_shape_has(tmp_path):
+    values = np.arange(24, dtype=np.uint8).reshape(6, 4) * 10
+    Image.fromarray(values.repeat(3, 0).repeat(3, 1)).save(tmp_path / "large.png")
+    shape = Preprocessing(6, 4, None, "gray", kept=True, mean=[0.0], std=[255.0])
+    found = shape.reader()(tmp_path / "large.png")
+    assert found.shape == (6, 4, 1)
+    assert np.abs(found[1:-1, 1:-1, 0].astype(int) - values[1:-1, 1:-1]).max() <= 1
 
 
 # -- which classifier -------------------------------------------------------------------------------------

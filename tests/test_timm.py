@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from stages.data import DATASETS
 from stages.network import LinearHead, Network
 from stages.parameters import Problems
 
+CHECKOUT = Path(__file__).resolve().parents[1]
 timm = pytest.importorskip("timm", reason="the extra `timm` is not installed")
 
 TINY = ["data.max_count=5", "data.imbalance_factor=1", "representation.epochs=0", "classifiers=[joint, crt]"]
@@ -65,7 +67,9 @@ def test_a_model_is_named_behind_a_slash_without_importing_anything():
         assert config.representation.backbone.minimal() == {"name": "timm/no_such_model"}
         assert not {"timm", "torch"} & set(sys.modules)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=CHECKOUT
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -107,7 +111,7 @@ def test_missing_extra_is_named_before_the_data_are_read(tmp_path):
         main(["--root", sys.argv[1], "run", "digits_lt", "representation.backbone=timm/resnet18"])
     """
     command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "root")]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert lines == ["error: timm backbones need timm: pip install 'longtail[timm]'"]

@@ -18,7 +18,7 @@ def sources() -> list[Path]:
 def digits() -> Collection:
     """1,797 real handwritten digits of 8×8 pixels in 10 classes, shipped with scikit-learn.
 
-    Pixels 0…16 become 0…240 (×15), grey, one channel.
+    Pixels 0…16 become 0…240 (×15), grey, one channel; a picture file that is predicted is on that scale.
 
     Source: Alpaydin, Kaynak 1998, UCI Optical Recognition of Handwritten Digits.
     """
