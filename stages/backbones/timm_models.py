@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from stages.backbones import BACKBONES
 from stages.parameters import Count, TimmModel
+
+if TYPE_CHECKING:
+    from torch import nn
 
 try:
     from timm import create_model, is_model, list_models
