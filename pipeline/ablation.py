@@ -84,10 +84,15 @@ def _flow(value: Any) -> str:
 
 
 def _words(key: str, value: Any) -> str:
-    if isinstance(value, dict):
-        params = ", ".join(f"{k}={v}" for k, v in value.items() if k != "name")
-        value = f"{value['name']}({params})" if "name" in value and params else value.get("name", params)
-    return str(value) if isinstance(value, str) else f"{key.rpartition('.')[2]}={value}"
+    return _in_full(value) if isinstance(value, str | dict) else f"{key.rpartition('.')[2]}={value}"
+
+
+def _in_full(value: Any) -> str:
+    """A setting without rounding, so that different ones read differently; a component is name(key=value)."""
+    if not isinstance(value, dict):
+        return str(value)
+    params = ", ".join(f"{k}={_in_full(v)}" for k, v in value.items() if k != "name")
+    return f"{value['name']}({params})" if "name" in value and params else value.get("name", params)
 
 
 # -- running ----------------------------------------------------------------------------------------------
@@ -119,7 +124,7 @@ def run_ablation(grid: Sequence[Variant], store: Store) -> Ablation:
 
 def column_of(result: dict[str, Any]) -> str:
     """What a classifier's column is called: its name and the parameters it was given."""
-    params = ", ".join(f"{k}={v}" for k, v in result["params"].items())
+    params = ", ".join(f"{k}={_in_full(v)}" for k, v in result["params"].items())
     return f"{label(result)}({params})" if params else label(result)
 
 

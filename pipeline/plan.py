@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.config import Config, Representation
 from pipeline.fitting import SPLITS, classifier_id, finished
 from pipeline.inventory import PART
+from pipeline.report import value_text
 from pipeline.store import Store
 
 DONE, LATER = "done", "after training"
@@ -96,7 +97,7 @@ def _extraction(store: Store, key: str | None, fresh: bool, idle: bool) -> str:
 
 def _classifier(config: Config, store: Store, spec, key: str | None, fresh: bool) -> Step:
     settings = spec.minimal()
-    label = " ".join([spec.name, *(f"{k}={v}" for k, v in settings.items() if k != "name")])
+    label = " ".join([spec.name, *(f"{k}={value_text(v)}" for k, v in settings.items() if k != "name")])
     if key is None:
         return Step("classifier", label, None, "would fit")
     name = classifier_id(config, store, key, spec)

@@ -32,7 +32,8 @@ def find(reference: str) -> Path:
     name = path.as_posix().removeprefix("configs/").removesuffix(".yaml")
     if name in shipped():
         return shipped_folder() / f"{name}.yaml"
-    raise ConfigError(f"no such configuration file or recipe{did_you_mean(name, shipped())}", reference)
+    hint = did_you_mean(name, shipped(), otherwise="longtail list configs names the recipes")
+    raise ConfigError(f"no such configuration file or recipe{hint}", reference)
 
 
 def read_settings(reference: str, overrides: Iterable[str] = ()) -> tuple[dict[str, Any], str]:

@@ -112,17 +112,20 @@ def heading(row: dict[str, Any]) -> str:
 
 
 def _spec_text(spec: dict[str, Any]) -> str:
-    params = ", ".join(f"{k}={_value_text(v)}" for k, v in spec.items() if k != "name")
+    params = ", ".join(f"{k}={value_text(v)}" for k, v in spec.items() if k != "name")
     return f"{spec['name']}({params})" if params else spec["name"]
 
 
-def _value_text(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A parameter as a label has it: four digits of a number, ``name(key=value)`` of a component."""
+    if isinstance(value, dict) and "name" in value:
+        return _spec_text(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _row_label(row: dict[str, Any]) -> str:
     told = {k: v for k, v in row["params"].items() if f"{k}_" not in row["params"]}  # τ as found
-    params = " ".join(f"{k.rstrip('_')}={_value_text(v)}" for k, v in told.items())
+    params = " ".join(f"{k.rstrip('_')}={value_text(v)}" for k, v in told.items())
     mark = CHOSEN_ON_TEST if row["protocol"] == "paper" else ""
     return f"{row['label']}{mark} {params}".strip()
 

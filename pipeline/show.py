@@ -106,6 +106,7 @@ def class_chart(config: Config) -> str:
         splits.class_names,
         counts,
         weights=class_weights(config, splits.class_counts),
+        weighs_from=config.representation.loss.full().get("start_epoch", 0) if config.representation else 0,
         many=config.evaluation.many,
         few=config.evaluation.few,
         **sizes,
@@ -129,13 +130,16 @@ def chart(
     many: int,
     few: int,
     weights: Sequence[float] | None = None,
+    weighs_from: int = 0,
 ) -> str:
     """Training samples of each class with a bar, then the sizes of groups and of the other splits.
 
-    `weights` are the loss's, a column of their own.
+    `weights` are the loss's, a column of their own; they apply from epoch `weighs_from` on.
     """
     name_width, digits = min(max(map(len, names)), 24), len(str(max(counts)))
     lines = [f"class counts ({sum(counts)} training samples, {len(counts)} classes)"]
+    if weights is not None and weighs_from:
+        lines[0] += f"; the loss weighs from epoch {weighs_from} on"
     for row, (name, count) in enumerate(zip(names, counts, strict=True)):
         bar = "█" * max(round(BAR * count / max(counts)), 1 if count else 0)
         group = shot_group(count, many, few) or "absent"

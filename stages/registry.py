@@ -66,11 +66,13 @@ class Component:
         return " ".join(rest.split("\n\n")[0].split()) if mark else ""
 
 
-def did_you_mean(word: str, choices: list[str]) -> str:
-    """``"; did you mean 'crt'?"`` for a near miss, else the choices."""
+def did_you_mean(word: str, choices: list[str], otherwise: str | None = None) -> str:
+    """``"; did you mean 'crt'?"`` for a near miss, else `otherwise`, or the choices."""
     near = difflib.get_close_matches(str(word), choices, n=1, cutoff=0.6)
     if near:
         return f"; did you mean '{near[0]}'?"
+    if otherwise is not None:
+        return f"; {otherwise}"
     return f"; choose from {', '.join(choices)}" if choices else ""
 
 

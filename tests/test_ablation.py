@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline import fitting
-from pipeline.ablation import find_baseline, run_ablation, variants
+from pipeline.ablation import column_of, find_baseline, run_ablation, variants
 from pipeline.cli import cli
 from pipeline.errors import ConfigError
 from pipeline.execute import run_stage_two
@@ -31,6 +31,17 @@ def ablated(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("root"))
     grid = variants("digits_lt", SMALL, vary=VARY, seeds=3)
     return grid, store, run_ablation(grid, store)
+
+
+# -- names ------------------------------------------------------------------------------------------------
+
+
+def test_column_tells_parameters_in_full_and_components_by_name():
+    loss = {"name": "focal", "gamma": 0.123456, "weighting": {"name": "inverse_sqrt"}}
+    params = {"sampler": {"name": "instance_balanced"}, "loss": loss, "epochs": 2}
+    assert column_of({"classifier": "crt", "settings": {}, "params": params}) == (
+        "crt(sampler=instance_balanced, loss=focal(gamma=0.123456, weighting=inverse_sqrt), epochs=2)"
+    )
 
 
 # -- the grid ---------------------------------------------------------------------------------------------

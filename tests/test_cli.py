@@ -468,6 +468,19 @@ def test_show_prints_a_config_that_reads_back_the_same_and_its_class_counts(root
     assert "imbalance factor 22" in shots and "validation 200, test 400" in shots
 
 
+def test_show_tells_from_when_deferred_weights_apply(root):
+    weighted = "representation.loss={name: cross_entropy, weighting: inverse_frequency, start_epoch: %d}"
+    heads = {}
+    for epoch in (0, 3):
+        lines = ok("--root", root, "show", *SMALL, weighted % epoch).out.splitlines()
+        heads[epoch] = next(line for line in lines if line.startswith("class counts"))
+        assert sum("  weight " in line for line in lines) == 10
+    assert heads == {
+        0: "class counts (369 training samples, 10 classes)",
+        3: "class counts (369 training samples, 10 classes); the loss weighs from epoch 3 on",
+    }
+
+
 def test_show_of_a_run_tells_its_state(root):
     name = next((root / "representations").iterdir()).name
     for reference in (name, name[:10], root / "representations" / name):

@@ -105,6 +105,19 @@ def test_unknown_recipe_is_refused_with_the_nearest_name():
         load_config("digits_tl")
 
 
+def test_recipe_of_a_paper_is_found_without_its_folder_in_the_hint():
+    with pytest.raises(ConfigError, match=r"did you mean 'papers/cao_cifar10_ldam_drw'\?"):
+        load_config("cao_cifar10_ldam_drw")
+
+
+def test_recipe_like_no_other_is_refused_with_where_their_names_stand():
+    with pytest.raises(ConfigError) as caught:
+        load_config("zzz")
+    assert str(caught.value) == (
+        "zzz: no such configuration file or recipe; longtail list configs names the recipes"
+    )
+
+
 # -- defaults -----------------------------------------------------------------------------------------------
 
 

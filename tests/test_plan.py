@@ -148,6 +148,11 @@ def test_what_training_starts_from_and_when_it_stops_is_said(finished, digits):
     assert todos(config, store)[0] == "would take the weights as they are given"
 
 
+def test_component_in_a_classifier_is_told_by_name(finished, digits):
+    config = digits("classifiers=[{name: crt, sampler: {name: power, q: 0.3}}]")
+    assert plan(config, Store(finished))[-1].label == "crt sampler=power(q=0.3)"
+
+
 def test_rows_stand_in_columns(finished, digits):
     steps = plan(digits(*ONE), Store(finished))
     lines = render(steps).splitlines()
