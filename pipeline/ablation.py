@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 from pipeline import strict_yaml
+from pipeline.checks import check_choices
 from pipeline.config import Config, check_config
 from pipeline.errors import ConfigError, Interrupted, LongtailError
 from pipeline.execute import Workbench
@@ -105,6 +106,7 @@ def run_ablation(grid: Sequence[Variant], store: Store) -> Ablation:
     for number, variant in enumerate(grid, 1):
         log.info("run %d of %d: %s, seed %d", number, len(grid), variant.row, variant.config.seed)
         try:
+            check_choices(variant.config)
             bench = Workbench(variant.config, store)
             results = [bench.result(spec) for spec in variant.config.classifiers]
         except (Interrupted, KeyboardInterrupt):

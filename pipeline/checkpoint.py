@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import Damaged, LongtailError
 from pipeline.publish import canonical_json, publish_bytes
+from stages.wording import listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +92,10 @@ def network_tensors(network: torch.nn.Module) -> dict[str, np.ndarray]:
     tensors = {name: t.detach().cpu().numpy() for name, t in network.state_dict().items()}
     bad = [name for name, array in tensors.items() if not np.isfinite(array).all()]
     if bad:
-        raise LongtailError(f"weights are not finite ({', '.join(bad[:3])}): nothing is saved")
+        raise LongtailError(
+            f"weights are not finite ({listed(bad)}): nothing is saved; "
+            "a lower representation.optimizer.lr, a warm-up or clip_grad_norm may help"
+        )
     return tensors
 
 
@@ -103,7 +107,7 @@ def load_network(network: torch.nn.Module, tensors: Mapping[str, np.ndarray], so
     given = {name: array.shape for name, array in tensors.items()}
     if own != given:
         differing = sorted(name for name in {*own, *given} if own.get(name) != given.get(name))
-        shown = ", ".join(f"{n}: network {own.get(n)}, file {given.get(n)}" for n in differing[:3])
+        shown = listed((f"{n}: network {own.get(n)}, file {given.get(n)}" for n in differing), 3)
         raise LongtailError(f"{source}: does not fit the network ({shown})")
     network.load_state_dict({name: torch.tensor(array) for name, array in tensors.items()})
 

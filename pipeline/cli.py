@@ -12,6 +12,7 @@ from functools import wraps
 import click
 
 from pipeline import strict_yaml
+from pipeline.checks import check_choices, warn_of_start
 from pipeline.components import KINDS, Spec
 from pipeline.config import Config, load_config
 from pipeline.console import fail, log_to_stderr
@@ -170,9 +171,7 @@ def classify(config: Config, store: Store, form: str, split: str, fresh: bool) -
 
     Example: longtail classify digits_lt 'classifiers=[joint, lws]'
     """
-    from pipeline.execute import run_stage_two
-
-    _print(run_stage_two(config, store, fresh=fresh), form, split, config)
+    _stage_two(config, store, form, split, fresh)
 
 
 @cli.command()
@@ -358,6 +357,8 @@ def show(store: Store, reference: str, overrides: tuple[str, ...]) -> None:
         click.echo(run_state(store, run_id))
         return
     config = load_config(reference, overrides)
+    check_choices(config, refuse=False)
+    warn_of_start(config)
     click.echo(strict_yaml.dump(config.full()).rstrip())
     click.echo()
     click.echo(class_chart(config))
@@ -398,16 +399,26 @@ def clean(store: Store, dry_run: bool, unfinished: bool, states: bool) -> None:
 
 
 def _classify(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:
-    from pipeline.execute import run_extraction, run_stage_one, run_stage_two
+    from pipeline.execute import run_extraction, run_stage_one
 
     if fresh:
+        check_choices(config)
         run_stage_one(config, store, fresh=True)
         run_extraction(config, store, fresh=True)
-    _print(run_stage_two(config, store, fresh=fresh), form, split, config)
+    _stage_two(config, store, form, split, fresh)
 
 
-def _print(results: list[dict], form: str, split: str, config: Config) -> None:
-    click.echo(render(records(results, splits=splits_of(split), evaluation=config.evaluation), form))
+def _stage_two(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:
+    """Classifiers and their table; LongtailError at the end naming those that could not be fitted."""
+    from pipeline.execute import run_stage_two
+
+    failed: list[str] = []
+    results = run_stage_two(config, store, fresh=fresh, on_failure=failed.append)
+    if results:
+        rows = records(results, splits=splits_of(split), evaluation=config.evaluation)
+        click.echo(render(rows, form))
+    if failed:
+        raise LongtailError("\n".join(f"failed: {said}" for said in failed))
 
 
 # -- entry point ------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.checks import disagreements
 from pipeline.components import Spec, check_spec
 from pipeline.errors import ConfigError
 from pipeline.grid import expand
@@ -309,13 +310,10 @@ class Config(Section):
         return values
 
     @model_validator(mode="after")
-    def _views_need_pictures(self) -> Config:
-        if self.features.views and self.representation is None:
-            said = f"must be 0: features cannot be augmented, got {self.features.views}"
-            raise Problems([Problem("features.views", said)])
-        if self.features.views and self.representation.augment.minimal().keys() <= {"mixup"}:
-            said = f"needs representation.augment to differ by (pad, flip...), got {self.features.views}"
-            raise Problems([Problem("features.views", said)])
+    def _settings_agree(self) -> Config:
+        found = disagreements(self)
+        if found:
+            raise Problems(found)
         return self
 
     @field_validator("representation", mode="before")

@@ -35,7 +35,11 @@ def log_to_stderr() -> None:
 
 
 class _StderrHandler(logging.Handler):
-    """Lines on standard error that do not tear a progress bar."""
+    """Lines on standard error that do not tear a progress bar; the same warning is said once."""
+
+    def __init__(self):
+        super().__init__()
+        self.said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -43,6 +47,9 @@ class _StderrHandler(logging.Handler):
             text = text.splitlines()[0].split("Warning: ", 1)[-1]
         if record.levelno >= logging.WARNING:
             text = f"warning: {text}"
+            if text in self.said:  # data are read by each stage that needs them
+                return
+            self.said.add(text)
         tqdm = sys.modules.get("tqdm")
         if tqdm is None:
             click.echo(text, err=True)

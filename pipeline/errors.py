@@ -35,6 +35,10 @@ class DamagedWeights(Damaged):
     """The weights a finished run should have are damaged or gone."""
 
 
+class FitFailed(LongtailError):
+    """One classifier could not be fitted; others of the same run can."""
+
+
 class Interrupted(LongtailError):
     """Stopped by a signal; the exit status follows from it."""
 

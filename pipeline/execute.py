@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline import fitting
+from pipeline.checks import check_choices, warn_of_start
 from pipeline.components import Spec, registry
 from pipeline.config import Config
-from pipeline.errors import Damaged, DamagedWeights, LongtailError, dead_workers_told
+from pipeline.errors import Damaged, DamagedWeights, FitFailed, LongtailError, dead_workers_told
 from pipeline.fitting import load_classifier
 from pipeline.progress import CountProgress
 from pipeline.store import Store
@@ -47,7 +48,7 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
         registry("backbones").get(config.representation.backbone.name)  # a missing extra is told at once
         from pipeline.training import train
 
-        log.info("representation %s: training", run_id)
+        warn_of_start(config)
         train(config, store, run_id)
         done = store.done("representations", run_id)
     return StageOne(run_id, done[config.features.checkpoint]["tensors"])
@@ -129,13 +130,28 @@ class Workbench:
                 done(1)
 
 
-def run_stage_two(config: Config, store: Store, *, fresh: bool = False) -> list[dict[str, Any]]:
-    """Fit and judge every classifier of the configuration that is not done; all their results, in order.
+def run_stage_two(
+    config: Config,
+    store: Store,
+    *,
+    fresh: bool = False,
+    on_failure: Callable[[str], object] | None = None,
+) -> list[dict[str, Any]]:
+    """Fit and judge every classifier of the configuration that is not done; their results, in order.
 
-    Neither features nor checkpoints are opened when every classifier is done.
+    Neither features nor checkpoints are opened when every classifier is done. One that cannot be fitted is
+    told to `on_failure` and left out of the results, the others go on; without it FitFailed is raised.
     """
-    bench = Workbench(config, store)
-    return [bench.result(spec, fresh=fresh) for spec in config.classifiers]
+    check_choices(config)
+    bench, found = Workbench(config, store), []
+    for spec in config.classifiers:
+        try:
+            found.append(bench.result(spec, fresh=fresh))
+        except FitFailed as error:
+            if on_failure is None:
+                raise
+            on_failure(str(error))
+    return found
 
 
 def _features(config: Config, store: Store) -> tuple[str, FeatureSet]:

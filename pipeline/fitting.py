@@ -7,9 +7,10 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from pipeline.checks import cannot_choose, chooses
 from pipeline.components import Spec, registry
 from pipeline.config import Config
-from pipeline.errors import Damaged, LongtailError
+from pipeline.errors import Damaged, FitFailed, LongtailError
 from pipeline.publish import publish_json, sha256_of
 from pipeline.store import Store
 
@@ -48,11 +49,19 @@ def fit_classifier(
     *,
     splits: tuple[str, ...] = SPLITS,
 ) -> dict[str, Any]:
-    """Fit one classifier, choosing as the protocol says; judge it on `splits`; publish the result."""
+    """Fit one classifier, choosing as the protocol says; judge it on `splits`; publish the result.
+
+    FitFailed naming the classifier when it cannot be fitted.
+    """
+    if features.head is not None and choosing_split(config, features) is None and chooses(spec):
+        raise FitFailed(cannot_choose(config, spec))
     began = time.perf_counter()
-    estimator = make(config, spec)
-    _warn_of_two_corrections(config, features, estimator, spec)
-    estimator.fit(features.train.X, features.train.y, **_help(config, features, estimator))
+    try:
+        estimator = make(config, spec)
+        _warn_of_two_corrections(config, features, estimator, spec)
+        estimator.fit(features.train.X, features.train.y, **_help(config, features, estimator))
+    except (ValueError, ImportError, ArithmeticError) as error:
+        raise FitFailed(f"{spec.name}: {' '.join(str(error).split())}") from error
     seconds = time.perf_counter() - began
     return publish(config, store, spec, representation, key, features, estimator, seconds, splits=splits)
 

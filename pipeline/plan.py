@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.checks import check_choices, warn_of_start
 from pipeline.config import Config, Representation
 from pipeline.fitting import SPLITS, classifier_id, finished
 from pipeline.inventory import PART
@@ -35,13 +36,16 @@ def plan(config: Config, store: Store, *, fresh: bool = False) -> list[Step]:
     """The steps of ``longtail run`` in order; `fresh` as for a run that starts over.
 
     Nothing is written and neither data nor weights are opened, apart from the hash of the data. Raises what a
-    run would when the data are missing.
+    run would when the data are missing or a classifier has nothing to choose on.
     """
+    check_choices(config)
     store = Store(store.root, read_only=True, one_command=True)
     steps, tensors, trained = [], None, True
     if config.representation is not None:
         run_id = store.representation_id(config)
         done = None if fresh else store.done("representations", run_id)
+        if done is None:
+            warn_of_start(config)
         todo = DONE if done else _training(config.representation, store, run_id, fresh)
         steps.append(Step("representation", config.representation.backbone.name, run_id, todo))
         trained = done is not None

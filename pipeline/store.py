@@ -15,6 +15,7 @@ from pipeline.errors import Damaged, LongtailError
 from pipeline.fingerprint import Fingerprints
 from pipeline.naming import start_identity
 from pipeline.publish import canonical_json, publish_json, sha256_of
+from stages.wording import listed
 
 log = logging.getLogger("longtail")
 
@@ -153,7 +154,7 @@ class Store:
             p.name for p in self.root.glob(f"{kind}/{prefix}*") if p.is_dir() and "." not in p.name
         )
         if len(found) > 1:
-            raise LongtailError(f"{prefix!r} begins {len(found)} ids under {kind}: {', '.join(found[:4])}")
+            raise LongtailError(f"{prefix!r} begins {len(found)} ids under {kind}: {listed(found)}")
         return found[0] if found else None
 
     # -- records --------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import strict_yaml
 from pipeline.checkpoint import Best, Checkpoints, Memory, load_network, load_tensors
+from pipeline.checks import warn_of_splits
 from pipeline.components import registry
 from pipeline.config import Config, Representation
 from pipeline.environment import (
@@ -58,14 +59,10 @@ class Trainee:
 
 
 def load_splits(config: Config) -> Splits:
-    """The data the configuration names, split and made long-tailed; warns of classes without samples."""
+    """The data the configuration names, split and made long-tailed; warns of what has no samples."""
     workers = None if config.system.workers == "auto" else config.system.workers
     splits = registry("datasets").create(config.data.name, workers=workers, **config.data.params)
-    empty = [name for name, n in zip(splits.class_names, splits.class_counts, strict=True) if n == 0]
-    if empty:
-        log.warning(
-            "no training sample in %d classes (%s): never predicted", len(empty), ", ".join(empty[:5])
-        )
+    warn_of_splits(config, splits)
     return splits
 
 

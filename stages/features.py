@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.wording import listed
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -73,9 +75,8 @@ def reject_non_finite(X: np.ndarray, rows: np.ndarray | None = None) -> None:
     ]
     bad = np.concatenate([*bad, np.empty(0, int)]).astype(int)
     if len(bad):
-        named = ", ".join(str(row) for row in (bad if rows is None else rows[bad])[:5])
-        more = ", ..." if len(bad) > 5 else ""
-        raise ValueError(f"features: {len(bad)} of {len(X)} rows hold NaN or infinity (rows {named}{more})")
+        named = listed(bad if rows is None else np.asarray(rows)[bad])
+        raise ValueError(f"features: {len(bad)} of {len(X)} rows hold NaN or infinity (rows {named})")
 
 
 def forward_rows(

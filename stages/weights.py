@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from stages.wording import listed
+
 COUNTERS = "num_batches_tracked"  # of batch norm; older files lack it, and nothing here uses it
 
 
@@ -41,8 +43,7 @@ class KeyMap:
             ("not used", self.unused),
         ):
             if names:
-                more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-                lines.append(f"{what}: {', '.join(names[:8])}{more}")
+                lines.append(f"{what}: {listed(names)}")
         return "\n".join(lines)
 
 
@@ -94,6 +95,6 @@ def load_backbone(tensors: Mapping[str, torch.Tensor], backbone: nn.Module) -> K
     picked = {name: tensors[found.prefix + name] for name in found.matched}
     bad = [name for name, tensor in picked.items() if not torch.isfinite(tensor).all()]
     if bad:
-        raise ValueError(f"the weights hold NaN or infinity: {', '.join(bad[:3])}")
+        raise ValueError(f"the weights hold NaN or infinity: {listed(bad)}")
     backbone.load_state_dict(picked, strict=False)  # what is left out are the counters
     return found

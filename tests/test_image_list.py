@@ -87,7 +87,7 @@ def test_a_path_may_hold_spaces(folder):
         ("train/n00/0.png", r"train.txt, line 3: must be 'relative/path label', got 'train/n00/0.png'"),
         ("../secret.png 0", r"train.txt, line 3: .*leaves its root.*data.allow_outside=true"),
         ("/etc/hostname 0", r"train.txt, line 3: .*leaves its root"),
-        ("train/n00/none.png 0", r"1 listed pictures are not there: .*none.png \(.*train.txt, line 3\)"),
+        ("train/n00/none.png 0", r"1 listed picture is not there: .*none.png \(.*train.txt, line 3\)"),
         ("train/n00/link.png 0", r"train.txt, line 3: .*link.png: a path that leaves its root"),
     ],
 )
@@ -213,9 +213,52 @@ def test_a_label_that_is_a_slip_of_the_pen_takes_no_memory(folder):
     with (folder / "train.txt").open("a") as file:
         file.write("train/n00/0.png 10000000000000\n")
     with pytest.raises(
-        ValueError, match=r"train.txt, line 13: label must be below 13, the number of training"
+        ValueError,
+        match=r"train.txt, line 13: label 10000000000000 leaves 9999999999997 of 10000000000001 cla",
     ):
         read(folder)
+
+
+def test_a_label_that_leaves_most_classes_empty_is_named_by_line(folder):
+    with (folder / "train.txt").open("a") as file:
+        file.write("test/0.png 99\n")
+    said = r"line 13: label 99 leaves 96 of 100 classes .* \(3, 4, 5, 6, 7 and 91 more\); .*data.class_names"
+    with pytest.raises(ValueError, match=said):
+        read(folder)
+    with pytest.raises(ValueError, match=said):
+        DATASETS.sources("image_list", {"root": str(folder), "train": str(folder / "train.txt")})
+    (folder / "names.txt").write_text("".join(f"class {c}\n" for c in range(100)))
+    splits = read(folder, class_names=str(folder / "names.txt"), validation_per_class=0, test=None,
+                  test_per_class=0)  # fmt: skip
+    assert np.flatnonzero(splits.class_counts).tolist() == [0, 1, 2, 99]
+    (folder / "train.txt").write_text("train/n00/0.png 1\ntrain/n01/0.png 3\n")  # half of four classes
+    assert read(folder).class_counts.tolist() == [0, 1, 0, 1]
+
+
+def test_lines_that_repeat_a_picture_are_warned_of_with_both_lines(folder):
+    with (folder / "train.txt").open("a") as file:
+        file.write("./train/n00//0.png 0\n" + "train/n01/1.png 1\n" * 6)
+    said = r"data.train: 7 lines repeat a picture: .*line \d+ and line \d+\).* and 2 more; it counts as often"
+    with pytest.warns(UserWarning, match=said):
+        splits = read(folder, validation_per_class=0)
+    assert splits.class_counts.tolist() == [7, 10, 2]
+
+
+@pytest.mark.parametrize("file", ["train.txt", "test.txt"])
+def test_a_picture_with_two_labels_is_refused_with_both_lines(folder, file):
+    with (folder / file).open("a") as found:
+        found.write("train/n00/0.png 2\n")
+    line = {"train.txt": 13, "test.txt": 4}[file]
+    said = rf"{file}, line {line}: train/n00/0.png has label 2, but 0 in .*train.txt, line 1; keep the right"
+    with pytest.raises(ValueError, match=said):
+        read(folder)
+
+
+def test_validation_that_is_the_training_list_is_refused(folder):
+    lines = (folder / "train.txt").read_text().splitlines()
+    (folder / "val.txt").write_text("\n".join(lines[::-1]) + "\n")
+    with pytest.raises(ValueError, match=r"data.val: names the same pictures .*data.validation_per_class"):
+        read(folder, val=str(folder / "val.txt"))
 
 
 def test_a_test_list_in_another_order_is_still_the_test_list(folder):

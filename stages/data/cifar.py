@@ -99,8 +99,9 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
     if download:
         fetch(layout, top, *known.python)
         return sources(layout=layout, root=root)
+    searched = (top / known.binary[0], top / known.python[0], top)
     raise ValueError(
-        f"data.root: no {layout} files in {top / known.binary[0]}, {top / known.python[0]}, {top}"
+        f"data.root: no {layout} files in {', '.join(str(place.absolute()) for place in searched)}"
         f"{''.join(missing)}; unpack {known.archive} there, set data.root=FOLDER to where they lie, or "
         "data.download=true to fetch them"
     )

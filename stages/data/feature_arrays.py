@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stages.data import DATASETS, Collection
 from stages.parameters import Location
+from stages.wording import listed, looked_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,7 +131,7 @@ def _existing(root: str | Path) -> Path:
     where = Path(root).expanduser()
     if where.is_dir() or (where.is_file() and where.suffix == ".npz"):
         return where
-    raise ValueError(f"data.root: must be a folder of .npy files or an .npz file, got {str(root)!r}")
+    raise ValueError(f"data.root: must be a folder of .npy files or an .npz file, got {looked_for(root)}")
 
 
 def _names(where: Path) -> set[str]:
@@ -161,7 +162,7 @@ def _pairs(names: set[str], where: Path) -> dict[str, tuple[str, str]]:
                     raise ValueError(f"{_file(where, name)}: is missing, though {partner} is there")
             found[part] = pair
     if "train" not in found:
-        some = ", ".join(sorted(names)[:SHOWN]) or "no array"
+        some = listed(sorted(names), SHOWN) or "no array"
         raise ValueError(f"data.root: {where} must hold train.X and train.y, or X and y; holds {some}")
     used = {name for pair in found.values() for name in pair}
     unknown = [name for name in sorted(names - used) if re.fullmatch(r"[Xy]_.*|.*\.[Xy]", name)]
@@ -205,9 +206,8 @@ def check_features(X: np.ndarray, where: str) -> None:
             finite = np.isfinite(np.asarray(X[start : start + step], np.float32)).all(axis=1)
             bad += (start + np.flatnonzero(~finite)).tolist()
     if bad:
-        more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         raise ValueError(
-            f"{where}: features must be finite, rows {', '.join(map(str, bad[:SHOWN]))}{more} are not "
+            f"{where}: features must be finite, rows {listed(bad, SHOWN)} are not "
             f"({len(bad)} of {len(X)}, counted from 0)"
         )
 

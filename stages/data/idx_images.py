@@ -58,7 +58,7 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
         return sources(layout=layout, root=root)
     raise ValueError(
         f"data.root: no {layout} files ({FILES[0]} and three more, each plain or .gz) in "
-        f"{', '.join(map(str, folders))}{''.join(missing)}; {HELP[layout]}"
+        f"{', '.join(str(folder.absolute()) for folder in folders)}{''.join(missing)}; {HELP[layout]}"
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from stages.data import DATASETS, Collection
-from stages.data.pictures import SHOWN, SUFFIXES, inside
+from stages.data.pictures import SUFFIXES, inside
 from stages.parameters import Count, Fraction, Index, Location, Share
+from stages.wording import listed, looked_for
 
 PART_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
@@ -88,7 +89,7 @@ def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, li
     """Pictures of each part that is there, sorted by path, and the class names. Nothing is decoded."""
     top = Path(root).expanduser()
     if not top.is_dir():
-        raise ValueError(f"data.root: must be a folder of class folders, got {str(root)!r}, which is none")
+        raise ValueError(f"data.root: must be a folder of class folders, got {looked_for(root)}")
     folders = _part_folders(top)
     class_names = sorted(folder.name for folder in _subfolders(folders["train"]))
     if not class_names:
@@ -130,7 +131,7 @@ def _part_folders(top: Path) -> dict[str, Path]:
     if len(folders) < len(inside) and not any(_subfolders(folder) for folder in folders.values()):
         return {"train": top}
     if "train" not in folders:
-        found = ", ".join(sorted(path.name for path in inside)[:SHOWN]) or "no folder"
+        found = listed(sorted(path.name for path in inside)) or "no folder"
         raise ValueError(f"data.root: {top} must hold a folder per class or a folder train, holds {found}")
     return folders
 

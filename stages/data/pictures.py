@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from stages.wording import listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")  # no EPS: reading one runs Ghostscript
 MAX_BYTES = 4 * 2**30  # of decoded pixels, kept in memory
-SHOWN = 5  # unreadable pictures a message lists
 CHUNK = 64  # pictures a thread takes at a time
 
 
@@ -177,13 +178,6 @@ def try_each(paths: Sequence[Path], attempt: Callable[[int], object], workers: i
     ) as pool:  # Pillow releases the interpreter lock while it decodes
         found = pool.map(work, range(0, len(paths), CHUNK))
         return {row: said for broken in found for row, said in broken.items()}
-
-
-def listed(broken: Iterable[str]) -> str:
-    """The first few of a list of complaints, and how many more there are."""
-    broken = list(broken)
-    more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-    return ", ".join(broken[:SHOWN]) + more
 
 
 def readable(broken: dict[int, str], total: int, policy: str, limit: int) -> np.ndarray:

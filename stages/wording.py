@@ -1,0 +1,34 @@
+"""Words that messages share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+SHOWN = 5  # items a message lists before it counts the rest
+
+
+def listed(items: Iterable[object], shown: int = SHOWN, *, total: int | None = None) -> str:
+    """The first few of a list, and how many more there are: ``a, b and 3 more``.
+
+    `total` is how many there are where `items` holds only the first ones.
+    """
+    found = [str(item) for item in items]
+    more = (len(found) if total is None else total) - shown
+    return ", ".join(found[:shown]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: ``1 class``, ``2 classes``; `many` defaults to `one` + s."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def looked_for(path: str | Path) -> str:
+    """A path as it was given, and in full where that differs: a relative one starts where the command runs.
+
+    ``'pictures' (/home/me/pictures, which is not there)``
+    """
+    full = os.path.abspath(os.path.expanduser(path))
+    state = "which is a file" if os.path.isfile(full) else "which is not there"
+    return f"{str(path)!r} ({state if str(path) == full else f'{full}, {state}'})"
