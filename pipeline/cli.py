@@ -12,7 +12,7 @@ from functools import wraps
 import click
 
 from pipeline import strict_yaml
-from pipeline.checks import check_choices, warn_of_start
+from pipeline.checks import check_choices
 from pipeline.components import KINDS, Spec
 from pipeline.config import Config, load_config
 from pipeline.console import fail, log_to_stderr
@@ -351,6 +351,7 @@ def show(store: Store, reference: str, overrides: tuple[str, ...]) -> None:
     """
     from pipeline.naming import find_run
     from pipeline.show import class_chart, run_state
+    from pipeline.start import check_start
 
     run_id = None if overrides else find_run(store, reference)
     if run_id is not None:
@@ -358,7 +359,7 @@ def show(store: Store, reference: str, overrides: tuple[str, ...]) -> None:
         return
     config = load_config(reference, overrides)
     check_choices(config, refuse=False)
-    warn_of_start(config)
+    check_start(config, store)
     click.echo(strict_yaml.dump(config.full()).rstrip())
     click.echo()
     click.echo(class_chart(config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
@@ -35,6 +36,8 @@ from stages.parameters import (
     describe_rule,
 )
 from stages.registry import did_you_mean
+
+DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
 
 
 def _component(kind: str, default: str | None = None):
@@ -245,6 +248,13 @@ class System(Section):
     channels_last: Literal["auto", "on", "off"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_minutes: Positive = 10.0
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if device != "auto" and not DEVICE.fullmatch(device):
+            raise Problems([Problem("", f"must be auto, cpu, cuda, cuda:N or mps, got {device!r}")])
+        return device
 
 
 def _classifiers(value: Any) -> Any:

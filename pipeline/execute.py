@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline import fitting
-from pipeline.checks import check_choices, warn_of_start
+from pipeline.checks import check_choices
 from pipeline.components import Spec, registry
 from pipeline.config import Config
 from pipeline.errors import Damaged, DamagedWeights, FitFailed, LongtailError, dead_workers_told
 from pipeline.fitting import load_classifier
 from pipeline.progress import CountProgress
+from pipeline.start import check_start
 from pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
     done = store.done("representations", run_id)
     if done is None:
         registry("backbones").get(config.representation.backbone.name)  # a missing extra is told at once
+        check_start(config, store)
         from pipeline.training import train
 
-        warn_of_start(config)
         train(config, store, run_id)
         done = store.done("representations", run_id)
     return StageOne(run_id, done[config.features.checkpoint]["tensors"])

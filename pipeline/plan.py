@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.checks import check_choices, warn_of_start
+from pipeline.checks import check_choices
 from pipeline.config import Config, Representation
 from pipeline.fitting import SPLITS, classifier_id, finished
 from pipeline.inventory import PART
 from pipeline.report import value_text
+from pipeline.start import check_start
 from pipeline.store import Store
 
 DONE, LATER = "done", "after training"
@@ -45,7 +46,7 @@ def plan(config: Config, store: Store, *, fresh: bool = False) -> list[Step]:
         run_id = store.representation_id(config)
         done = None if fresh else store.done("representations", run_id)
         if done is None:
-            warn_of_start(config)
+            check_start(config, store)
         todo = DONE if done else _training(config.representation, store, run_id, fresh)
         steps.append(Step("representation", config.representation.backbone.name, run_id, todo))
         trained = done is not None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Any, NamedTuple
 
 from stages.data.pictures import MAX_BYTES
+from stages.wording import listed
 
 SGD = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
 SIZES = (224, 128, 96, 64, 32)
 TEST_FRACTION, VALIDATION_FRACTION = 0.2, 0.1
+SKIP_LIMIT = 100  # data.skip_limit by default
 ENOUGH = 40  # pictures of a class: a quarter are then ten to test on, an eighth five to validate on
 
 
@@ -30,6 +32,7 @@ class Pictures:
     counts: dict[str, dict[str, int]]  # part → class → pictures; every class of train in every part
     sides: list[int]  # shorter sides, in pixels, of the pictures looked at
     grey: bool
+    broken: list[str] = field(default_factory=list)  # of the pictures looked at, what cannot be read
 
     @property
     def total(self) -> int:
@@ -49,6 +52,7 @@ def propose(folder: str, found: Pictures) -> tuple[dict[str, list[Choice]], dict
         Choice("name", "image_folder"),
         Choice("root", folder, "As it was typed: a relative path starts where the command is run."),
         *shape,
+        *_policy(found),
         *holding,
     ]
     representation = [
@@ -98,7 +102,7 @@ def _hold_outs(found: Pictures) -> tuple[list[Choice], dict[str, dict[str, int]]
         held["train"] = {name: count - held[part][name] for name, count in train.items()}
         why = f"No folder {part}. The smallest class has {smallest} pictures, "
         if each:
-            why += f"enough for the same number of every class: a {_ordinal(share)} of it, at most {most}."
+            why += f"enough for the same number of every class: {_ordinal(share)} of it, at most {most}."
             choices.append(Choice(f"{key}_per_class", number, why))
         else:
             why += f"too few for the same number of every class ({ENOUGH} would do): a share of each."
@@ -107,7 +111,7 @@ def _hold_outs(found: Pictures) -> tuple[list[Choice], dict[str, dict[str, int]]
 
 
 def _ordinal(share: int) -> str:
-    return {4: "quarter", 8: "eighth"}[share]
+    return {4: "a quarter", 8: "an eighth"}[share]
 
 
 def _shape(found: Pictures) -> tuple[list[Choice], int]:
@@ -129,9 +133,26 @@ def _shape(found: Pictures) -> tuple[list[Choice], int]:
     choices = [Choice("image_size", size, f"{why}.")]
     if not fitting:
         choices.append(Choice("in_memory", False, "Too many pictures for memory: decoded when needed."))
-    elif found.grey:
+    if found.grey:
         choices.append(Choice("mode", "gray", "No picture looked at has colour."))
     return choices, size
+
+
+def _policy(found: Pictures) -> list[Choice]:
+    """What becomes of unreadable pictures, when some of those looked at are."""
+    if not found.broken:
+        return []
+    looked = len(found.sides) + len(found.broken)
+    why = (
+        f"{len(found.broken)} of {looked} pictures looked at cannot be read ({listed(found.broken)}): such "
+        "ones are left out and named in a warning. Without this line one of them stops a run."
+    )
+    choices = [Choice("unreadable", "skip", why)]
+    expected = math.ceil(found.total * len(found.broken) / looked)
+    if 2 * expected > SKIP_LIMIT:
+        why = f"Twice the {expected} there may be among {found.total}; more in one part stop a run."
+        choices.append(Choice("skip_limit", 2 * expected, why))
+    return choices
 
 
 def _epochs(count: int, batch: int) -> Choice:

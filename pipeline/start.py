@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import strict_yaml
 from pipeline.checkpoint import Checkpoints, Memory, load_tensors, save_tensors
+from pipeline.checks import warn_of_start
 from pipeline.config import Config, Representation
 from pipeline.errors import LongtailError
 from pipeline.naming import earlier_run, is_published, weights_file
@@ -42,9 +44,19 @@ def load_weights(settings: Representation, network: Network, in_channels: int) -
     try:
         found = load_backbone(tensors, network.backbone)
     except ValueError as error:
-        raise LongtailError(f"representation.weights: {settings.weights}: {error}") from None
+        raise LongtailError(f"representation.weights: {settings.weights}: {error}{_hint(network)}") from None
     for line in str(found).splitlines():
         log.info("weights %s: %s", settings.weights, line)
+
+
+def _hint(network: Network) -> str:
+    """What may help where weights do not fit: most files are for colour."""
+    first = next(p for p in network.backbone.parameters() if p.ndim > 1)
+    if first.ndim == 4 and first.shape[1] == 1:
+        return (
+            "; this network takes grey pictures, most weights take colour: data.mode=rgb where there is one"
+        )
+    return ""
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -54,6 +66,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """
     import pickle
 
+    import safetensors
     import safetensors.torch
     import torch
 
@@ -62,15 +75,21 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        return flatten(torch.load(path, map_location="cpu", weights_only=True))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the file's pickle protocol, which is nobody's choice here
+            return flatten(torch.load(path, map_location="cpu", weights_only=True))
     except pickle.UnpicklingError:
         raise LongtailError(
             f"{path}: holds more than plain weights, so it is refused and none of it was run; "
             "save its state_dict as safetensors"
         ) from None
-    except Exception as error:  # a damaged archive's opcodes fail in any way
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise LongtailError(f"{path}: cannot be read as weights ({reason})") from None
+    except Exception:  # a damaged archive's opcodes fail in any way, and say nothing that helps
+        raise LongtailError(
+            f"{path}: cannot be read as weights (damaged, or written by neither torch.save nor safetensors)"
+        ) from None
 
 
 def _published(settings: Representation) -> dict[str, torch.Tensor]:
@@ -81,8 +100,6 @@ def _published(settings: Representation) -> dict[str, torch.Tensor]:
 
     backbone = settings.backbone.name
     name = settings.weights.partition(":")[2] or "IMAGENET1K_V1"
-    if name == "DEFAULT":
-        raise LongtailError("representation.weights: name the weights, DEFAULT changes with torchvision")
     try:
         published = torchvision.models.get_model_weights(TORCHVISION.get(backbone, backbone))
         entry = published[name]
@@ -147,11 +164,17 @@ def check_input(settings: Representation, backbone: nn.Module, splits: Splits) -
 # -- an earlier run ---------------------------------------------------------------------------------------
 
 
-def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Checkpoints) -> Memory:
-    """Load an earlier run's last epoch into `trainee`, and make it this run's own first checkpoint.
+def check_start(config: Config, store: Store) -> None:
+    """Refuse or warn of, before data and weights are opened, what training cannot well start from."""
+    warn_of_start(config)
+    if config.representation is not None and config.representation.init is not None:
+        check_init(config, store)
 
-    Weights, optimiser state, history and best epoch go on: with a schedule that gives the same rates, so many
-    epochs and then so many more are bit for bit all of them at once.
+
+def check_init(config: Config, store: Store) -> str:
+    """The id of the finished run that ``representation.init`` names.
+
+    LongtailError where its state would not go with this run's data, network or optimiser.
     """
     run_id = earlier_run(store, config.representation)
     folder = store.folder("representations", run_id)
@@ -163,6 +186,18 @@ def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Ch
             f"representation.weights={folder / done['last']['file']} starts anew from its weights"
         )
     _refuse_another_kind(config.representation, folder)
+    return run_id
+
+
+def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Checkpoints) -> Memory:
+    """Load an earlier run's last epoch into `trainee`, and make it this run's own first checkpoint.
+
+    Weights, optimiser state, history and best epoch go on: with a schedule that gives the same rates, so many
+    epochs and then so many more are bit for bit all of them at once.
+    """
+    run_id = check_init(config, store)
+    folder = store.folder("representations", run_id)
+    done = store.done("representations", run_id)
     memory = Checkpoints(folder).resume(trainee.network, trainee.optimizer, trainee.average)
     if memory is None or memory.position.epoch != done["epochs"]:
         raise LongtailError(

@@ -19,6 +19,7 @@ from pipeline.publish import publish_bytes
 from pipeline.show import chart
 from stages.data.image_folder import scan
 from stages.data.pictures import FORMATS
+from stages.wording import listed
 
 log = logging.getLogger("longtail")
 
@@ -63,29 +64,36 @@ def survey(folder: str) -> Pictures:
         counts[part] = {name: tally[name] for name in names}
     everything = [picture.path for pictures in parts.values() for picture in pictures]
     step = max(1, math.ceil(len(everything) / LOOKED_AT))
-    sides, grey = _look_at([Path(folder).expanduser() / path for path in everything[::step]])
-    return Pictures(counts, sides, grey)
+    top = Path(folder).expanduser()
+    sides, grey, broken = _look_at([top / path for path in everything[::step]])
+    return Pictures(counts, sides, grey, [str(path.relative_to(top)) for path in broken])
 
 
-def _look_at(paths: Sequence[Path]) -> tuple[list[int], bool]:
-    """(shorter sides in pixels, whether none has colour); LongtailError when no picture can be read."""
+def _look_at(paths: Sequence[Path]) -> tuple[list[int], bool, list[Path]]:
+    """(shorter sides in pixels, whether none has colour, what cannot be read).
+
+    LongtailError when no picture can be read.
+    """
     from PIL import Image
 
-    sides, modes, broken = [], set(), []
+    sides, modes, broken = [], set(), {}
     for path in paths:
         try:
             with Image.open(path, formats=FORMATS) as picture:
                 sides.append(min(picture.size))
                 modes.add(picture.mode)
         except Exception as error:  # Pillow raises anything, from OSError to IndexError
-            broken.append(f"{path} ({error or type(error).__name__})")
+            broken[path] = f"{path} ({error or type(error).__name__})"
     if not sides:
-        raise LongtailError(f"none of {len(paths)} pictures looked at can be read, such as {broken[0]}")
+        raise LongtailError(f"none of {len(paths)} pictures looked at can be read: {listed(broken.values())}")
     if broken:
         log.warning(
-            "%d of %d pictures looked at cannot be read, such as %s", len(broken), len(paths), broken[0]
+            "%d of %d pictures looked at cannot be read: %s; they are left out (data.unreadable: skip)",
+            len(broken),
+            len(paths),
+            listed(broken.values()),
         )
-    return sides, modes <= set(GREY)
+    return sides, modes <= set(GREY), list(broken)
 
 
 # -- writing ----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from pipeline.environment import (
     keep_earlier,
     provenance,
     resolve,
+    resolve_device,
     worth_compiling,
 )
 from pipeline.errors import ConfigError, Damaged, DamagedWeights, LongtailError, dead_workers_told
@@ -181,18 +183,24 @@ def build_sampler(config: Config, labels: np.ndarray, num_classes: int):
 def train(config: Config, store: Store, run_id: str) -> None:
     """Train to the end from the newest intact checkpoint, or from scratch, and publish ``DONE``.
 
-    Raises Interrupted after a checkpoint when SIGINT or SIGTERM asked to stop.
+    The run's folder comes to exist with its first step: one that is refused before leaves none. Raises
+    Interrupted after a checkpoint when SIGINT or SIGTERM asked to stop.
     """
     from stages.representation import Position, train_representation
 
     folder = store.folder("representations", run_id)
+    resolve_device(config.system.device)  # refused before the data are read
     splits = load_splits(config)
-    trainee, environment = prepare(config, splits, folder)
     settings = config.representation
-    checkpoints = Checkpoints(folder)
     patience = settings.early_stopping
     if patience is not None and not len(splits.val):
-        raise LongtailError("representation.early_stopping: needs validation samples, and there are none")
+        raise LongtailError(
+            "representation.early_stopping: needs validation samples, and there are none; hold some out "
+            "(data.validation_per_class=5, say)"
+        )
+    trainee, environment = prepare(config, splits, folder)
+    checkpoints = Checkpoints(folder)
+    log.info("representation %s: %s", run_id, "training" if settings.epochs else "the weights as given")
     memory = checkpoints.resume(trainee.network, trainee.optimizer, trainee.average)
     if memory is None:
         memory = first_memory(config, store, trainee, checkpoints)
@@ -205,9 +213,11 @@ def train(config: Config, store: Store, run_id: str) -> None:
         TrainingProgress(settings.epochs, len(trainee.batches), memory.position) as bar,
     ):
         saved_at = time.monotonic()
+        begin = cache(lambda: publish_beginning(folder, config, environment))  # once
 
         def after_step(position: Position) -> None:
             nonlocal saved_at
+            begin()
             bar.step()
             due = time.monotonic() - saved_at > 60 * config.system.checkpoint_minutes
             if due or stop.requested is not None:
@@ -245,6 +255,7 @@ def train(config: Config, store: Store, run_id: str) -> None:
             if is_stalled(memory, patience):
                 log.info("no better epoch in %d: training ends after %d", patience, summary.epoch)
                 break
+        begin()
         publish_history(folder, memory)
         finish(store, run_id, memory, checkpoints, store.data_identity(config))
         stop.raise_if_requested()
@@ -268,12 +279,11 @@ def is_stalled(memory: Memory, patience: int | None) -> bool:
 
 
 def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Environment]:
-    """The trainee in the environment its run began with, which is chosen and published at the first start."""
+    """The trainee in the environment its run began with, which is chosen at the first start."""
     import torch
 
     environment = resolve(config.system)
-    began_as = folder / "provenance.json"
-    earlier = earlier_environment(began_as)
+    earlier = earlier_environment(folder / "provenance.json")
     if earlier is not None:
         environment = keep_earlier(environment, earlier)
     torch.set_num_threads(environment.threads)
@@ -282,9 +292,15 @@ def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Envi
         epochs = config.representation.epochs
         if config.system.compile == "auto" and epochs and worth_compiling(trainee, config.representation):
             environment = replace(environment, compile=True)
+    return trainee, environment
+
+
+def publish_beginning(folder: Path, config: Config, environment: Environment) -> None:
+    """Write what a run is and where it began, unless that is there."""
+    began_as = folder / "provenance.json"
+    if not began_as.exists() or earlier_environment(began_as) is None:
         publish_bytes(folder / "config.yaml", strict_yaml.dump(run_settings(config)).encode())
         publish_json(began_as, provenance(environment))
-    return trainee, environment
 
 
 def validator(config: Config, splits: Splits, device: str) -> Callable[[Network], dict[str, Any]] | None:

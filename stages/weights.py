@@ -43,7 +43,7 @@ class KeyMap:
             ("not used", self.unused),
         ):
             if names:
-                lines.append(f"{what}: {listed(names)}")
+                lines.append(f"{what}: {listed(names, 3)}")
         return "\n".join(lines)
 
 

@@ -563,8 +563,8 @@ def test_data_that_cannot_be_split_as_asked_is_one_line(tmp_path):
 
 
 def test_device_that_is_not_there_is_one_line(tmp_path):
-    *_, line = failed(1, "--root", tmp_path, "represent", *SMALL, "system.device=nonsense")
-    assert line == "error: system.device: must be auto, cpu, cuda, cuda:N or mps, got 'nonsense'"
+    (line,) = failed(2, "--root", tmp_path, "represent", *SMALL, "system.device=nonsense")
+    assert line == "error: digits_lt: system.device: must be auto, cpu, cuda, cuda:N or mps, got 'nonsense'"
     *_, line = failed(1, "--root", tmp_path, "represent", *SMALL, "system.device=cuda:77")
     assert line.startswith("error: system.device: 'cuda:77' cannot be used here")
 

@@ -300,10 +300,29 @@ def test_pictures_are_resized_cropped_and_normalized_by_imagenets_constants(fold
     torch.testing.assert_close(splits.train.batch([3])[0].double(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_grey_pictures_are_decoded_when_needed_as_they_are_in_memory(folder):
+    kept, decoded = (
+        read(folder, in_memory=m, mode="gray", resize=16, validation_per_class=0).train for m in (True, False)
+    )
+    mean, std = (
+        0.299 * 123.675 + 0.587 * 116.28 + 0.114 * 103.53,
+        0.299 * 58.395 + 0.587 * 57.12 + 0.114 * 57.375,
+    )
+    assert decoded.constants == {"mean": [pytest.approx(mean)], "std": [pytest.approx(std)]}
+    found = decoded.batch(range(12))
+    assert found.shape == (12, 1, 16, 16)
+    assert (found.permute(0, 2, 3, 1) * std + mean - kept.images.float()).abs().max() < 2.5
+    for taken in (decoded.take(np.arange(3), decoded.labels[:3]), decoded.to("cpu")):
+        assert torch.equal(taken.batch([2]), found[2:3])
+    drawn = next(iter(batches(decoded, 1, **ALL).epoch(0))).inputs
+    assert drawn.shape == (5, 1, 16, 16)
+
+
 def batches(part, workers, **options):
     part = ImageFiles(
-        part.root, [os.fsdecode(p) for p in part.paths], part.labels, image_size=16, workers=workers
-    )
+        part.root, [os.fsdecode(p) for p in part.paths], part.labels, image_size=16, mode=part.mode,
+        workers=workers,
+    )  # fmt: skip
     sampler = SAMPLERS.create("class_balanced", part.labels, 3, seed=0)
     return Batches(part, sampler, batch_size=5, seed=0, augment=Augment(**options))
 
@@ -417,7 +436,6 @@ def test_images_in_memory_refuse_what_needs_files(folder):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"mode": "gray"}, "data.mode: must be rgb with in_memory: false"),
         ({"resize": 8}, r"data.resize: must be ≥ data.image_size \(16\), got 8"),
         ({"train": "none.txt"}, r"data.train: none.txt cannot be read \(No such file"),
         ({"root": "/none"}, r"data.root: must be the folder the lists' paths begin in, got '/none'"),

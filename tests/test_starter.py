@@ -160,7 +160,7 @@ def test_pictures_that_would_not_fit_into_memory_are_made_smaller_or_stay_on_dis
     found = proposal(of_counts(1_000_000, 1_000_000), [500], grey=True)["data"]
     assert found["image_size"] == 32 and found["mode"] == "gray"
     found = proposal(of_counts(3_000_000, 3_000_000), [500], grey=True)["data"]
-    assert found["image_size"] == 32 and found["in_memory"] is False and "mode" not in found
+    assert found["image_size"] == 32 and found["in_memory"] is False and found["mode"] == "gray"
 
 
 @pytest.mark.parametrize(
@@ -252,3 +252,27 @@ def test_unreadable_picture_among_others_is_warned_of(tmp_path):
     (folder / "cat" / "00.png").write_bytes(b"no picture")
     found = ok("init", folder, "--output", tmp_path / "c.yaml")
     assert "1 of 61 pictures looked at cannot be read" in found.err and "00.png" in found.err
+
+
+def test_unreadable_pictures_seen_are_skipped_by_the_configuration_with_the_reason(tmp_path):
+    folder = folder_of(tmp_path / "p", {"cat": 30, "dog": 30})
+    (folder / "cat" / "00.png").write_bytes(b"no picture")
+    ok("init", folder, "--output", tmp_path / "c.yaml")
+    text = (tmp_path / "c.yaml").read_text()
+    comment = " ".join(line.strip(" #") for line in text[: text.index("\n  unreadable: skip")].splitlines())
+    assert "1 of 61 pictures looked at cannot be read (cat/00.png): such ones are left out" in comment
+    found = ok("--root", tmp_path / "root", "run", tmp_path / "c.yaml", "representation.epochs=1",
+               "classifiers=[joint]", "system.threads=1")  # fmt: skip
+    assert found.err.count("1 of 61 pictures cannot be read") == 1  # said once, though each stage reads them
+    assert "skip_limit" not in text and "unreadable" not in proposal(of_counts(50, 50))["data"]
+
+
+def test_skip_limit_leaves_room_for_as_many_as_were_seen():
+    found = propose("pictures", Pictures(of_counts(5000, 5000), [48] * 198, False, ["a.png", "b.png"]))[0]
+    assert {c.key: c.value for c in found["data"]}["skip_limit"] == 200  # 1 % of 10,000, twice
+
+
+def test_shares_are_said_with_their_article(tmp_path):
+    ok("init", folder_of(tmp_path / "p", {"cat": 50, "dog": 50}), "--output", tmp_path / "c.yaml")
+    text = " ".join(line.strip(" #") for line in (tmp_path / "c.yaml").read_text().splitlines())
+    assert "class: a quarter of it" in text and "class: an eighth of it" in text

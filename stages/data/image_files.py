@@ -7,12 +7,12 @@ import signal
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from PIL.Image import Image
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
 
 from stages.data import Request
 from stages.data.pictures import open_picture, usable_cores
@@ -20,17 +20,22 @@ from stages.data.preprocessing import Preprocessing
 from stages.data.transforms import Augment, Mixture, draw_mixture
 from stages.randomness import generator
 
+if TYPE_CHECKING:
+    from torchvision.transforms import v2
+
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, of pixels in 0…255
+LUMA = (0.299, 0.587, 0.114)  # of R, G and B in a grey pixel (ITU-R BT.601), as Pillow converts
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 MOST_WORKERS = 16  # by default: past that a disk is the limit
 
 
 class ImageFiles:
-    """Pictures in files below `root`, by path (N,), with labels (N,); batches are (B, 3, S, S), S image_size.
+    """Pictures in files below `root`, by path (N,), with labels (N,); batches are (B, C, S, S), S image_size.
 
     As they are, pictures are resized until the shorter side has `resize` pixels and cropped to the central
     square of S. `workers` processes decode and augment, whole batches each; what they draw depends on the
-    request and a sample's place in it, never on who works it off.
+    request and a sample's place in it, never on who works it off. `mode` rgb gives three channels, gray one,
+    normalised by what ImageNet's constants come to where the channels of a pixel rise and fall together.
     """
 
     def __init__(
@@ -41,18 +46,22 @@ class ImageFiles:
         *,
         image_size: int = 224,
         resize: int | None = None,
+        mode: Literal["rgb", "gray"] = "rgb",
         workers: int | None = None,
         device: str | torch.device = "cpu",
-        mean: Sequence[float] = MEAN,
-        std: Sequence[float] = STD,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ):
-        self.root, self.image_size = Path(root), image_size
+        self.root, self.image_size, self.mode = Path(root), image_size, mode
         self.resize = resize or round(image_size * 256 / 224)
         self.paths = np.array([os.fsencode(path) for path in paths], "S")  # forked workers share these bytes
         self.labels = np.asarray(labels, np.int64)
         self.workers = workers or min(usable_cores(), MOST_WORKERS)
         self.device = torch.device(device)
-        self.mean, self.std = list(mean), list(std)
+        self.mean, self.std = (
+            list(given) if given is not None else _of_mode(usual, mode)
+            for given, usual in ((mean, MEAN), (std, STD))
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,7 +79,7 @@ class ImageFiles:
     def preprocessing(self) -> Preprocessing:
         """What :meth:`batch` makes of a picture."""
         size = self.image_size
-        return Preprocessing(size, size, self.resize, "rgb", kept=False, **self.constants)
+        return Preprocessing(size, size, self.resize, self.mode, kept=False, **self.constants)
 
     def take(self, indices: np.ndarray, labels: np.ndarray) -> ImageFiles:
         """The pictures at `indices`, relabelled."""
@@ -85,13 +94,13 @@ class ImageFiles:
         return self._like(self.paths, self.labels, device)
 
     def _like(self, paths: np.ndarray, labels: np.ndarray, device) -> ImageFiles:
-        options = {"image_size": self.image_size, "resize": self.resize, "workers": self.workers}
+        options = {name: getattr(self, name) for name in ("image_size", "resize", "mode", "workers")}
         part = ImageFiles(self.root, [], labels, device=device, **options, **self.constants)
         part.paths = paths
         return part
 
     def batch(self, indices: Sequence[int]) -> torch.Tensor:
-        """Normalised float32 images (B, 3, S, S), decoded here and now. ValueError for one that cannot be."""
+        """Normalised float32 images (B, C, S, S), decoded here and now. ValueError for one that cannot be."""
         pixels = _Worked(self, [Request(np.asarray(indices), ())], None)[0]
         return self._ready(pixels)
 
@@ -124,11 +133,11 @@ class ImageFiles:
             ) from None
 
     def _ready(self, pixels: torch.Tensor | str) -> torch.Tensor:
-        """uint8 (B, 3, S, S) to what the network takes; a worker's complaint is raised."""
+        """uint8 (B, C, S, S) to what the network takes; a worker's complaint is raised."""
         if isinstance(pixels, str):
             raise ValueError(pixels)
         pixels = pixels.to(self.device, non_blocking=True)
-        mean, std = (torch.tensor(c, device=self.device).view(3, 1, 1) for c in (self.mean, self.std))
+        mean, std = (torch.tensor(c, device=self.device).view(-1, 1, 1) for c in (self.mean, self.std))
         return pixels.float().sub_(mean).div_(std)
 
     def _mixed(self, images, request: Request, augment: Augment | None):
@@ -141,8 +150,13 @@ class ImageFiles:
         return images, mixture
 
 
+def _of_mode(constants: Sequence[float], mode: str) -> list[float]:
+    """Constants of the channels that `mode` has, from those of R, G and B."""
+    return list(constants) if mode == "rgb" else [float(np.dot(LUMA, constants))]
+
+
 class _Worked(Dataset):
-    """Batches of pixels (B, 3, S, S) uint8 by request number; a str says which picture cannot be read.
+    """Batches of pixels (B, C, S, S) uint8 by request number; a str says which picture cannot be read.
 
     (An exception would reach the parent wrapped in the worker's traceback.)
     """
@@ -156,15 +170,15 @@ class _Worked(Dataset):
 
     def __getitem__(self, number: int) -> torch.Tensor | str:
         request = self.requests[number]
-        size = self.part.image_size
-        pixels = torch.empty((len(request.indices), 3, size, size), dtype=torch.uint8)
+        size, channels = self.part.image_size, 3 if self.part.mode == "rgb" else 1
+        pixels = torch.empty((len(request.indices), channels, size, size), dtype=torch.uint8)
         with torch.random.fork_rng(devices=[], enabled=self.random):
             for place, index in enumerate(request.indices):
                 if self.random:
                     torch.manual_seed(int(generator(*request.key, place).integers(2**63)))
                 path = self.part.path(index)
                 try:
-                    pixels[place] = self.transform(open_picture(path, "rgb"))
+                    pixels[place] = self.transform(open_picture(path, self.part.mode))
                 except Exception as error:  # Pillow raises anything, from OSError to IndexError
                     return (
                         f"{path}: cannot be read ({error or type(error).__name__}); repair or remove it, "
@@ -184,7 +198,9 @@ def _middle(image: Image) -> Image:
 
 
 def picture_transform(image_size: int, resize: int, augment: Augment | None) -> v2.Compose:
-    """What makes a picture (3, S, S) uint8: at random as `augment` says, or as evaluation sees it (None)."""
+    """What makes a picture (C, S, S) uint8: at random as `augment` says, or as evaluation sees it (None)."""
+    from torchvision.transforms import v2  # seconds, which nobody waits for who only counts pictures
+
     augment = augment or Augment()
     steps: list = [_middle, v2.Resize(resize), v2.CenterCrop(image_size)]
     if augment.resized_crop is not None:

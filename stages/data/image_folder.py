@@ -52,12 +52,14 @@ def image_folder(
     turned as their EXIF orientation says, resized with antialiasing until the shorter side has `resize`
     pixels and cropped to the central square of `image_size`. Hidden files and other files are ignored.
 
-    In memory (up to 4 GiB) they are decoded once, `mode` rgb or gray, `resize` null meaning image_size, and
-    normalised by their own mean and deviation. Otherwise they are decoded whenever they are needed, rgb only,
-    `resize` null meaning 256/224 of image_size, and normalised by ImageNet's mean and deviation. `mean` and
+    `mode` rgb gives three channels, gray one. In memory (up to 4 GiB) they are decoded once, `resize` null
+    meaning image_size, and normalised by their own mean and deviation. Otherwise they are decoded whenever
+    they are needed, `resize` null meaning 256/224 of image_size, and normalised by ImageNet's. `mean` and
     `std`, a number in [0, 1] for each channel, take their place in both cases: those that given weights were
-    trained with. `unreadable` pictures are an error, or skipped with a warning, up to `skip_limit` of a part.
-    Links may leave `root` only with `allow_outside`. `workers` threads or processes decode.
+    trained with.
+
+    `unreadable` pictures are an error, or skipped with a warning, up to `skip_limit` of a part. Links may
+    leave `root` only with `allow_outside`. `workers` threads or processes decode.
 
     Raises ValueError for a class without pictures or unknown to train, for unreadable pictures (the first few
     named), for links that leave `root`, and when the pixels would take more than 4 GiB.

@@ -100,13 +100,12 @@ def picture_part(
     import numpy as np
     import torch
 
-    from stages.data.image_files import ImageFiles
-    from stages.data.images import ImageArrays
-
     labels, files = np.asarray(labels, np.int64), [root / path for path in paths]
     constants = {"mean": mean, "std": std}
     given = {key: [255 * v for v in values] for key, values in constants.items() if values is not None}
     if in_memory:
+        from stages.data.images import ImageArrays
+
         images = np.empty((len(files), image_size, image_size, 3 if mode == "rgb" else 1), np.uint8)
 
         def attempt(row: int) -> None:
@@ -116,13 +115,15 @@ def picture_part(
         constants = {key: torch.tensor(values) for key, values in given.items()}
         picked = images if keep.all() else images[keep]
         return ImageArrays(picked, labels[keep], resize=resize, own=not given, **constants)
+    from stages.data.image_files import ImageFiles
+
     keep = np.ones(len(files), bool)
     if unreadable == "skip":
         broken = try_each(files, lambda row: open_picture(files[row], mode), workers)
         keep = readable(broken, len(files), unreadable, skip_limit)
     kept = [path for path, kept in zip(paths, keep, strict=True) if kept]
-    size = {"image_size": image_size, "resize": resize}
-    return ImageFiles(root, kept, labels[keep], workers=workers, **size, **given)
+    shape = {"image_size": image_size, "resize": resize, "mode": mode}
+    return ImageFiles(root, kept, labels[keep], workers=workers, **shape, **given)
 
 
 def check_fit(
@@ -147,8 +148,6 @@ def check_fit(
     if resize is not None and resize < image_size:
         raise ValueError(f"data.resize: must be ≥ data.image_size ({image_size}), got {resize}")
     if not in_memory:
-        if mode != "rgb":
-            raise ValueError(f"data.mode: must be rgb with in_memory: false, got {mode}")
         return
     needed = count * image_size**2 * channels
     if needed > MAX_BYTES:
