@@ -21,7 +21,7 @@ from pipeline.checks import disagreements
 from pipeline.components import Spec, check_spec
 from pipeline.errors import ConfigError
 from pipeline.grid import expand
-from pipeline.recipes import read_settings
+from pipeline.recipes import is_set, merge, parse_override, read_settings
 from stages.parameters import (
     Beta,
     Count,
@@ -340,7 +340,26 @@ def load_config(reference: str, overrides: tuple[str, ...] | list[str] = ()) -> 
     Raises ConfigError listing every problem: path, rule, value received and the likely fix.
     """
     settings, source = read_settings(reference, overrides)
-    return check_config(settings, source)
+    try:
+        return check_config(settings, source)
+    except ConfigError as error:
+        if not overrides:
+            raise
+        raise ConfigError([_with_origin(p, reference, overrides) for p in error.problems], source) from None
+
+
+def _with_origin(problem: Problem, reference: str, overrides: tuple[str, ...] | list[str]) -> Problem:
+    """`problem`; one with a setting of the file that an override stands beside says where it comes from."""
+    above = problem.path.rpartition(".")[0]
+    given: dict[str, Any] = {}
+    for override in overrides:
+        given = merge(given, parse_override(override))
+    if not above or not is_set(given, above) or is_set(given, problem.path):
+        return problem
+    if not is_set(read_settings(reference)[0], problem.path):
+        return problem
+    fix = f"{reference} sets it and an override only adds to that, so say {problem.path}=null as well"
+    return Problem(problem.path, f"{problem.message}; {fix}")
 
 
 def check_config(settings: dict[str, Any], source: str = "") -> Config:

@@ -80,6 +80,15 @@ def parse_override(text: str) -> dict[str, Any]:
     return found
 
 
+def is_set(settings: Any, path: str) -> bool:
+    """Whether `settings` name something under a dotted path."""
+    for step in path.split("."):
+        if not isinstance(settings, dict) or step not in settings:
+            return False
+        settings = settings[step]
+    return True
+
+
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """`over` laid on `base`: mappings merge deeply, lists replace, None takes a setting back to its default.
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.checks import check_choices, chooses
+from pipeline.checks import PUBLISHED_FOR, check_choices, chooses
 from pipeline.components import check_spec, registry
+from pipeline.config import load_config
 from pipeline.errors import ConfigError, FitFailed
 from pipeline.execute import run_stage_two
 from pipeline.plan import plan
+from pipeline.start import TORCHVISION
 from stages.network import Head
 from stages.selection import NEEDS_VALIDATION
 from tests.test_cli import SMALL, failed, longtail, ok
@@ -115,3 +119,134 @@ def test_a_failure_is_raised_where_nobody_takes_it(digits, store):
                     "data.validation_fraction=0.001", "classifiers=[tau_norm]")  # fmt: skip
     with pytest.raises(FitFailed, match="tau_norm chooses on validation samples"):
         run_stage_two(config, store)
+
+
+# -- settings that do not go together ---------------------------------------------------------------------
+
+
+def problems(*overrides: str, recipe: str = "digits_lt") -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(recipe, overrides)
+    return [line.removeprefix(f"{recipe}: ") for line in str(caught.value).splitlines()]
+
+
+@pytest.mark.parametrize("name", ["digits", "fashion_mnist", "cifar10"])
+@pytest.mark.parametrize("option", ["jitter", "resized_crop"])
+def test_what_needs_pictures_in_files_is_refused_for_those_in_memory(name, option):
+    (line,) = problems(f"data={{name: {name}, seed: 1}}", f"representation.augment={{{option}: 0.3, pad: 0}}")
+    assert line == (
+        f"representation.augment.{option}: is for pictures decoded from files, {name} keeps them in memory, "
+        "got 0.3; use pad, flip and mixup"
+    )
+
+
+def test_a_folder_in_memory_is_told_how_to_stream():
+    crop = ["representation.augment={pad: 0, resized_crop: 0.3}"]
+    (line,) = problems(*crop, recipe="image_folder")
+    assert line.endswith("got 0.3; set data.in_memory=false")
+    assert load_config("image_folder", [*crop, "data.in_memory=false"]).representation.augment.resized_crop
+
+
+def test_published_weights_are_known_by_backbone():
+    import torchvision
+
+    known = set(torchvision.models.list_models(module=torchvision.models))
+    expected = {n for n in registry("backbones").names() if TORCHVISION.get(n, n) in known}
+    assert set(PUBLISHED_FOR) == expected
+
+
+def test_published_weights_that_cannot_fit_are_refused_with_all_reasons():
+    (line,) = problems("representation.weights=torchvision")
+    assert line.startswith("representation.weights: torchvision has weights for resnet18, ")
+    assert line.endswith("got representation.backbone=small_cnn")
+    found = problems("representation.weights=torchvision:DEFAULT", "representation.backbone=resnet10",
+                     "data.mode=gray", recipe="image_folder")  # fmt: skip
+    assert len(found) == 3 and found[0].endswith("DEFAULT changes with torchvision")
+    assert "data.mode=gray; data.mode=rgb shows grey as colour" in found[2]
+
+
+@pytest.mark.parametrize("override", ["representation.augment={resized_crop: 0.3}",
+                                      "representation.augment.resized_crop=0.3"])  # fmt: skip
+def test_what_an_override_stands_beside_is_said_to_come_from_the_file(override):
+    (line,) = problems(override, "data.in_memory=false", recipe="image_folder")
+    assert line == (
+        "representation.augment.pad: must be 0 with resized_crop, which crops already, got 4; image_folder "
+        "sets it and an override only adds to that, so say representation.augment.pad=null as well"
+    )
+    fixed = ["data.in_memory=false", "representation.augment.pad=null"]
+    assert load_config("image_folder", [override, *fixed]).representation.augment.pad == 0
+    (line,) = problems(
+        override, "data.in_memory=false", "representation.augment.pad=2", recipe="image_folder"
+    )
+    assert line.endswith("got 2")
+
+
+# -- what training starts from ----------------------------------------------------------------------------
+
+
+def test_a_backbone_frozen_at_random_is_warned_of_wherever_it_is_seen(tmp_path):
+    command = ["--root", tmp_path, "run", *SMALL, "representation.trainable=head", "classifiers=[joint]"]
+    warned = "warning: representation.trainable=head freezes a backbone of random weights"
+    for found in (ok(*command, "--dry-run"), ok(*command[:2], "show", *command[3:]), ok(*command)):
+        assert found.err.count(warned) == 1
+    assert warned not in ok(*command).err  # done
+
+
+def test_another_backbone_than_inits_is_refused_by_dry_run_show_and_run_alike(tmp_path):
+    small = [*SMALL, "representation.epochs=1"]
+    earlier = Path(ok("--root", tmp_path, "represent", *small).out.strip())
+    other = [*SMALL, f"representation.init={earlier.name}", "representation.backbone=lenet5"]
+    for command in (["run", *other, "--dry-run"], ["run", *other], ["show", *other]):
+        (line,) = failed(1, "--root", tmp_path, *command)
+        assert re.search(r"representation.init: .* has backbone small_cnn, this run lenet5", line)
+    assert list((tmp_path / "representations").iterdir()) == [earlier]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["system.device=cuda:77"],
+        ["data.validation_per_class=0", "representation.early_stopping=2"],
+        ["representation.sampler=uniform_batch"],
+        ["representation.optimizer.lr=1e30"],  # the first step's loss is infinite
+    ],
+)
+def test_a_run_refused_before_its_first_step_leaves_nothing(tmp_path, settings):
+    lines = failed(1, "--root", tmp_path, "represent", *SMALL, *settings)
+    if "lr" not in settings[0]:
+        assert not [line for line in lines if line.startswith("representation ")]  # not yet training
+        assert not list(tmp_path.glob("representations/*"))
+
+
+def test_weights_taken_as_given_are_not_called_training(tmp_path):
+    import safetensors.torch
+
+    backbone = registry("backbones").create("small_cnn", in_channels=1)
+    safetensors.torch.save_file(backbone.state_dict(), tmp_path / "w.safetensors")
+    small = [*SMALL[:1], "representation.epochs=0", f"representation.weights={tmp_path}/w.safetensors"]
+    found = ok("--root", tmp_path / "r", "represent", *small)
+    assert "the weights as given" in found.err and "training" not in found.err
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"\x80\x02}q\x00K\x01h\x65s.", "damaged"), (b"no", "")])
+def test_a_file_that_is_no_weights_gets_a_reason_in_words(tmp_path, content, said):
+    (tmp_path / "w.pth").write_bytes(content)
+    small = [*SMALL, f"representation.weights={tmp_path}/w.pth"]
+    lines = failed(1, "--root", tmp_path / "r", "represent", *small)
+    assert len(lines) == 1 and said in lines[0] and len(lines[0]) < 300
+    assert not re.search(r"\(\d+\)", lines[0]) and "pickle protocol" not in lines[0]
+    assert not (tmp_path / "r" / "representations").exists()
+
+
+def test_colour_weights_for_a_grey_network_get_a_hint_and_a_short_line(tmp_path):
+    import safetensors.torch
+
+    backbone = registry("backbones").create("resnet32", in_channels=3)
+    safetensors.torch.save_file(
+        {f"module.{k}{'x' * (n > 1)}": v for n, (k, v) in enumerate(backbone.state_dict().items())},
+        tmp_path / "w.safetensors",
+    )
+    small = [*SMALL, "representation.backbone=resnet32", f"representation.weights={tmp_path}/w.safetensors"]
+    (line,) = failed(1, "--root", tmp_path / "r", "represent", *small)
+    assert "grey pictures, most weights take colour: data.mode=rgb" in line
+    assert " more; " in line and len(line) < 600
