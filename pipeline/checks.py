@@ -141,7 +141,7 @@ def chooses(spec: Spec) -> bool:
 def cannot_choose(config: Config, spec: Spec, setting: str | None = None) -> str:
     """Why a classifier that :func:`chooses` cannot be fitted without samples to choose on, and the fixes."""
     part = "test" if config.evaluation.protocol == "paper" else "validation"
-    fixed = [key for key, value in _flat(spec.full()).items() if value == "validation"]
+    fixed = [key for key, value in flat(spec.full()).items() if value == "validation"]
     instead = f"give a fixed {fixed[0]} ({{name: {spec.name}, {fixed[0]}: 1}})" if fixed else "leave it out"
     why = f"{setting} leaves none" if setting else "there is none"
     return (
@@ -155,10 +155,11 @@ def _wrapped(spec: Spec) -> list[str]:
     return [key for key, parameter in known.items() if spec_kind(parameter.rule) == "classifiers"]
 
 
-def _flat(settings: dict[str, Any], path: str = "") -> dict[str, Any]:
+def flat(settings: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
     found = {}
     for key, value in settings.items():
-        found |= _flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
+        found |= flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
     return found
 
 

@@ -54,6 +54,7 @@ classifier_option = click.option(
     metavar="NAME",
     help="A classifier of the run by name or id; the best on validation by default.",
 )
+classes_option = click.option("--classes", is_flag=True, help="Show accuracy class by class, by name.")
 fresh_option = click.option("--fresh", is_flag=True, help="Do it again even when it is done.")
 
 
@@ -97,9 +98,12 @@ def cli(context: click.Context, root: str) -> None:
 @with_config
 @format_option
 @split_option
+@classes_option
 @click.option("--fresh", is_flag=True, help="Start over from stage one.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-def run(config: Config, store: Store, form: str, split: str, fresh: bool, dry_run: bool) -> None:
+def run(
+    config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool, dry_run: bool
+) -> None:
     """Train, extract features, fit every classifier, print the table.
 
     Example: longtail run digits_lt seed=1
@@ -107,25 +111,26 @@ def run(config: Config, store: Store, form: str, split: str, fresh: bool, dry_ru
     if dry_run:
         from pipeline import plan
 
-        if form != "table" or split != "test":
-            raise click.UsageError("--dry-run prints no results: leave out --format and --split")
+        if form != "table" or split != "test" or classes:
+            raise click.UsageError("--dry-run prints no results: leave out --format, --split and --classes")
         click.echo(plan.render(plan.plan(config, store, fresh=fresh)))
         return
-    _classify(config, store, form, split, fresh)
+    _classify(config, store, form, split, classes, fresh)
 
 
 @cli.command()
 @with_config
 @format_option
 @split_option
+@classes_option
 @click.option("--fresh", is_flag=True, help="Start over from stage one.")
-def joint(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:
+def joint(config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool) -> None:
     """`run` with stage one's own head as the only classifier: the end-to-end baseline.
 
     Example: longtail joint digits_lt representation.sampler=class_balanced
     """
     only_joint = config.model_copy(update={"classifiers": [Spec("classifiers", "joint")]})
-    _classify(only_joint, store, form, split, fresh)
+    _classify(only_joint, store, form, split, classes, fresh)
 
 
 @cli.command()
@@ -165,13 +170,14 @@ def extract(config: Config, store: Store, fresh: bool) -> None:
 @with_config
 @format_option
 @split_option
+@classes_option
 @fresh_option
-def classify(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:
+def classify(config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool) -> None:
     """Stage two: fit classifiers on the cached features, making sure of those first; print the table.
 
     Example: longtail classify digits_lt 'classifiers=[joint, lws]'
     """
-    _stage_two(config, store, form, split, fresh)
+    _stage_two(config, store, form, split, classes, fresh)
 
 
 @cli.command()
@@ -246,18 +252,22 @@ def ablate(
 
 
 @cli.command()
-@click.argument("references", nargs=-1, metavar="[CONFIG or RUN]...")
+@click.argument("references", nargs=-1, metavar="[CONFIG or RUN]... [KEY=VALUE]...")
 @format_option
 @split_option
+@classes_option
 @click.pass_obj
-def report(store: Store, references: tuple[str, ...], form: str, split: str) -> None:
+def report(store: Store, references: tuple[str, ...], form: str, split: str, classes: bool) -> None:
     """Print finished runs. RUN is a directory, the beginning of an id, or a config; none means all.
 
-    Example: longtail report digits_lt --format markdown
+    KEY=VALUE overrides a setting of each CONFIG, as it did when that was run.
+
+    Example: longtail report digits_lt seed=1 --format markdown
     """
     from pipeline.runs import find_results
 
-    found = find_results(store, references)
+    overrides = [word for word in references if "=" in word and not os.path.exists(word)]
+    found = find_results(store, [word for word in references if word not in overrides], overrides)
     rows = [
         row
         for results, evaluation in found
@@ -265,7 +275,7 @@ def report(store: Store, references: tuple[str, ...], form: str, split: str) -> 
     ]
     if not rows:
         raise LongtailError(f"no finished run under {store.root}; `longtail run CONFIG` makes one")
-    click.echo(render(rows, form))
+    _echo(rows, form, classes)
 
 
 @cli.command()
@@ -399,27 +409,32 @@ def clean(store: Store, dry_run: bool, unfinished: bool, states: bool) -> None:
     click.echo(clean(store, dry_run=dry_run, unfinished=unfinished, states=states))
 
 
-def _classify(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:
+def _classify(config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool) -> None:
     from pipeline.execute import run_extraction, run_stage_one
 
     if fresh:
         check_choices(config)
         run_stage_one(config, store, fresh=True)
         run_extraction(config, store, fresh=True)
-    _stage_two(config, store, form, split, fresh)
+    _stage_two(config, store, form, split, classes, fresh)
 
 
-def _stage_two(config: Config, store: Store, form: str, split: str, fresh: bool) -> None:
+def _stage_two(config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool) -> None:
     """Classifiers and their table; LongtailError at the end naming those that could not be fitted."""
     from pipeline.execute import run_stage_two
 
     failed: list[str] = []
     results = run_stage_two(config, store, fresh=fresh, on_failure=failed.append)
     if results:
-        rows = records(results, splits=splits_of(split), evaluation=config.evaluation)
-        click.echo(render(rows, form))
+        _echo(records(results, splits=splits_of(split), evaluation=config.evaluation), form, classes)
     if failed:
         raise LongtailError("\n".join(f"failed: {said}" for said in failed))
+
+
+def _echo(rows: list[dict], form: str, classes: bool) -> None:
+    from pipeline.class_table import render_classes
+
+    click.echo(render_classes(rows, form) if classes else render(rows, form))
 
 
 # -- entry point ------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from pipeline.checks import cannot_choose, chooses
+from pipeline.checks import cannot_choose, chooses, flat
 from pipeline.components import Spec, registry
 from pipeline.config import Config
 from pipeline.errors import Damaged, FitFailed, LongtailError
@@ -172,7 +172,7 @@ def publish(
         "data_seed": config.data.full()["seed"],
         "protocol": config.evaluation.protocol,
         "thresholds": _thresholds(config),
-        "settings": _summary(config),
+        "settings": _summary(config, store, spec, representation),
         "class_counts": features.class_counts,
         "class_names": features.class_names,
         "sizes": {split: len(part) for split, part in _parts(features).items() if len(part)},
@@ -265,12 +265,18 @@ def _is_choice(key: str, entry: dict[str, Any]) -> bool:
     return isinstance(entry.get("value"), bool | int | float) and key != "n_features_in_"
 
 
-def _summary(config: Config) -> dict[str, Any]:
-    """What a table over many runs tells them apart by."""
+def _summary(config: Config, store: Store, spec: Spec, representation: str | None) -> dict[str, Any]:
+    """What a table over many runs tells them apart by, and orders them by."""
     found: dict[str, Any] = {"data": config.data.minimal()["name"]}
+    every = {"data": config.data.full()}
     if config.representation is not None:
         for key in ("backbone", "sampler", "loss"):
             found[key] = getattr(config.representation, key).minimal()
         found["epochs"] = config.representation.epochs
-    found |= config.features.full()
-    return found
+        found["reached"] = store.done("representations", representation)["epochs"]
+        every |= config.representation.full()
+    if spec in config.classifiers:
+        found["position"] = config.classifiers.index(spec)
+    shown = ("data.name", "data.seed", "backbone", "sampler", "loss", "epochs")
+    told = {k: v for k, v in flat(every).items() if k not in shown and k.partition(".")[0] not in shown}
+    return {**found, **config.features.full(), "all": told}

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.config import Evaluation
 from stages.shots import shot_accuracies
+from stages.wording import counted
 
 FORMATS = ("table", "markdown", "csv", "json")
 METRICS = (  # what ablations summarise
@@ -17,7 +18,7 @@ METRICS = (  # what ablations summarise
     "macro_precision", "ece",
 )  # fmt: skip
 CHOSEN_ON_TEST = "†"  # stands at every row whose choices may have been made on the test split
-PRIVATE = ("features", "settings", "label")  # of a row: for tables, no part of a record
+PRIVATE = ("features", "settings", "label", "thresholds")  # of a row: for tables, no part of a record
 # (heading, key of a record's metrics, larger is better)
 COLUMNS = (
     ("balanced", "balanced_accuracy", True),
@@ -57,6 +58,9 @@ def records(
                     "data_seed": result["data_seed"],
                     "protocol": result["protocol"],
                     "metrics": metrics,
+                    "class_names": result["class_names"],
+                    "class_counts": result["class_counts"],
+                    "thresholds": thresholds,
                     "features": result["features"],
                     "settings": result["settings"],
                     "label": label(result),
@@ -82,28 +86,60 @@ def render(rows: list[dict[str, Any]], form: str) -> str:
         return json.dumps(public, indent=1, ensure_ascii=False, allow_nan=False)
     if form == "csv":
         return _csv(rows)
+    draw = _markdown if form == "markdown" else _table
+    return "\n\n".join(f"{title}\n{draw(members)}" for title, members in grouped(rows))
+
+
+def grouped(rows: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Rows on the same features, each group under a title that tells it from the others."""
+    told = differences(rows)
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((heading(row), row["features"]), []).append(row)
-    draw = _markdown if form == "markdown" else _table
-    return "\n\n".join(f"{title}\n{draw(members)}" for (title, _), members in groups.items())
+        groups.setdefault((heading(row, told), row["features"]), []).append(row)
+    return [(title, members) for (title, _), members in groups.items()]
 
 
-def heading(row: dict[str, Any]) -> str:
-    """What the runs of one table have in common."""
+def differences(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, str]]]:
+    """Settings in which rows on the same data set differ: ``{data set: {setting: {value: in words}}}``.
+
+    Paths are shortened to their last part where that keeps them apart.
+    """
+    values: dict[str, dict[str, dict[str, str]]] = {}
+    for row in rows:
+        known = values.setdefault(row["settings"]["data"], {})
+        for key, value in row["settings"].get("all", {}).items():
+            known.setdefault(key, {})[str(value)] = _value_text(value)
+    return {
+        data: {key: _short(words) for key, words in known.items() if len(words) > 1}
+        for data, known in values.items()
+    }
+
+
+def _short(words: dict[str, str]) -> dict[str, str]:
+    short = {text: word.rstrip("/").rpartition("/")[2] for text, word in words.items()}
+    return short if len(set(short.values())) == len(short) else words
+
+
+def heading(row: dict[str, Any], told: dict[str, dict[str, dict[str, str]]] | None = None) -> str:
+    """What the runs of one table have in common; `told` are the :func:`differences` to others shown."""
     settings = row["settings"]
     parts = [settings["data"]]
     for key in ("backbone", "sampler", "loss"):
         if key in settings:
             parts.append(_spec_text(settings[key]))
     if "epochs" in settings:
-        parts.append(f"{settings['epochs']} epochs")
+        reached = settings.get("reached", settings["epochs"])
+        of = f"{reached} of " if reached != settings["epochs"] else ""
+        parts.append(of + counted(settings["epochs"], "epoch"))
     if settings["checkpoint"] == "best":
         parts.append("best epoch")
     if settings["dtype"] != "float32":
         parts.append(settings["dtype"])
     if settings.get("views"):
-        parts.append(f"{settings['views']} view" + "s" * (settings["views"] > 1))
+        parts.append(counted(settings["views"], "view"))
+    own = settings.get("all", {})
+    differing = (told or {}).get(settings["data"], {})
+    parts += [f"{key}={words[str(own[key])]}" for key, words in differing.items() if key in own]
     parts.append(f"seed {row['seed']}" + (f", data seed {row['data_seed']}" if row["data_seed"] else ""))
     parts.append(row["representation"] or f"features {row['features']}")
     if row["protocol"] == "paper":
@@ -123,7 +159,8 @@ def value_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _row_label(row: dict[str, Any]) -> str:
+def row_label(row: dict[str, Any]) -> str:
+    """A classifier's name with its parameters, those it chose as found."""
     told = {k: v for k, v in row["params"].items() if f"{k}_" not in row["params"]}  # τ as found
     params = " ".join(f"{k.rstrip('_')}={value_text(v)}" for k, v in told.items())
     mark = CHOSEN_ON_TEST if row["protocol"] == "paper" else ""
@@ -132,7 +169,7 @@ def _row_label(row: dict[str, Any]) -> str:
 
 def _cells(rows: list[dict[str, Any]], mark) -> list[list[str]]:
     """Label and figures of each row in percent, the best of each column marked."""
-    cells = [[_row_label(row)] for row in rows]
+    cells = [[row_label(row)] for row in rows]
     for _, key, larger in COLUMNS:
         shown = [None if row["metrics"][key] is None else f"{100 * row['metrics'][key]:.1f}" for row in rows]
         values = [float(text) for text in shown if text is not None]
@@ -145,6 +182,16 @@ def _cells(rows: list[dict[str, Any]], mark) -> list[list[str]]:
 def _table(rows: list[dict[str, Any]]) -> str:
     lines = [["classifier", *(f"{name} " for name, _, _ in COLUMNS)]]
     lines += _cells(rows, lambda text, best: f"{text}{'*' if best else ' '}")
+    return "\n".join([aligned(lines), *(["* best of its column"] if len(rows) > 1 else [])])
+
+
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    head = ["classifier", *(name for name, _, _ in COLUMNS)]
+    return bars([head, *_cells(rows, lambda text, best: f"**{text}**" if best else text)])
+
+
+def aligned(lines: list[list[str]]) -> str:
+    """Cells as a table for a terminal, the first line its head; the first column reads from the left."""
     widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
     drawn = [
         line[0].ljust(widths[0])
@@ -152,15 +199,14 @@ def _table(rows: list[dict[str, Any]]) -> str:
         for line in lines
     ]
     drawn.insert(1, "─" * max(map(len, drawn)))
-    note = ["* best of its column"] if len(rows) > 1 else []
-    return "\n".join([line.rstrip() for line in drawn] + note)
+    return "\n".join(line.rstrip() for line in drawn)
 
 
-def _markdown(rows: list[dict[str, Any]]) -> str:
-    head = ["classifier", *(name for name, _, _ in COLUMNS)]
-    lines = ["", "| " + " | ".join(head) + " |", "|---|" + "---:|" * len(COLUMNS)]
-    cells = _cells(rows, lambda text, best: f"**{text}**" if best else text)
-    return "\n".join(lines + ["| " + " | ".join(line) + " |" for line in cells])
+def bars(lines: list[list[str]]) -> str:
+    """Cells as a Markdown table after an empty line, the first line its head."""
+    safe = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    drawn = ["| " + " | ".join(line) + " |" for line in safe]
+    return "\n".join(["", drawn[0], "|---|" + "---:|" * (len(lines[0]) - 1), *drawn[1:]])
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pipeline.components import registry
 from pipeline.config import Config, Evaluation, load_config
 from pipeline.errors import ConfigError, LongtailError
 from pipeline.fitting import classifier_id
@@ -14,30 +15,40 @@ from pipeline.store import Store
 Found = tuple[list[dict[str, Any]], Evaluation | None]
 
 
-def find_results(store: Store, references: Iterable[str]) -> list[Found]:
+def find_results(store: Store, references: Iterable[str], overrides: Sequence[str] = ()) -> list[Found]:
     """Results of each reference in turn, all under the root when there are none, each result once.
+
+    `overrides` (``KEY=VALUE``) are laid on each reference, which must then be a configuration.
 
     The second of each pair are the shot thresholds to use, None for the ones the run itself had.
     LongtailError for a reference that names nothing, or a config without finished runs.
     """
     references = list(references)
+    if overrides and not references:
+        raise ConfigError(f"{' '.join(overrides)}: KEY=VALUE goes with a configuration; name one before it")
     if not references:
         return [(_ordered(store.results()), None)]
     everything = list(store.results())
     seen: set[str] = set()
     found = []
     for reference in references:
-        results, evaluation = _of(store, reference, everything)
+        results, evaluation = _of(store, reference, everything, overrides)
         if not results:
             raise LongtailError(
-                f"{reference}: has no finished run under {store.root}; `longtail run` makes one"
+                f"{' '.join([reference, *overrides])}: has no finished run under {store.root}; "
+                "`longtail run` makes one"
             )
         found.append(([r for r in results if r["run"] not in seen], evaluation))
         seen |= {r["run"] for r in results}
     return found
 
 
-def _of(store: Store, reference: str, everything: list[dict[str, Any]]) -> Found:
+def _of(
+    store: Store, reference: str, everything: list[dict[str, Any]], overrides: Sequence[str] = ()
+) -> Found:
+    if overrides:
+        config = load_config(reference, overrides)
+        return _of_config(store, config), config.evaluation
     path = directory(store, reference)
     name = reference if path is None else path.name
     for kind, key in KEYS.items():
@@ -69,7 +80,7 @@ def of_config(store: Store, config: Config) -> list[dict[str, Any]]:
 
 
 def _ordered(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """By data, representation, then joint first and classifiers by name."""
+    """By data, representation, then as their configuration has them: what none had comes last, by name."""
 
     def key(result: dict[str, Any]) -> tuple:
         name = result["classifier"]
@@ -79,6 +90,7 @@ def _ordered(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             result["representation"] or "",
             result["features"],
             result["seed"],
+            result["settings"].get("position", len(registry("classifiers").names())),
             name != "joint",
             name,
             str(result["params"]),

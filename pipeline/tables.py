@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.ablation import Ablation, difference
-from pipeline.report import CHOSEN_ON_TEST, METRICS
+from pipeline.report import CHOSEN_ON_TEST, METRICS, aligned, bars
 from pipeline.store import Store
 from stages.shots import shot_accuracies
 
@@ -48,7 +48,7 @@ def render_ablation(records: list[dict[str, Any]], metrics: Sequence[str], form:
         return json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False)
     if form == "csv":
         return _csv(records)
-    draw = _markdown if form == "markdown" else _plain
+    draw = bars if form == "markdown" else aligned
     base, texts = records[0]["baseline"], []
     for metric in metrics:
         matrix = draw(_matrix(records, lambda record, key=metric: _mean_text(record["metrics"][key])))
@@ -99,24 +99,6 @@ def _matrix(records: list[dict[str, Any]], text) -> list[list[str]]:
         for row in rows
     ]
     return [head, *body]
-
-
-def _plain(lines: list[list[str]]) -> str:
-    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
-    drawn = [
-        "  ".join(
-            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
-        )
-        for line in lines
-    ]
-    drawn.insert(1, "─" * max(map(len, drawn)))
-    return "\n".join(line.rstrip() for line in drawn)
-
-
-def _markdown(lines: list[list[str]]) -> str:
-    drawn = ["| " + " | ".join(line) + " |" for line in lines]
-    drawn.insert(1, "|---|" + "---:|" * (len(lines[0]) - 1))
-    return "\n" + "\n".join(drawn)
 
 
 def _csv(records: list[dict[str, Any]]) -> str:

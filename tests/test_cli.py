@@ -41,6 +41,8 @@ RECORD_KEYS = [
     "data_seed",
     "protocol",
     "metrics",
+    "class_names",
+    "class_counts",
 ]
 METRIC_KEYS = [
     "accuracy", "top5_accuracy", "balanced_accuracy", "macro_precision", "many", "medium", "few",

@@ -1,0 +1,62 @@
+"""Accuracy class by class, by name: what the columns of a report's table are means of."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from pipeline.report import aligned, bars, grouped, row_label
+from stages.shots import shot_group
+
+KEYS = ("run", "representation", "classifier", "params", "split", "seed", "data_seed", "protocol")
+
+
+def render_classes(rows: list[dict[str, Any]], form: str) -> str:
+    """Records of :func:`pipeline.report.records` as a row a class: its name, training samples, shot group.
+
+    ``table`` and ``markdown`` have a column for each classifier, in percent, and a table for each set of
+    features; ``csv`` and ``json`` an entry for each class and classifier, as a fraction, null without test
+    samples.
+    """
+    if form in ("csv", "json"):
+        entries = [entry for row in rows for entry in _entries(row)]
+        if form == "json":
+            return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False)
+        return _csv(entries)
+    draw = bars if form == "markdown" else aligned
+    return "\n\n".join(f"{title}\n{draw(_matrix(members))}" for title, members in grouped(rows))
+
+
+def _entries(row: dict[str, Any]) -> list[dict[str, Any]]:
+    told = {key: row[key] for key in KEYS}
+    return [
+        {**told, "class": name, "train": count, "group": _group(row, count), "accuracy": accuracy}
+        for name, count, accuracy in zip(
+            row["class_names"], row["class_counts"], row["metrics"]["class_accuracy"], strict=True
+        )
+    ]
+
+
+def _group(row: dict[str, Any], count: int) -> str:
+    return shot_group(count, **row["thresholds"]) or "absent"
+
+
+def _matrix(rows: list[dict[str, Any]]) -> list[list[str]]:
+    head = ["class", "train", "group", *map(row_label, rows)]
+    first = rows[0]
+    lines = [head]
+    for c, (name, count) in enumerate(zip(first["class_names"], first["class_counts"], strict=True)):
+        found = [row["metrics"]["class_accuracy"][c] for row in rows]
+        cells = ["–" if value is None else f"{100 * value:.1f}" for value in found]
+        lines.append([name, str(count), _group(first, count), *cells])
+    return lines
+
+
+def _csv(entries: list[dict[str, Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, [*KEYS, "class", "train", "group", "accuracy"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**entry, "params": json.dumps(entry["params"])} for entry in entries)
+    return out.getvalue().rstrip("\n")
