@@ -357,15 +357,17 @@ def list_(kind: str | None, form: str) -> None:
 def show(store: Store, reference: str, overrides: tuple[str, ...]) -> None:
     """Show a configuration with every default filled in and its class counts, or a run's state.
 
+    RUN is the directory or the beginning of the id of a representation, of features or of a classifier.
+
     Example: longtail show fashion_mnist_lt data.imbalance_factor=10
     """
-    from pipeline.naming import find_run
-    from pipeline.show import class_chart, run_state
+    from pipeline.naming import find_result
+    from pipeline.show import class_chart, result_state
     from pipeline.start import check_start
 
-    run_id = None if overrides else find_run(store, reference)
-    if run_id is not None:
-        click.echo(run_state(store, run_id))
+    found = None if overrides else find_result(store, reference)
+    if found is not None:
+        click.echo(result_state(store, *found))
         return
     config = load_config(reference, overrides)
     check_choices(config, refuse=False)

@@ -27,6 +27,20 @@ def find_run(store: Store, reference: str) -> str | None:
     return store.resolve("representations", reference)
 
 
+def find_result(store: Store, reference: str) -> tuple[str, str] | None:
+    """(kind, id) of the representation, features or classifier that a directory or id prefix names.
+
+    None when `reference` is neither; LongtailError when a prefix fits several.
+    """
+    path = directory(store, reference)
+    kinds = KEYS if path is None else (path.parent.name,)
+    name = reference if path is None else path.name
+    found = [(kind, run_id) for kind in kinds if (run_id := store.resolve(kind, name)) is not None]
+    if len(found) > 1:
+        raise LongtailError(f"{reference!r} begins ids of {' and of '.join(kind for kind, _ in found)}")
+    return found[0] if found else None
+
+
 def named_representation(store: Store, reference: str) -> str | None:
     """The representation id that a directory, an id prefix or a config names; None when it names none."""
     found = find_run(store, reference)

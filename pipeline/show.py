@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from pipeline.store import Store
 from stages.parameters import describe_rule
 from stages.registry import REQUIRED, Component
 from stages.shots import shot_group
+from stages.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,7 +139,8 @@ def chart(
     `weights` are the loss's, a column of their own; they apply from epoch `weighs_from` on.
     """
     name_width, digits = min(max(map(len, names)), 24), len(str(max(counts)))
-    lines = [f"class counts ({sum(counts)} training samples, {len(counts)} classes)"]
+    samples, classes = counted(sum(counts), "training sample"), counted(len(counts), "class", "classes")
+    lines = [f"class counts ({samples}, {classes})"]
     if weights is not None and weighs_from:
         lines[0] += f"; the loss weighs from epoch {weighs_from} on"
     for row, (name, count) in enumerate(zip(names, counts, strict=True)):
@@ -157,6 +160,56 @@ def chart(
     return "\n".join(lines)
 
 
+def result_state(store: Store, kind: str, name: str) -> str:
+    """What is known of a finished or unfinished result: a representation, features, a classifier."""
+    return {"representations": run_state, "features": feature_state, "classifiers": classifier_state}[kind](
+        store, name
+    )
+
+
+def feature_state(store: Store, key: str) -> str:
+    """What cached features are of and who uses them."""
+    lines = [str(store.folder("features", key))]
+    found = store.manifest(key)
+    if found is None:
+        return "\n".join([*lines, "features: not finished; `longtail extract CONFIG` goes on"])
+    sizes = {
+        n.split(".")[0]: f["shape"] for n, f in found["files"].items() if re.fullmatch(r"\w+\.X\.npy", n)
+    }
+    parts = ", ".join(f"{part} {shape[0]}×{shape[1]}" for part, shape in sizes.items())
+    identity = found["identity"]
+    lines.append(f"features: {parts}, {identity['dtype']}")
+    lines.append(
+        f"data: {identity['data']['name']}, {counted(len(found['class_counts']), 'class', 'classes')}"
+    )
+    made = {r["representation"] for r in store.results() if r["features"] == key} - {None}
+    lines.append(
+        f"representation: {', '.join(sorted(made)) or 'not known'}" if identity["tensors"] else "given"
+    )
+    return "\n".join([*lines, _classifiers_on(store, "features", key)])
+
+
+def classifier_state(store: Store, name: str) -> str:
+    """A fitted classifier's parameters, what it stands on, and how it does."""
+    lines = [str(store.folder("classifiers", name))]
+    found = store.result(name)
+    if found is None:
+        return "\n".join([*lines, "classifier: not finished; `longtail classify CONFIG` fits it again"])
+    told = {**found["params"], **found["fitted"]}
+    lines.append(f"classifier: {' '.join([found['classifier'], *(f'{k}={v}' for k, v in told.items())])}")
+    lines.append(f"seed: {found['seed']}")
+    lines.append(f"representation: {found['representation'] or 'none, the data are features'}")
+    lines.append(f"features: {found['features']}")
+    for split, metrics in found["metrics"].items():
+        lines.append(f"{split} balanced accuracy: {100 * metrics['balanced_accuracy']:.1f} %")
+    return "\n".join([*lines, f"table: longtail report {name}"])
+
+
+def _classifiers_on(store: Store, key: str, value: str) -> str:
+    names = [r["classifier"] for r in store.results() if r[key] == value]
+    return f"classifiers: {', '.join(sorted(names)) or 'none yet'}"
+
+
 def run_state(store: Store, run_id: str) -> str:
     """How far a representation has come and what stands on it."""
     folder = store.folder("representations", run_id)
@@ -167,7 +220,8 @@ def run_state(store: Store, run_id: str) -> str:
     history = folder / "history.jsonl"
     rows = [json.loads(line) for line in history.read_text().splitlines()] if history.exists() else []
     done = store.done("representations", run_id)
-    state = f"finished, {len(rows)} epochs" if done else f"under way, {len(rows)} epochs done"
+    epochs = counted(len(rows), "epoch")
+    state = f"finished, {epochs}" if done else f"under way, {epochs} done"
     lines.append(f"state: {state}")
     if rows:
         last = rows[-1]
@@ -177,6 +231,4 @@ def run_state(store: Store, run_id: str) -> str:
             best = max(validated, key=lambda row: row["validation"]["balanced_accuracy"])
             reached = 100 * best["validation"]["balanced_accuracy"]
             lines.append(f"best epoch: {best['epoch']}, validation balanced accuracy {reached:.1f} %")
-    names = [r["classifier"] for r in store.results() if r["representation"] == run_id]
-    lines.append(f"classifiers: {', '.join(sorted(names)) or 'none yet'}")
-    return "\n".join(lines)
+    return "\n".join([*lines, _classifiers_on(store, "representation", run_id)])

@@ -493,6 +493,23 @@ def test_show_of_a_run_tells_its_state(root):
         assert f"classifiers: {', '.join(sorted(CLASSIFIERS))}" in out
 
 
+def test_show_of_features_or_a_classifier_tells_what_they_are(root):
+    (representation,) = (path.name for path in (root / "representations").iterdir())
+    (features,) = (path.name for path in (root / "features").iterdir())
+    for reference in (features, features[:9], root / "features" / features):
+        lines = ok("--root", root, "show", reference).out.splitlines()
+        assert lines[0] == str(root / "features" / features)
+        assert lines[1] == "features: train 369×64, val 200×64, test 400×64, float32"
+        assert lines[2:4] == ["data: digits, 10 classes", f"representation: {representation}"]
+        assert lines[4] == f"classifiers: {', '.join(sorted(CLASSIFIERS))}"
+    for record in records(root, "report"):
+        for reference in (record["run"], record["run"][:10], root / "classifiers" / record["run"]):
+            out = ok("--root", root, "show", reference).out
+            assert f"classifier: {record['classifier']}" in out and f"features: {features}" in out
+            assert f"test balanced accuracy: {100 * record['metrics']['balanced_accuracy']:.1f} %" in out
+            assert out.splitlines()[-1] == f"table: longtail report {record['run']}"
+
+
 def test_settings_kept_with_a_run_read_back(root):
     (path,) = root.glob("representations/*/config.yaml")
     kept, config = strict_yaml.load(path.read_text()), load_config(SMALL[0], SMALL[1:])
@@ -686,7 +703,7 @@ def test_interrupt_says_one_line_and_the_run_shows_as_under_way(tmp_path):
     assert out == "" and "Traceback" not in err
     assert err.splitlines()[-1] == "error: stopped by signal 2; the same command continues"
     (folder,) = (tmp_path / "representations").iterdir()
-    assert re.search(r"state: under way, [1-9]\d* epochs done", ok("--root", tmp_path, "show", folder).out)
+    assert re.search(r"state: under way, [1-9]\d* epochs? done", ok("--root", tmp_path, "show", folder).out)
 
 
 # -- other data ---------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from PIL import Image
 from pipeline import strict_yaml
 from pipeline.cli import cli
 from pipeline.components import KINDS
-from pipeline.config import load_config
+from pipeline.config import AugmentSection, load_config
 from pipeline.recipes import shipped, shipped_folder
 from pipeline.show import listing
+from stages.parameters import describe_rule
 from tests.test_cli import ok
 
 README = Path(__file__).parent.parent / "README.md"
@@ -58,6 +59,16 @@ def test_every_verb_has_help_with_an_example(name):
 def test_every_recipe_has_a_row_in_the_recipe_table():
     table = (shipped_folder() / "README.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `(\S+)` \|", table, re.MULTILINE)) == sorted(shipped())
+
+
+def test_augment_table_has_every_setting_with_its_rule_and_default():
+    table = text().split("| key | value | default | meaning |")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split(" | ")] for line in table.splitlines()[2:]]
+    assert [[row[0].strip("`| "), row[1], row[2]] for row in rows] == [
+        [name, describe_rule(field.rebuild_annotation()), json.dumps(field.default)]
+        for name, field in AugmentSection.model_fields.items()
+    ]
+    assert all(len(row[3].split()) > 5 for row in rows)
 
 
 def test_the_configuration_shown_is_the_digits_recipe(tmp_path):
