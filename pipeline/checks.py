@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("longtail")
 
 ALWAYS_CHOOSE = ("temperature",)  # whatever their parameters; others do where one of those is "validation"
+LEAST_SIDE = 4  # pixels; a network that halves its input twice has nothing left of less
 PUBLISHED = "torchvision"  # representation.weights: torchvision, or torchvision:NAME
 PUBLISHED_FOR = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50")
 
@@ -100,8 +101,10 @@ def check_choices(config: Config, *, refuse: bool = True) -> None:
 
 
 def warn_of_start(config: Config) -> None:
-    """Warn of a start that is allowed and hardly meant: a backbone frozen as it was drawn at random."""
-    settings = config.representation
+    """Warn of what is allowed and hardly meant: a backbone frozen as it was drawn, pictures of few pixels."""
+    settings, side = config.representation, config.data.full().get("image_size")
+    if side is not None and side < LEAST_SIDE:
+        log.warning("data.image_size=%d leaves little to see; most pictures need 32 or more", side)
     if settings is None or settings.weights is not None or settings.init is not None:
         return
     if settings.trainable != "all":

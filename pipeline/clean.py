@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
-from pipeline.inventory import FINISHED, FOREIGN, KINDS, ORPHAN, PART, STATE, UNFINISHED, Item, inventory
+from pipeline.inventory import (
+    FINISHED,
+    FOREIGN,
+    KINDS,
+    ORPHAN,
+    PART,
+    STATE,
+    UNFINISHED,
+    Item,
+    inventory,
+    measure,
+)  # fmt: skip
 from pipeline.publish import TEMPORARY
 from pipeline.store import Store
+from stages.data.fetch import ASIDE, FETCHED_TO
 
 UNTOUCHED = 3600.0  # seconds; a process that is alive writes more often than that
 SHOWN = 10  # results of a list that may be long
@@ -18,16 +32,18 @@ REMOVE, BUSY, MIXED = "remove", "busy", "mixed"
 def clean(store: Store, *, dry_run: bool = False, unfinished: bool = False, states: bool = False) -> str:
     """Remove orphans; returns what takes how much, what was removed and what was kept, for a terminal.
 
-    `unfinished` also removes results that are not finished, `states` the optimiser states of finished runs.
-    What was written within the hour is left alone, states apart: a process may be at work on it. `dry_run`
-    removes nothing.
+    Folders that killed downloads left in ``data`` go as well. `unfinished` also removes results that are not
+    finished, `states` the optimiser states of finished runs. What was written within the hour is left alone,
+    states apart: a process may be at work on it. `dry_run` removes nothing.
 
     Raises LongtailError when there is no root, OSError when something cannot be removed.
     """
     items = inventory(store)
     fates = sort_out(items, now=time.time(), unfinished=unfinished, states=states)
     freed = sum(item.bytes for item in fates[REMOVE]) if dry_run else remove(store, fates[REMOVE])
-    return "\n\n".join([_usage(store, items), *_lists(store, fates, dry_run), _freed(freed, dry_run)])
+    downloads, more = _downloads(dry_run)
+    texts = [_usage(store, items), *_lists(store, fates, dry_run), *downloads, _freed(freed + more, dry_run)]
+    return "\n\n".join(texts)
 
 
 def sort_out(
@@ -63,6 +79,19 @@ def remove(store: Store, items: Iterable[Item]) -> int:
                 item.path.unlink()
             freed += item.bytes
     return freed
+
+
+def _downloads(dry_run: bool) -> tuple[list[str], int]:
+    """Remove what killed downloads left in ``data``, where data sets are fetched to; (said, bytes)."""
+    found = {path: measure(path) for path in sorted(Path(FETCHED_TO).glob(f"{ASIDE}*")) if path.is_dir()}
+    old = {path: used for path, (used, touched) in found.items() if time.time() - touched >= UNTOUCHED}
+    if not old:
+        return [], 0
+    for path in () if dry_run else old:
+        shutil.rmtree(path, ignore_errors=True)
+    what = "would be removed" if dry_run else "removed"
+    lines = [f"  {path}  {size(used)}" for path, used in old.items()]
+    return ["\n".join([f"{what}, left by killed downloads", *lines])], sum(old.values())
 
 
 def size(count: int) -> str:
@@ -102,9 +131,11 @@ def _lists(store: Store, fates: dict[str, list[Item]], dry_run: bool) -> list[st
     for fate, heading in headings.items():
         found = fates.get(fate, [])
         if found:
-            shown = len(found) if fate == REMOVE else SHOWN
             said = f"{heading} ({size(sum(item.bytes for item in found))})"
-            texts.append("\n".join([said, *_rows(store, found, shown)]))
+            # What goes is shown whole, but for optimiser states: they are many, and all alike.
+            named = [item for item in found if fate == REMOVE and item.state != STATE]
+            alike = [item for item in found if fate != REMOVE or item.state == STATE]
+            texts.append("\n".join([said, *_rows(store, named, len(named)), *_rows(store, alike)]))
     states = fates.get(STATE, [])
     if states:
         used = size(sum(item.bytes for item in states))
@@ -118,7 +149,7 @@ def _lists(store: Store, fates: dict[str, list[Item]], dry_run: bool) -> list[st
 
 def _rows(store: Store, items: list[Item], shown: int = SHOWN) -> list[str]:
     names = [str(item.path.relative_to(store.root)) for item in items[:shown]]
-    width = max(map(len, names))
+    width = max(map(len, names), default=0)
     rows = [
         f"  {name:<{width}}  {size(item.bytes):>8}  {item.reason or item.state}".rstrip()
         for name, item in zip(names, items, strict=False)

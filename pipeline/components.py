@@ -10,6 +10,7 @@ from typing import Any
 
 from stages.parameters import Problem, Problems, spec_kind
 from stages.registry import REQUIRED, Registry
+from stages.wording import as_written
 
 _WHERE = {
     "datasets": ("stages.data", "DATASETS"),
@@ -77,7 +78,7 @@ def check_spec(kind: str, value: Any, default: Spec | None = None) -> Spec:
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, dict):
-        raise Problems([Problem("", f"must be a name or {{name, ...parameters}}, got {value!r}")])
+        raise Problems([Problem("", f"must be a name or {{name, ...parameters}}, got {as_written(value)}")])
     name = value.get("name", default.name if default else None)
     if not isinstance(name, str):
         raise Problems([Problem("name", f"is required; choose from {', '.join(found.names())}")])

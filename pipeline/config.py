@@ -6,6 +6,7 @@ import re
 from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
+from annotated_types import Gt, Le
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -36,6 +37,7 @@ from stages.parameters import (
     describe_rule,
 )
 from stages.registry import did_you_mean
+from stages.wording import as_written
 
 DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
 
@@ -74,11 +76,16 @@ def _plain(value: Any, form: str) -> Any:
 
 def _vary(value: Any) -> Any:
     if not isinstance(value, dict):
-        raise Problems([Problem("", f"must be a mapping of settings to lists of values, got {value!r}")])
+        raise Problems(
+            [Problem("", f"must be a mapping of settings to lists of values, got {as_written(value)}")]
+        )
     wrong = {key: v for key, v in value.items() if not isinstance(v, list) or not v}
     if wrong:
         raise Problems(
-            [Problem(k, f"must be a list of at least one value, got {v!r}") for k, v in wrong.items()]
+            [
+                Problem(k, f"must be a list of at least one value, got {as_written(v)}")
+                for k, v in wrong.items()
+            ]
         )
     return value
 
@@ -247,7 +254,7 @@ class System(Section):
     threads: Count | Literal["auto"] = "auto"
     channels_last: Literal["auto", "on", "off"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    checkpoint_minutes: Positive = 10.0
+    checkpoint_minutes: Annotated[float, Gt(0), Le(30)] = 10.0  # `clean` takes an hour's silence for death
 
     @field_validator("device")
     @classmethod
@@ -259,7 +266,7 @@ class System(Section):
 
 def _classifiers(value: Any) -> Any:
     if not isinstance(value, list) or not value:
-        raise Problems([Problem("", f"must be a list of at least one classifier, got {value!r}")])
+        raise Problems([Problem("", f"must be a list of at least one classifier, got {as_written(value)}")])
     problems, found = [], []
     for row, entry in enumerate(value):
         try:
@@ -277,7 +284,7 @@ def _sweep(value: Any) -> Any:
     if value is None:
         return None
     if not isinstance(value, list) or not value:
-        raise Problems([Problem("", f"must be a list of at least one classifier, got {value!r}")])
+        raise Problems([Problem("", f"must be a list of at least one classifier, got {as_written(value)}")])
     problems, found = [], []
     for row, entry in enumerate(value):
         try:
@@ -349,17 +356,17 @@ def load_config(reference: str, overrides: tuple[str, ...] | list[str] = ()) -> 
 
 
 def _with_origin(problem: Problem, reference: str, overrides: tuple[str, ...] | list[str]) -> Problem:
-    """`problem`; one with a setting of the file that an override stands beside says where it comes from."""
+    """`problem`, saying where it comes from if that is the file, in a mapping which an override adds to."""
     above = problem.path.rpartition(".")[0]
     given: dict[str, Any] = {}
     for override in overrides:
         given = merge(given, parse_override(override))
-    if not above or not is_set(given, above) or is_set(given, problem.path):
+    keys = [override.partition("=")[0].strip() for override in overrides]
+    whole = above and any(f"{above}.".startswith(f"{key}.") for key in keys) and is_set(given, above)
+    if not whole or is_set(given, problem.path) or not is_set(read_settings(reference)[0], problem.path):
         return problem
-    if not is_set(read_settings(reference)[0], problem.path):
-        return problem
-    fix = f"{reference} sets it and an override only adds to that, so say {problem.path}=null as well"
-    return Problem(problem.path, f"{problem.message}; {fix}")
+    said = f"{reference} sets it, an override adds to the file's mapping and {problem.path}=null takes it out"
+    return Problem(problem.path, f"{problem.message}; {said}")
 
 
 def check_config(settings: dict[str, Any], source: str = "") -> Config:
@@ -385,10 +392,10 @@ def _problems(entry: dict[str, Any]) -> list[Problem]:
         return [Problem(path, "is required")]
     field = next((n for n in range(len(loc), 0, -1) if _field(loc[:n]) is not None), None)
     if field is None:
-        return [Problem(path, f"must be a mapping, got {entry['input']!r}")]
+        return [Problem(path, f"must be a mapping, got {as_written(entry['input'])}")]
     rule = _field(loc[:field])
     expected = "a mapping" if _sections_of(rule) else describe_rule(rule)
-    return [Problem(".".join(loc[:field]), f"must be {expected}, got {entry['input']!r}")]
+    return [Problem(".".join(loc[:field]), f"must be {expected}, got {as_written(entry['input'])}")]
 
 
 def _sections_of(annotation: Any) -> list[type[Section]]:

@@ -10,6 +10,7 @@ from typing import Any, get_origin
 from pipeline.components import Spec, check_spec, registry
 from stages.parameters import Problem, Problems
 from stages.registry import did_you_mean
+from stages.wording import as_written
 
 RANGE = ("from", "to", "steps", "scale")
 MOST_TRIALS = 10_000
@@ -70,12 +71,12 @@ def _range(value: Mapping[str, Any]) -> list[float]:
     numbers = {k: value.get(k) for k in ("from", "to")}
     for key, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-            problems.append(Problem(key, f"must be a number, got {number!r}"))
+            problems.append(Problem(key, f"must be a number, got {as_written(number)}"))
     steps, scale = value.get("steps"), value.get("scale", "linear")
     if isinstance(steps, bool) or not isinstance(steps, int) or not 2 <= steps <= MOST_TRIALS:
-        problems.append(Problem("steps", f"must be an integer ≥ 2, got {steps!r}"))
+        problems.append(Problem("steps", f"must be an integer ≥ 2, got {as_written(steps)}"))
     if scale not in ("linear", "log"):
-        problems.append(Problem("scale", f"must be linear or log, got {scale!r}"))
+        problems.append(Problem("scale", f"must be linear or log, got {as_written(scale)}"))
     elif scale == "log" and not problems and min(numbers.values()) <= 0:
         problems.append(Problem("scale", f"log needs from and to > 0, got {dict(value)!r}"))
     if problems:

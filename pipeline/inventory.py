@@ -19,6 +19,7 @@ from typing import Any
 from pipeline.errors import LongtailError
 from pipeline.publish import TEMPORARY
 from pipeline.store import ID_LENGTH, Store
+from stages.wording import counted
 
 KINDS = ("representations", "features", "classifiers")
 FINISHED, UNFINISHED, ORPHAN, STATE, FOREIGN, PLAIN = (
@@ -123,7 +124,7 @@ def _results(store: Store, done: Done, kind: str) -> Iterator[Item]:
 def _with_done(store: Store, done: Done, kind: str, name: str) -> tuple[str, str]:
     said = done(kind, name)
     if said is not None:
-        return FINISHED, said["classifier"] if kind == "classifiers" else f"{said['epochs']} epochs"
+        return FINISHED, said["classifier"] if kind == "classifiers" else counted(said["epochs"], "epoch")
     damaged = (store.folder(kind, name) / "DONE").exists()
     return UNFINISHED, "DONE is damaged" if damaged else "no DONE"
 

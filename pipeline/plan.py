@@ -13,6 +13,7 @@ from pipeline.inventory import PART
 from pipeline.report import value_text
 from pipeline.start import check_start
 from pipeline.store import Store
+from stages.wording import counted
 
 DONE, LATER = "done", "after training"
 _STATE = re.compile(r"epoch-(\d+)(?:-batch-\d+)?\.state")
@@ -77,9 +78,9 @@ def _training(settings: Representation, store: Store, run_id: str, fresh: bool) 
     if reached is None:
         most = "at most " if settings.early_stopping else ""
         after = f", going on from {settings.init}" if settings.init else ""
-        return f"would train {most}{epochs} epoch{'s' * (epochs > 1)}{after}"
+        return f"would train {most}{counted(epochs, 'epoch')}{after}"
     if reached >= epochs:
-        return f"would finish, {epochs} epochs are trained"
+        return f"would finish, {counted(epochs, 'epoch is', 'epochs are')} trained"
     return f"would go on at epoch {reached + 1} of {epochs}"
 
 

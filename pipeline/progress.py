@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from stages.wording import counted
+
 if TYPE_CHECKING:
     from stages.representation import Position
 
@@ -35,7 +37,7 @@ class TrainingProgress:
                 if start.batch
                 else f"epoch {start.epoch + 1}"
             )
-            log.info("going on at %s of %d epochs", at, epochs)
+            log.info("going on at %s of %s", at, counted(epochs, "epoch"))
         done = start.epoch * steps_per_epoch + start.batch
         self.bar = _bar(epochs * steps_per_epoch, done, "step", "training")
 

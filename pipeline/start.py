@@ -14,6 +14,7 @@ from pipeline.config import Config, Representation
 from pipeline.errors import LongtailError
 from pipeline.naming import earlier_run, is_published, weights_file
 from pipeline.store import Store
+from stages.wording import counted
 
 if TYPE_CHECKING:
     import torch
@@ -207,7 +208,7 @@ def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Ch
     if memory.best.epoch:
         tensors, facts, _ = load_tensors(folder / done["best"]["file"])
         save_tensors(checkpoints.folder / "best.safetensors", tensors, facts)
-    log.info("going on from %s, which has %d epochs", run_id, memory.position.epoch)
+    log.info("going on from %s, which has %s", run_id, counted(memory.position.epoch, "epoch"))
     return checkpoints.save(trainee.network, trainee.optimizer, memory, average=trainee.average)
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from stages.wording import as_written
+
 
 @dataclass(frozen=True)
 class SpecOf:
@@ -143,4 +145,4 @@ def check_value(rule: Any, value: Any) -> Any:
         adapter = TypeAdapter(rule, config=ConfigDict(strict=True, allow_inf_nan=False))
         return adapter.validate_python(value)
     except ValidationError:
-        raise ValueError(f"must be {describe_rule(rule)}, got {value!r}") from None
+        raise ValueError(f"must be {describe_rule(rule)}, got {as_written(value)}") from None

@@ -24,6 +24,13 @@ def counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
+def as_written(value: object) -> str:
+    """A setting as YAML writes it: ``true``, ``null``, ``'text'``, ``3``."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)
+
+
 def looked_for(path: str | Path) -> str:
     """A path as it was given, and in full where that differs: a relative one starts where the command runs.
 

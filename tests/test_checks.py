@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.checks import PUBLISHED_FOR, check_choices, chooses
+from pipeline.checks import PUBLISHED_FOR, check_choices, chooses, warn_of_start
 from pipeline.components import check_spec, registry
 from pipeline.config import load_config
 from pipeline.errors import ConfigError, FitFailed
@@ -165,20 +165,18 @@ def test_published_weights_that_cannot_fit_are_refused_with_all_reasons():
     assert "data.mode=gray; data.mode=rgb shows grey as colour" in found[2]
 
 
-@pytest.mark.parametrize("override", ["representation.augment={resized_crop: 0.3}",
-                                      "representation.augment.resized_crop=0.3"])  # fmt: skip
-def test_what_an_override_stands_beside_is_said_to_come_from_the_file(override):
-    (line,) = problems(override, "data.in_memory=false", recipe="image_folder")
+def test_what_an_override_mapping_adds_to_is_said_to_come_from_the_file():
+    files, mapping = "data.in_memory=false", "representation.augment={resized_crop: 0.3}"
+    rule = "representation.augment.pad: must be 0 with resized_crop, which crops already, got "
+    (line,) = problems(mapping, files, recipe="image_folder")
     assert line == (
-        "representation.augment.pad: must be 0 with resized_crop, which crops already, got 4; image_folder "
-        "sets it and an override only adds to that, so say representation.augment.pad=null as well"
+        f"{rule}4; image_folder sets it, an override adds to the file's mapping and "
+        "representation.augment.pad=null takes it out"
     )
-    fixed = ["data.in_memory=false", "representation.augment.pad=null"]
-    assert load_config("image_folder", [override, *fixed]).representation.augment.pad == 0
-    (line,) = problems(
-        override, "data.in_memory=false", "representation.augment.pad=2", recipe="image_folder"
-    )
-    assert line.endswith("got 2")
+    fixed = load_config("image_folder", [mapping, files, "representation.augment.pad=null"])
+    assert fixed.representation.augment.pad == 0 and fixed.representation.augment.resized_crop == 0.3
+    for own in ([mapping.replace("}", ", pad: 2}")], [mapping, "representation.augment.pad=2"]):
+        assert problems(*own, files, recipe="image_folder") == [f"{rule}2"]
 
 
 # -- what training starts from ----------------------------------------------------------------------------
@@ -190,6 +188,15 @@ def test_a_backbone_frozen_at_random_is_warned_of_wherever_it_is_seen(tmp_path):
     for found in (ok(*command, "--dry-run"), ok(*command[:2], "show", *command[3:]), ok(*command)):
         assert found.err.count(warned) == 1
     assert warned not in ok(*command).err  # done
+
+
+@pytest.mark.parametrize(("side", "warned"), [(3, True), (4, False)])
+def test_pictures_of_few_pixels_are_warned_of(side, warned, caplog):
+    with caplog.at_level(logging.WARNING, "longtail"):
+        warn_of_start(load_config("image_folder", [f"data.image_size={side}"]))
+    assert [r.getMessage().startswith(f"data.image_size={side} leaves") for r in caplog.records] == [
+        True
+    ] * warned
 
 
 def test_another_backbone_than_inits_is_refused_by_dry_run_show_and_run_alike(tmp_path):

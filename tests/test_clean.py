@@ -135,6 +135,27 @@ def test_temporaries_go_once_untouched_for_an_hour(used):
     assert "kept: written within the hour" in clean(used)
 
 
+def test_folders_of_killed_downloads_go_once_untouched_for_an_hour(used, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    old = put(tmp_path / "data" / ".download-abc12345" / "MNIST" / "half.gz")
+    new = put(tmp_path / "data" / ".download-xyz12345" / "half.gz", seconds=10)
+    other = put(tmp_path / "data" / "MNIST" / "raw" / "whole.gz")
+    assert "would be removed, left by killed downloads" in clean(used, dry_run=True) and old.exists()
+    text = clean(used)
+    assert "  data/.download-abc12345  1.0 kB" in text and text.endswith("freed 1.0 kB")
+    assert not old.parents[1].exists() and new.exists() and other.exists()
+    assert "downloads" not in clean(used)
+
+
+def test_a_long_list_of_states_is_shortened(used):
+    folder = only(used, "representations")
+    for n in range(14):
+        put(folder / f"epoch-{n + 100:04d}.state")
+    text = clean(used, states=True, dry_run=True)
+    shown = [line for line in text.split("would be removed")[1].splitlines() if ".state" in line]
+    assert len(shown) == 10 and " and " in text.split("would be removed")[1]
+
+
 def test_names_that_are_nearly_temporaries_are_not_ours(used):
     names = ["x.1-0a1b2c3d.tmp", ".x.1-0a1b2c3.tmp", ".x.tmp", ".x.a-0a1b2c3d.tmp", ".x.1-0a1b2c3d.tmp.bak"]
     for name in names:

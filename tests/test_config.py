@@ -350,7 +350,7 @@ def test_override_of_a_components_name_drops_its_parameters():
         ("evaluation.fw", "1", "unknown key; did you mean 'few'?"),
         ("system.thread", "1", "unknown key; did you mean 'threads'?"),
         # wrong types
-        ("seed", "true", "must be an integer ≥ 0, got True"),
+        ("seed", "true", "must be an integer ≥ 0, got true"),
         ("seed", "1.0", "must be an integer ≥ 0, got 1.0"),
         ("seed", "'1'", "must be an integer ≥ 0, got '1'"),
         ("seed", "{x: 1}", "must be an integer ≥ 0, got {'x': 1}"),
@@ -423,7 +423,7 @@ def test_problem_caused_elsewhere_names_the_setting_to_mend(override, path, said
         ("{name: crt}", "", "must be a list of at least one classifier, got {'name': 'crt'}"),
         ("[tau_nrm]", ".0", "unknown classifier 'tau_nrm'; did you mean 'tau_norm'?"),
         ("[joint, 3]", ".1", "must be a name or {name, ...parameters}, got 3"),
-        ("[null]", ".0", "must be a name or {name, ...parameters}, got None"),
+        ("[null]", ".0", "must be a name or {name, ...parameters}, got null"),
         ("[{nme: crt}]", ".0.name", "is required; choose from balanced_softmax, "),
         ("[{name: [crt]}]", ".0.name", "is required"),
         ("[{name: tau_norm, tua: 1}]", ".0.tua", "unknown parameter of classifier tau_norm; did you mean"),

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from stages.wording import counted, listed, looked_for
+from stages.wording import as_written, counted, listed, looked_for
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,14 @@ def test_a_list_names_the_first_few_and_counts_the_rest(items, options, said):
 )
 def test_a_number_agrees_with_its_noun(arguments, said):
     assert counted(*arguments) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(True, "true"), (False, "false"), (None, "null"), (1, "1"), ("no", "'no'"), ([True], "[True]")],
+)
+def test_a_setting_is_said_as_it_is_written(value, said):
+    assert as_written(value) == said
 
 
 def test_a_path_that_leads_nowhere_is_shown_in_full(tmp_path, monkeypatch):

@@ -152,4 +152,4 @@ class DatasetRegistry(Registry):
 
 DATASETS = DatasetRegistry("data set", "DATASETS", "stages.data", supplied=("workers",))
 
-__all__ = ["DATASETS", "Collection", "Part", "Request", "Splits"]
+__all__ = ["DATASETS", "Collection", "Part", "Request", "Splits", "StreamedPart"]

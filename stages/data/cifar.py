@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.data import DATASETS, Collection
-from stages.data.fetch import fetch
+from stages.data.fetch import FETCHED_TO, fetch
 from stages.data.unpickle import read_pickle
 from stages.parameters import Location, Permission
 
@@ -87,7 +87,7 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
     python version. Raises ValueError naming the folders searched.
     """
     known = LAYOUTS[layout]
-    top = Path("data") if root is None else Path(root).expanduser()
+    top = Path(FETCHED_TO) if root is None else Path(root).expanduser()
     missing = []
     for folder, names in (known.binary, known.python):
         for place in (top / folder, top):

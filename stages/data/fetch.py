@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+ASIDE = ".download-"  # begins the folder files arrive in before they are whole
+FETCHED_TO = "data"  # where data sets look and are fetched to without a root
+
 
 def fetch(layout: str, top: Path, folder: str, names: Sequence[str]) -> None:
     """Put the files `names` of torchvision's data set `layout` into ``top/folder``, each whole or not at all.
@@ -22,7 +25,7 @@ def fetch(layout: str, top: Path, folder: str, names: Sequence[str]) -> None:
         target = top / folder
         top.mkdir(parents=True, exist_ok=True)
         # Aside first: no reader, nor a second process at the same work, ever sees half a file.
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=top) as aside:
+        with tempfile.TemporaryDirectory(prefix=ASIDE, dir=top) as aside:
             getattr(datasets, layout)(aside, download=True)
             target.mkdir(parents=True, exist_ok=True)
             for name in names:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.data import DATASETS, Collection
-from stages.data.fetch import fetch
+from stages.data.fetch import FETCHED_TO, fetch
 from stages.parameters import Location, Permission
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
     holds) before ``ROOT`` itself. When there is none, `download` fetches them into the former. Raises
     ValueError naming the folders searched.
     """
-    roots = [Path("data"), INSTALLED[layout]] if root is None else [Path(root).expanduser()]
+    roots = [Path(FETCHED_TO), INSTALLED[layout]] if root is None else [Path(root).expanduser()]
     folders = [folder for top in roots for folder in (top / layout / "raw", top)]
     missing = []
     for folder in folders:
