@@ -21,6 +21,7 @@ log = logging.getLogger("longtail")
 
 ALWAYS_CHOOSE = ("temperature",)  # whatever their parameters; others do where one of those is "validation"
 LEAST_SIDE = 4  # pixels; a network that halves its input twice has nothing left of less
+COSINE_LOSSES = ("ldam", "margin", "hinge")  # whose own head is the cosine one
 PUBLISHED = "torchvision"  # representation.weights: torchvision, or torchvision:NAME
 PUBLISHED_FOR = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50")
 
@@ -92,7 +93,7 @@ def check_choices(config: Config, *, refuse: bool = True) -> None:
     found = [
         Problem(f"classifiers.{row}", cannot_choose(config, spec, setting))
         for row, spec in enumerate(config.classifiers)
-        if chooses(spec)
+        if chooses(spec, cosine=_has_cosine_head(config))
     ]
     if found and certain and refuse:
         raise ConfigError(found)
@@ -129,16 +130,19 @@ def warn_of_splits(config: Config, splits: Splits) -> None:
     choosing = splits.test if config.evaluation.protocol == "paper" else splits.val
     if config.representation is None or not config.representation.epochs or len(choosing):
         return  # without a trained head classifiers cross-validate
-    for spec in filter(chooses, config.classifiers):
-        log.warning("%s", cannot_choose(config, spec))
+    for spec in config.classifiers:
+        if chooses(spec, cosine=_has_cosine_head(config)):
+            log.warning("%s", cannot_choose(config, spec))
 
 
-def chooses(spec: Spec) -> bool:
-    """True when a classifier, given a trained head, chooses something on validation samples."""
+def chooses(spec: Spec, *, cosine: bool = False) -> bool:
+    """True when a classifier, given a trained head (`cosine` or not), chooses on validation samples."""
+    if cosine and spec.name == "tau_norm":
+        return False  # the head's rows have length 1 already: every τ predicts alike
     settings = spec.full()
     if spec.name in ALWAYS_CHOOSE or "validation" in settings.values():
         return True
-    return any(chooses(check_spec("classifiers", settings[key])) for key in _wrapped(spec))
+    return any(chooses(check_spec("classifiers", settings[key]), cosine=cosine) for key in _wrapped(spec))
 
 
 def cannot_choose(config: Config, spec: Spec, setting: str | None = None) -> str:
@@ -151,6 +155,11 @@ def cannot_choose(config: Config, spec: Spec, setting: str | None = None) -> str
         f"{spec.name} chooses on {part} samples and {why}; hold some out "
         f"(data.{part}_per_class=5, say) or {instead}"
     )
+
+
+def _has_cosine_head(config: Config) -> bool:
+    head = config.representation.head
+    return config.representation.loss.name in COSINE_LOSSES if head is None else head.name == "cosine"
 
 
 def _wrapped(spec: Spec) -> list[str]:

@@ -225,7 +225,7 @@ class Evaluation(Section):
 
 def _methods(value: Any) -> Any:
     if not isinstance(value, dict):
-        raise Problems([Problem("", f"must be a mapping of names to settings, got {value!r}")])
+        raise Problems([Problem("", f"must be a mapping of names to settings, got {as_written(value)}")])
     wrong = {key: v for key, v in value.items() if not isinstance(v, dict)}
     if wrong:
         raise Problems([Problem(k, f"must be a mapping of settings, got {v!r}") for k, v in wrong.items()])

@@ -53,7 +53,8 @@ def fit_classifier(
 
     FitFailed naming the classifier when it cannot be fitted.
     """
-    if features.head is not None and choosing_split(config, features) is None and chooses(spec):
+    head = features.head
+    if head is not None and choosing_split(config, features) is None and chooses(spec, cosine=head.cosine):
         raise FitFailed(cannot_choose(config, spec))
     began = time.perf_counter()
     try:

@@ -31,6 +31,13 @@ def as_written(value: object) -> str:
     return repr(value)
 
 
+def searched(folders: Iterable[Path]) -> str:
+    """Folders something was looked for in, and where relative ones start."""
+    found = list(folders)
+    start = "" if all(folder.is_absolute() for folder in found) else f" (from {os.getcwd()})"
+    return ", ".join(map(str, found)) + start
+
+
 def looked_for(path: str | Path) -> str:
     """A path as it was given, and in full where that differs: a relative one starts where the command runs.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.checks import PUBLISHED_FOR, check_choices, chooses, warn_of_start
+from pipeline.checks import COSINE_LOSSES, PUBLISHED_FOR, check_choices, chooses, warn_of_start
 from pipeline.components import check_spec, registry
 from pipeline.config import load_config
 from pipeline.errors import ConfigError, FitFailed
@@ -35,8 +35,9 @@ def specs():
     ]
 
 
+@pytest.mark.parametrize("cosine", [False, True])
 @pytest.mark.parametrize("spec", specs(), ids=str)
-def test_a_classifier_chooses_exactly_when_it_cannot_be_fitted_without_validation(spec):
+def test_a_classifier_chooses_exactly_when_it_cannot_be_fitted_without_validation(spec, cosine):
     rng = np.random.default_rng(0)
     y = np.arange(30) % 3
     X = (rng.normal(size=(30, 4)) + y[:, None]).astype(np.float32)
@@ -44,14 +45,24 @@ def test_a_classifier_chooses_exactly_when_it_cannot_be_fitted_without_validatio
     if spec["name"] == "resampled":
         params = {"method": "random_over", **params}
     estimator = registry("classifiers").create(spec["name"], **params)
-    head = Head(rng.normal(size=(3, 4)), np.zeros(3))
+    head = Head(rng.normal(size=(3, 4)), None if cosine else np.zeros(3), cosine=cosine)
     try:
         estimator.fit(X, y, head=head)
         needs = False
     except ValueError as error:
         assert str(error) == NEEDS_VALIDATION
         needs = True
-    assert chooses(check_spec("classifiers", spec)) is needs
+    assert chooses(check_spec("classifiers", spec), cosine=cosine) is needs
+
+
+def test_losses_with_a_cosine_head_are_those_that_say_so(digits):
+    counts = np.array([9, 5, 2])
+    kinds = {name: registry("losses").create(name, counts).head_kind for name in registry("losses").names()}
+    assert set(COSINE_LOSSES) == {name for name, kind in kinds.items() if kind == "cosine"}
+    for setting in ("loss=ldam", "head=cosine"):
+        check_choices(digits(NO_VALIDATION, f"representation.{setting}", "classifiers=[tau_norm]"))
+    with pytest.raises(ConfigError):
+        check_choices(digits(NO_VALIDATION, "representation.loss=focal", "classifiers=[tau_norm]"))
 
 
 def test_choices_without_samples_are_refused_before_training_with_the_settings_to_change(digits, store):

@@ -115,7 +115,7 @@ def test_training_goes_on_from_the_newest_checkpoint(digits, store, checkpoints,
 
 def test_finished_run_without_its_done_would_be_finished(copy, digits):
     (only(copy, "representations") / "DONE").unlink()
-    assert todos(digits(*ONE), copy)[0] == "would finish, 1 epochs are trained"
+    assert todos(digits(*ONE), copy)[0] == "would finish, 1 epoch is trained"
 
 
 def test_features_as_data_need_no_representation(tmp_path, store):

@@ -10,6 +10,7 @@ from stages.data import DATASETS, Collection
 from stages.data.fetch import FETCHED_TO, fetch
 from stages.data.unpickle import read_pickle
 from stages.parameters import Location, Permission
+from stages.wording import searched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,9 +100,9 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
     if download:
         fetch(layout, top, *known.python)
         return sources(layout=layout, root=root)
-    searched = (top / known.binary[0], top / known.python[0], top)
+    places = (top / known.binary[0], top / known.python[0], top)
     raise ValueError(
-        f"data.root: no {layout} files in {', '.join(str(place.absolute()) for place in searched)}"
+        f"data.root: no {layout} files in {searched(places)}"
         f"{''.join(missing)}; unpack {known.archive} there, set data.root=FOLDER to where they lie, or "
         "data.download=true to fetch them"
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from stages.data import DATASETS, Collection
 from stages.data.fetch import FETCHED_TO, fetch
 from stages.parameters import Location, Permission
+from stages.wording import searched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +59,7 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
         return sources(layout=layout, root=root)
     raise ValueError(
         f"data.root: no {layout} files ({FILES[0]} and three more, each plain or .gz) in "
-        f"{', '.join(str(folder.absolute()) for folder in folders)}{''.join(missing)}; {HELP[layout]}"
+        f"{searched(folders)}{''.join(missing)}; {HELP[layout]}"
     )
 
 
