@@ -5,11 +5,19 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from pipeline.checks import COSINE_LOSSES, PUBLISHED_FOR, check_choices, chooses, warn_of_start
+from pipeline.checks import (
+    COSINE_LOSSES,
+    PUBLISHED_FOR,
+    check_choices,
+    chooses,
+    warn_of_splits,
+    warn_of_start,
+)
 from pipeline.components import check_spec, registry
 from pipeline.config import load_config
 from pipeline.errors import ConfigError, FitFailed
@@ -205,9 +213,25 @@ def test_a_backbone_frozen_at_random_is_warned_of_wherever_it_is_seen(tmp_path):
 def test_pictures_of_few_pixels_are_warned_of(side, warned, caplog):
     with caplog.at_level(logging.WARNING, "longtail"):
         warn_of_start(load_config("image_folder", [f"data.image_size={side}"]))
-    assert [r.getMessage().startswith(f"data.image_size={side} leaves") for r in caplog.records] == [
-        True
-    ] * warned
+    said = f"data.image_size={side} leaves little to see; most pictures need 32 or more"
+    assert [record.getMessage() for record in caplog.records] == [said] * warned
+
+
+def test_classes_without_samples_are_told_with_how_many_more(digits, caplog):
+    def part(*labels):
+        return SimpleNamespace(labels=np.array(labels, np.int64))
+
+    names = [f"c{n}" for n in range(12)]
+    splits = SimpleNamespace(train=part(0, 1, 2), val=[0], test=part(*range(11)), class_names=names)
+    with caplog.at_level(logging.WARNING, "longtail"):
+        warn_of_splits(digits(), splits)
+        warn_of_splits(
+            digits(), SimpleNamespace(**{**vars(splits), "train": part(*range(12)), "test": part()})
+        )
+    assert [record.getMessage() for record in caplog.records] == [
+        "no training sample in 9 classes (c3, c4, c5, c6, c7 and 4 more): never predicted",
+        "no test sample in 1 class (c11): in no mean, and accuracy undefined",
+    ]
 
 
 def test_another_backbone_than_inits_is_refused_by_dry_run_show_and_run_alike(tmp_path):

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.clean import REMOVE, UNTOUCHED, clean, size, sort_out
+from pipeline.config import load_config
+from pipeline.errors import ConfigError
 from pipeline.execute import run_stage_two
 from pipeline.inventory import FINISHED, FOREIGN, PLAIN, STATE, inventory
 from pipeline.store import Store
@@ -133,6 +135,19 @@ def test_temporaries_go_once_untouched_for_an_hour(used):
     assert removed(used) == {str(path.relative_to(used.root)) for path in old}
     assert all(path.exists() for path in new)
     assert "kept: written within the hour" in clean(used)
+
+
+def test_a_run_at_work_writes_well_within_the_hour():
+    longest = 30
+    assert 60 * longest * 2 <= UNTOUCHED
+    assert (
+        load_config("digits_lt", [f"system.checkpoint_minutes={longest}"]).system.checkpoint_minutes
+        == longest
+    )
+    with pytest.raises(
+        ConfigError, match=r"system.checkpoint_minutes: must be a number > 0 and ≤ 30, got 30.5"
+    ):
+        load_config("digits_lt", ["system.checkpoint_minutes=30.5"])
 
 
 def test_folders_of_killed_downloads_go_once_untouched_for_an_hour(used, monkeypatch, tmp_path):
