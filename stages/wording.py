@@ -34,7 +34,7 @@ def as_written(value: object) -> str:
 def searched(folders: Iterable[Path]) -> str:
     """Folders something was looked for in, and where relative ones start."""
     found = list(folders)
-    start = "" if all(folder.is_absolute() for folder in found) else f" (from {os.getcwd()})"
+    start = "" if all(folder.is_absolute() for folder in found) else f"; relative ones start in {os.getcwd()}"
     return ", ".join(map(str, found)) + start
 
 

@@ -45,7 +45,7 @@ def test_a_path_that_leads_nowhere_is_shown_in_full(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     assert looked_for("gone") == f"'gone' ({os.getcwd()}/gone, which is not there)"
     assert looked_for("file") == f"'file' ({os.getcwd()}/file, which is a file)"
-    assert searched([Path("data"), Path("/x")]) == f"data, /x (from {os.getcwd()})"
+    assert searched([Path("data"), Path("/x")]) == f"data, /x; relative ones start in {os.getcwd()}"
     assert searched([Path("/x"), Path("/y")]) == "/x, /y"
     assert looked_for("/gone") == "'/gone' (which is not there)"
     assert looked_for("~/no such") == f"'~/no such' ({os.path.expanduser('~')}/no such, which is not there)"
