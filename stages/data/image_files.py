@@ -81,6 +81,11 @@ class ImageFiles:
         size = self.image_size
         return Preprocessing(size, size, self.resize, self.mode, kept=False, **self.constants)
 
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """A sample's shape, for which no picture has to be decoded."""
+        return (len(self.constants["mean"]), self.image_size, self.image_size)
+
     def take(self, indices: np.ndarray, labels: np.ndarray) -> ImageFiles:
         """The pictures at `indices`, relabelled."""
         return self._like(self.paths[indices], labels, self.device)

@@ -147,7 +147,7 @@ def make_splits(
         num_classes=len(chosen),
         class_counts=np.bincount(train.labels, minlength=len(chosen)).astype(np.int64),
         class_names=[names[c] for c in chosen],
-        input_shape=tuple(train.batch([0]).shape[1:]),
+        input_shape=getattr(train, "input_shape", None) or tuple(train.batch([0]).shape[1:]),
     )
 
 
