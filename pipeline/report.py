@@ -108,7 +108,7 @@ def differences(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, str
     for row in rows:
         known = values.setdefault(row["settings"]["data"], {})
         for key, value in row["settings"].get("all", {}).items():
-            known.setdefault(key, {})[str(value)] = _value_text(value)
+            known.setdefault(key, {})[str(value)] = value_text(value)
     return {
         data: {key: _short(words) for key, words in known.items() if len(words) > 1}
         for data, known in values.items()

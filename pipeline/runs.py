@@ -48,7 +48,7 @@ def _of(
 ) -> Found:
     if overrides:
         config = load_config(reference, overrides)
-        return _of_config(store, config), config.evaluation
+        return of_config(store, config), config.evaluation
     path = directory(store, reference)
     name = reference if path is None else path.name
     for kind, key in KEYS.items():
