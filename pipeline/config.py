@@ -264,7 +264,8 @@ class System(Section):
         return device
 
 
-def _classifiers(value: Any) -> Any:
+def check_classifiers(value: Any) -> list[Spec]:
+    """The classifiers a list names, all different; `Problems` with all that is wrong."""
     if not isinstance(value, list) or not value:
         raise Problems([Problem("", f"must be a list of at least one classifier, got {as_written(value)}")])
     problems, found = [], []
@@ -280,7 +281,8 @@ def _classifiers(value: Any) -> Any:
     return found
 
 
-def _sweep(value: Any) -> Any:
+def check_sweep(value: Any) -> list[Spec] | None:
+    """Every trial that a list of classifiers with lists and ranges of parameters stands for."""
     if value is None:
         return None
     if not isinstance(value, list) or not value:
@@ -306,10 +308,10 @@ class Config(Section):
     data: _component("datasets")
     representation: Representation | None = Representation()
     features: FeatureSettings = FeatureSettings()
-    classifiers: Annotated[list[Spec], BeforeValidator(_classifiers)] = [
+    classifiers: Annotated[list[Spec], BeforeValidator(check_classifiers)] = [
         Spec("classifiers", name) for name in ("joint", "crt", "ncm", "tau_norm", "lws")
     ]
-    sweep: Annotated[list[Spec] | None, BeforeValidator(_sweep)] = None
+    sweep: Annotated[list[Spec] | None, BeforeValidator(check_sweep)] = None
     ablation: Ablation = Ablation()
     evaluation: Evaluation = Evaluation()
     system: System = System()

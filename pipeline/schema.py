@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BeforeValidator, TypeAdapter
+from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
 
-from pipeline import config as settings
 from pipeline.components import KINDS, registry
-from pipeline.config import Config, Section
-from stages.parameters import alternatives, spec_kind
+from pipeline.config import Config, Section, check_classifiers, check_sweep
+from pipeline.fields import component_kind, section_of, validators
+from stages.parameters import spec_kind
 from stages.registry import REQUIRED, Component, Parameter
 
 NULL = {"type": "null"}  # of any setting: back to its default
@@ -40,31 +40,23 @@ def _section(section: type[Section]) -> dict[str, Any]:
     }
 
 
-def _field(field) -> dict[str, Any]:
-    """The schema of a setting: by its validators where these build components, else by its type."""
-    marks = [
-        mark for option in alternatives(field.annotation) for mark in getattr(option, "__metadata__", ())
-    ]
-    functions = [mark.func for mark in [*field.metadata, *marks] if isinstance(mark, BeforeValidator)]
-    for function in functions:
-        if isinstance(function, partial):  # check_spec of a kind
-            return _or_null({"$ref": f"#/$defs/{function.args[0]}"})
-        if function in (settings._classifiers, settings._sweep):
-            # A sweep's parameters may be lists and ranges, which the classifiers' own rules do not know.
-            one = (
-                {"$ref": "#/$defs/classifiers"}
-                if function is settings._classifiers
-                else {"type": ["string", "object"]}
-            )
-            return _or_null({"type": "array", "items": one, "minItems": 1})
-    sections = [a for a in (field.annotation, *get_args(field.annotation)) if _is_section(a)]
-    if sections:
-        return _or_null(_section(sections[0]))
+def _field(field: FieldInfo) -> dict[str, Any]:
+    kind, section, functions = component_kind(field), section_of(field), validators(field)
+    if kind is not None:
+        return _or_null({"$ref": f"#/$defs/{kind}"})
+    if section is not None:
+        return _or_null(_section(section))
+    if check_classifiers in functions:
+        return _or_null(_list_of({"$ref": "#/$defs/classifiers"}))
+    if (
+        check_sweep in functions
+    ):  # parameters may be lists and ranges, which the classifiers' rules do not know
+        return _or_null(_list_of({"type": ["string", "object"]}))
     return _or_null(_plain(field.rebuild_annotation()))
 
 
-def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, Section)
+def _list_of(entry: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": entry, "minItems": 1}
 
 
 def _components(kind: str) -> dict[str, Any]:
