@@ -256,14 +256,32 @@ def ablate(
 @format_option
 @split_option
 @classes_option
+@click.option(
+    "--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page with figures, too."
+)
+@click.option("--figures", type=click.Path(file_okay=False), metavar="DIR", help="Write every figure, too.")
+@click.option("--figures-format", type=click.Choice(["svg", "png"]), help="Of --figures: svg by default.")
 @click.pass_obj
-def report(store: Store, references: tuple[str, ...], form: str, split: str, classes: bool) -> None:
+def report(
+    store: Store,
+    references: tuple[str, ...],
+    form: str,
+    split: str,
+    classes: bool,
+    html: str | None,
+    figures: str | None,
+    figures_format: str | None,
+) -> None:
     """Print finished runs. RUN is a directory, the beginning of an id, or a config; none means all.
 
-    KEY=VALUE overrides a setting of each CONFIG, as it did when that was run.
+    KEY=VALUE overrides a setting of each CONFIG, as it did when that was run. --html writes one page that
+    needs no network: sortable results, figures, provenance. Figures are about the test split, what is chosen
+    about validation.
 
-    Example: longtail report digits_lt seed=1 --format markdown
+    Example: longtail report digits_lt seed=1 --html digits.html
     """
+    if figures_format and figures is None:
+        raise click.UsageError("--figures-format is for --figures DIR")
     from pipeline.runs import find_results
 
     overrides = [word for word in references if "=" in word and not os.path.exists(word)]
@@ -275,6 +293,10 @@ def report(store: Store, references: tuple[str, ...], form: str, split: str, cla
     ]
     if not rows:
         raise LongtailError(f"no finished run under {store.root}; `longtail run CONFIG` makes one")
+    if html or figures:
+        from pipeline.page.book import write
+
+        write(store, found, rows, html=html, figures=figures, form=figures_format or "svg")
     _echo(rows, form, classes)
 
 

@@ -201,10 +201,12 @@ def _judged(store, result, estimator, features, splits, predictions: dict[str, n
     for split in splits:
         part = _parts(features)[split]
         if len(part) and split not in metrics:
-            metrics[split], predictions[split] = judge(
+            metrics[split], predictions[split], confidence = judge(
                 estimator, part, features.class_counts, **result["thresholds"]
             )
             predictions[f"{split}.y"] = np.asarray(part.y, np.int32)
+            if confidence is not None:
+                predictions[f"{split}.confidence"] = confidence
     result = {**result, "metrics": metrics}
     folder = store.folder("classifiers", result["run"])
     save_tensors(folder / "predictions.safetensors", predictions, {})
@@ -215,15 +217,19 @@ def _judged(store, result, estimator, features, splits, predictions: dict[str, n
 
 def judge(
     estimator, part: Features, class_counts: list[int], *, many: int, few: int
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Every metric of a fitted classifier on a split, and the class it gives each sample, (N,) int32."""
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray | None]:
+    """Every metric of a fitted classifier on a split, the class it gives each sample, and how surely.
+
+    The classes are (N,) int32, their softmax confidences (N,) float32; None where scores are no logits.
+    """
     import numpy as np
 
-    from stages.metrics import evaluate
+    from stages.metrics import confidences, evaluate
 
-    scores = estimator.scores(part.X)
-    metrics = evaluate(scores, part.y, class_counts, many=many, few=few, logits=estimator.gives_logits)
-    return metrics, scores.argmax(1).astype(np.int32)
+    scores, logits = estimator.scores(part.X), estimator.gives_logits
+    metrics = evaluate(scores, part.y, class_counts, many=many, few=few, logits=logits)
+    confidence = confidences(scores).astype(np.float32) if logits else None
+    return metrics, scores.argmax(1).astype(np.int32), confidence
 
 
 def load_classifier(store: Store, name: str):
@@ -236,7 +242,9 @@ def load_classifier(store: Store, name: str):
 def load_predictions(store: Store, name: str) -> dict[str, np.ndarray]:
     """The class a finished classifier gives each sample of the splits it is judged on, (N,) int32.
 
-    Under ``val`` and ``test``; the true classes are under ``val.y`` and ``test.y``.
+    Under ``val`` and ``test``; the true classes are under ``val.y`` and ``test.y``, the softmax confidences,
+    (N,) float32, under ``val.confidence`` and ``test.confidence`` where scores are logits (results written
+    before confidences were kept have none).
     """
     return _verified(store, name, "predictions.safetensors")[0]
 

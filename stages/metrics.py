@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from stages.blocks import row_blocks
@@ -59,14 +61,36 @@ def expected_calibration_error(scores, labels, *, bins: int = ECE_BINS) -> float
     `scores` are logits (N, C). Source: Guo 2017 (arXiv 1706.04599), equation 5.
     """
     scores, labels = np.asarray(scores), np.asarray(labels)
-    gap = np.zeros(bins)  # Σ over a bin of (hit − confidence)
+    table = reliability(confidences(scores), scores.argmax(1) == labels, bins=bins)
+    return float(np.abs(table.hits - table.confidence).sum() / len(labels))
+
+
+def confidences(scores) -> np.ndarray:
+    """Softmax of the largest of each row's logits, (N,) float64 in [1/C, 1]; `scores` (N, C)."""
+    scores = np.asarray(scores)
+    found = np.empty(len(scores))
     for block in row_blocks(*scores.shape):
         logits = scores[block].astype(np.float64)
-        confidence = 1 / np.exp(logits - logits.max(1, keepdims=True)).sum(1)  # softmax of the largest
-        hit = logits.argmax(1) == labels[block]
-        row = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)  # bins (i/b, (i+1)/b]
-        gap += np.bincount(row, hit - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(labels))
+        found[block] = 1 / np.exp(logits - logits.max(1, keepdims=True)).sum(1)
+    return found
+
+
+class Reliability(NamedTuple):
+    """Sums over equal-width bins of confidence, each (bins,): samples, confidences, correct predictions."""
+
+    samples: np.ndarray
+    confidence: np.ndarray
+    hits: np.ndarray
+
+
+def reliability(confidence, hit, *, bins: int = ECE_BINS) -> Reliability:
+    """Samples by confidence (N,) in bins (i/b, (i+1)/b], and how many of them are a `hit` (N,) bool.
+
+    Source: Guo 2017 (arXiv 1706.04599), section 2.
+    """
+    confidence, hit = np.asarray(confidence, np.float64), np.asarray(hit)
+    row = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    return Reliability(*(np.bincount(row, weight, minlength=bins) for weight in (None, confidence, hit)))
 
 
 def _top5(scores: np.ndarray, labels: np.ndarray) -> float:

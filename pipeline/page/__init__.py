@@ -1,0 +1,1 @@
+"""Finished runs as one HTML page or as figure files; needs the extra ``report``."""

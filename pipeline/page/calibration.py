@@ -1,0 +1,69 @@
+"""The reliability diagram: how often predictions of a given confidence are right."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.page.chapter import Chapter
+from pipeline.page.drawing import MUTED, SKY, Drawing, Missing, canvas, legend
+
+
+def reliability_diagram(chapter: Chapter) -> Drawing:
+    """Accuracy of test predictions by confidence, with the expected calibration error of each classifier."""
+    from stages.metrics import ECE_BINS, reliability
+
+    tables = {}
+    for result in chapter.shown:
+        if chapter.metrics(result)["ece"] is None:
+            continue  # its scores are no logits
+        found = chapter.predictions(result)
+        if "test.confidence" in found:
+            hit = found["test"] == found["test.y"]
+            tables[result["run"]] = reliability(found["test.confidence"], hit)
+    if not tables:
+        raise Missing("no confidences were published; `longtail classify CONFIG --fresh` adds them")
+    figure, (axes, below) = canvas(2, height=4.4, ratios=[4, 1])
+    axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, label="perfect")
+    for result in chapter.shown:
+        table = tables.get(result["run"])
+        if table is None:
+            continue
+        some = table.samples > 0
+        color, dashes, marker = chapter.style(result)
+        axes.plot(
+            100 * table.confidence[some] / table.samples[some],
+            100 * table.hits[some] / table.samples[some],
+            color=color,
+            linestyle=dashes,
+            marker=marker,
+            label=f"{chapter.label(result)}: ECE {100 * chapter.metrics(result)['ece']:.1f}",
+        )
+    speaker = next(r for r in (chapter.joint, chapter.best, *chapter.shown) if r and r["run"] in tables)
+    table = tables[speaker["run"]]
+    below.stairs(
+        100 * table.samples / table.samples.sum(), np.linspace(0, 100, ECE_BINS + 1), fill=True, color=SKY
+    )
+    below.set_ylabel("samples, %")
+    below.set_title(f"share of samples, {chapter.label(speaker)}", loc="left", pad=2)
+    below.set_xlabel("confidence of the prediction, %")
+    axes.set_ylabel("accuracy, %")
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 102)
+    legend(figure, axes, columns=2)
+    gap = 100 * (table.confidence.sum() - table.hits.sum()) / table.samples.sum()
+    word = "surer than right" if gap > 0 else "less sure than right"
+    least = min(tables, key=lambda run: chapter.metrics(_by_run(chapter, run))["ece"])
+    title = f"{chapter.label(speaker)} is {abs(gap):.1f} points {word}"
+    if len(tables) > 1:
+        ece = 100 * chapter.metrics(_by_run(chapter, least))["ece"]
+        title += f"; {chapter.labels[least]} is calibrated best, ECE {ece:.1f} %"
+    caption = (
+        f"Test predictions in {ECE_BINS} bins of softmax confidence; below the diagonal a classifier is too sure. "
+        "ECE in % is the gap's mean over samples. Classifiers whose scores are no logits are left out."
+        + chapter.omission
+    )
+    return Drawing("reliability", title, caption, figure)
+
+
+def _by_run(chapter: Chapter, run: str) -> dict:
+    return next(r for r in chapter.results if r["run"] == run)

@@ -1,0 +1,207 @@
+"""What figures are drawn from: finished results on the same features, with what lies beside them on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pipeline.ablation import column_of
+from pipeline.config import Evaluation
+from pipeline.errors import Damaged, LongtailError
+from pipeline.page.drawing import STYLES, Missing, Style
+from pipeline.report import CHOSEN_ON_TEST, records
+from pipeline.runs import Found
+from pipeline.store import Store, read_json
+from stages.shots import shot_group
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.feature_cache import FeatureSet
+    from stages.network import Head
+
+LONGEST_LABEL = 26
+REREAD = "`longtail classify CONFIG --fresh` makes it again"
+
+
+class Chapter:
+    """Results judged on test that share their features, the first of which speaks for what they share.
+
+    `thresholds` are the shot groups' ``many`` and ``few``. What lies on disk is read when it is asked for;
+    :class:`Missing` is raised for what is not there any more.
+    """
+
+    def __init__(self, store: Store, results: list[dict[str, Any]], thresholds: dict[str, int]):
+        self.store, self.results, self.thresholds = store, results, thresholds
+        first = results[0]
+        self.key, self.representation, self.settings = (
+            first["features"],
+            first["representation"],
+            first["settings"],
+        )
+        self.counts, self.names = first["class_counts"], first["class_names"]
+        self.seed, self.data_seed = first["seed"], first["data_seed"]
+        self.rows = records(results, evaluation=Evaluation(**thresholds))
+        self._read: dict[str, Any] = {}
+
+    # -- who is shown and how -------------------------------------------------------------------------
+
+    @cached_property
+    def joint(self) -> dict[str, Any] | None:
+        """The result of stage one's own head."""
+        return next((r for r in self.results if r["classifier"] == "joint"), None)
+
+    @cached_property
+    def best(self) -> dict[str, Any]:
+        """The result that is best on validation (on test without validation), joint only when alone."""
+        others = [r for r in self.results if r is not self.joint]
+        return max(others or self.results, key=_reached)
+
+    @cached_property
+    def shown(self) -> list[dict[str, Any]]:
+        """The results that are drawn: all, or joint and the best of the others on validation, in order."""
+        others = [r for r in self.results if r is not self.joint]
+        best = sorted(others, key=_reached, reverse=True)[: len(STYLES) - (self.joint is not None)]
+        kept = {r["run"] for r in best} | ({self.joint["run"]} if self.joint else set())
+        return [r for r in self.results if r["run"] in kept]
+
+    @property
+    def others(self) -> list[dict[str, Any]]:
+        """The results drawn besides joint."""
+        return [r for r in self.shown if r is not self.joint]
+
+    @property
+    def omission(self) -> str:
+        """A sentence for captions when not every result is drawn."""
+        left = len(self.results) - len(self.shown)
+        return f" Drawn are the {len(self.shown)} best on validation of {len(self.results)}." if left else ""
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """What each run is called in figures, no two alike."""
+        found: dict[str, str] = {}
+        for result in self.results:
+            name = column_of(result)
+            if len(name) > LONGEST_LABEL:
+                name = f"{name[: LONGEST_LABEL - 1]}…"
+            if name in found.values():
+                name = f"{name[: LONGEST_LABEL - 5]} {result['run'][:4]}"
+            found[result["run"]] = name
+        return {
+            r["run"]: found[r["run"]] + (CHOSEN_ON_TEST if r["protocol"] == "paper" else "")
+            for r in self.results
+        }
+
+    def label(self, result: dict[str, Any]) -> str:
+        """What `result` is called in figures."""
+        return self.labels[result["run"]]
+
+    def style(self, result: dict[str, Any]) -> Style:
+        """How `result` is drawn, the same in every figure; the first style is joint's."""
+        if result is self.joint:
+            return STYLES[0]
+        free = STYLES[self.joint is not None :]
+        return free[[r["run"] for r in self.others].index(result["run"])]
+
+    # -- numbers --------------------------------------------------------------------------------------
+
+    def metrics(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Test metrics of `result`, shot groups by this chapter's thresholds."""
+        return next(row["metrics"] for row in self.rows if row["run"] == result["run"])
+
+    def rare(self, result: dict[str, Any]) -> tuple[str, float]:
+        """(what, value) of the rarest group that has tested classes, or of the worst class."""
+        metrics = self.metrics(result)
+        for group, text in (("few", "few-shot"), ("medium", "medium-shot")):
+            if metrics[group] is not None:
+                return f"{text} accuracy", metrics[group]
+        return "accuracy of the worst class", metrics["worst_class_accuracy"]
+
+    def group_of(self, row: int) -> str | None:
+        """The shot group of a class."""
+        return shot_group(self.counts[row], **self.thresholds)
+
+    # -- on disk --------------------------------------------------------------------------------------
+
+    @cached_property
+    def features(self) -> FeatureSet:
+        """The verified features."""
+        from pipeline.feature_cache import fetch
+
+        found = fetch(self.store, self.key)
+        if found is None:
+            raise Missing("the cached features are gone; `longtail extract CONFIG` makes them again")
+        return found
+
+    @cached_property
+    def head(self) -> Head:
+        """Stage one's head, or the plain linear one that stands in for it."""
+        if self.joint is not None:
+            return self.head_of(self.joint)
+        if self.features.head is None:
+            raise Missing("there is no trained head and no `joint` classifier")
+        return self.features.head
+
+    def head_of(self, result: dict[str, Any]) -> Head | None:
+        """The linear head of a finished classifier; None for one without."""
+        from pipeline.fitting import load_classifier
+
+        try:
+            return getattr(load_classifier(self.store, result["run"]), "head_", None)
+        except (LongtailError, OSError, ValueError) as error:
+            raise Missing(f"{error}; {REREAD}") from None
+
+    def predictions(self, result: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The published predictions of a finished classifier."""
+        from pipeline.fitting import load_predictions
+
+        if result["run"] not in self._read:
+            try:
+                self._read[result["run"]] = load_predictions(self.store, result["run"])
+            except (LongtailError, OSError) as error:
+                raise Missing(f"{error}; {REREAD}") from None
+        return self._read[result["run"]]
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """What training said of each epoch."""
+        if self.representation is None:
+            raise Missing("the data are features already: nothing was trained")
+        path = self.store.folder("representations", self.representation) / "history.jsonl"
+        try:
+            found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError):
+            raise Missing(f"{path} is gone or damaged") from None
+        if not found:
+            raise Missing("no epoch was trained")
+        return found
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """How stage one was run, {} where that is not known."""
+        if self.representation is None:
+            return {}
+        try:
+            return read_json(self.store.folder("representations", self.representation) / "provenance.json")
+        except (OSError, Damaged):
+            return {}
+
+
+def chapters(store: Store, found: Iterable[Found]) -> list[Chapter]:
+    """Results by features, in order; those that are not judged on test are left out."""
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for results, evaluation in found:
+        for result in results:
+            if "test" in result["metrics"]:
+                own = result["thresholds"]
+                limits = own if evaluation is None else {"many": evaluation.many, "few": evaluation.few}
+                key = (result["features"], result["seed"], tuple(sorted(limits.items())))
+                groups.setdefault(key, []).append(result)
+    return [Chapter(store, results, dict(key[2])) for key, results in groups.items()]
+
+
+def _reached(result: dict[str, Any]) -> float:
+    metrics = result["metrics"]
+    return metrics.get("val", metrics["test"])["balanced_accuracy"]

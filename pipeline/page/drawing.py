@@ -1,0 +1,184 @@
+"""What every figure shares: palette, canvas, and SVG whose colours follow the reader's light or dark."""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, GRID, PAPER = "#1b1b1b", "#6a6a6a", "#dcdcdc", "#ffffff"
+# Okabe, Ito 2008 (Color Universal Design) without its yellow, which is too faint on white.
+VERMILION, BLUE, GREEN, ORANGE, SKY, PURPLE = "#d55e00", "#0072b2", "#009e73", "#e69f00", "#56b4e9", "#cc79a7"
+# (name in the page's style sheet, colour on white, colour on black)
+PALETTE = (
+    ("ink", INK, "#ededed"),
+    ("muted", MUTED, "#a8a8a8"),
+    ("grid", GRID, "#3d3f44"),
+    ("paper", PAPER, "#17181b"),
+    ("vermilion", VERMILION, "#ff8640"),
+    ("blue", BLUE, "#3f9fe0"),
+    ("green", GREEN, "#1fc298"),
+    ("orange", ORANGE, "#ffb92e"),
+    ("sky", SKY, "#9bd8fa"),
+    ("purple", PURPLE, "#e59ac4"),
+)
+WIDTH = 5.0  # inches; at 72 units an inch the text keeps its size on a telephone
+SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+FAMILIES = re.compile(r"(font:[^;]*?px) [^;]*")
+
+
+class Style(NamedTuple):
+    """How one of several lines is drawn: told apart by dashes and markers as well as by colour."""
+
+    color: str
+    linestyle: object
+    marker: str
+
+
+STYLES = (
+    Style(INK, "-", "o"),
+    Style(VERMILION, (0, (5, 1.5)), "s"),
+    Style(BLUE, (0, (5, 1.2, 1, 1.2)), "^"),
+    Style(GREEN, (0, (1.5, 1)), "D"),
+    Style(ORANGE, (0, (8, 2)), "v"),
+    Style(SKY, (0, (3, 1, 1, 1, 1, 1)), "P"),
+    Style(PURPLE, (0, (2, 2)), "X"),
+)
+
+
+class Missing(Exception):
+    """A figure that cannot be drawn; the reason is for the reader."""
+
+
+class Picture(NamedTuple):
+    """A small picture beside a figure: its PNG file and what it shows."""
+
+    png: bytes
+    text: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with what it shows in words: `title` the finding, `caption` how to read it."""
+
+    key: str
+    title: str
+    caption: str
+    figure: Figure
+    pictures: list[Picture] = field(default_factory=list)
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Inside the block figures are drawn and saved in one style; matplotlib's settings come back after it."""
+    import matplotlib
+
+    settings = {
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+        "axes.labelsize": 9,
+        "axes.titlesize": 9,
+        "axes.edgecolor": MUTED,
+        "axes.labelcolor": INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": GRID,
+        "grid.linewidth": 0.6,
+        "text.color": INK,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "lines.linewidth": 1.5,
+        "lines.markersize": 4.5,
+        "legend.frameon": False,
+        "legend.fontsize": 8.5,
+        "legend.handlelength": 3.2,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "longtail",
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def canvas(
+    rows: int = 1, *, height: float = 3.0, ratios: list[float] | None = None
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure with `rows` axes above each other that share their horizontal axis."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    found = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=ratios)
+    return figure, list(found[:, 0])
+
+
+def legend(figure: Figure, axes: Axes, *, columns: int = 3) -> None:
+    """A legend of `axes` above everything, clear of the data."""
+    handles, labels = axes.get_legend_handles_labels()
+    widest = max(map(len, labels), default=0)
+    columns = min(columns, len(labels), max(1, 54 // (widest + 7)))
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, columnspacing=1.2)
+
+
+def page_svg(drawing: Drawing, prefix: str) -> str:
+    """The figure as an ``<svg>`` element for a page: ids under `prefix`, colours the page's variables."""
+    root = ElementTree.fromstring(_svg(drawing))
+    for parent in list(root.iter()):
+        for child in [c for c in parent if c.tag == f"{{{SVG}}}style"]:  # it would style the whole page
+            parent.remove(child)
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(f"{{{SVG}}}")
+        link = element.attrib.pop(f"{{{XLINK}}}href", None)
+        if link:
+            element.set("href", f"#{prefix}-{link.removeprefix('#')}")
+        for name, value in list(element.attrib.items()):
+            element.set(name, _local(name, value, prefix))
+    for name in ("width", "height", "version"):
+        root.attrib.pop(name, None)
+    root.set("role", "img")
+    root.set("aria-label", f"{drawing.title}. {drawing.caption}")
+    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
+
+
+def figure_file(drawing: Drawing, form: str) -> bytes:
+    """The figure as a file of its own, svg or png, on white, its title above it."""
+    drawing.figure.suptitle(textwrap.fill(drawing.title, 64), x=0.01, ha="left", fontsize=10)
+    if form == "svg":
+        found = _svg(drawing, facecolor=PAPER)
+    else:
+        file = io.BytesIO()
+        drawing.figure.savefig(file, format="png", dpi=200, facecolor=PAPER, metadata={"Software": None})
+        found = file.getvalue()
+    drawing.figure.suptitle("")
+    return found
+
+
+def _svg(drawing: Drawing, **options) -> bytes:
+    file = io.BytesIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # the same figure is the same bytes
+    said = nothing if not options else {**nothing, "Title": drawing.title, "Description": drawing.caption}
+    drawing.figure.savefig(file, format="svg", metadata=said, **(options or {"transparent": True}))
+    return file.getvalue()
+
+
+def _local(name: str, value: str, prefix: str) -> str:
+    """An attribute as it stands on the page."""
+    if name == "id":
+        return f"{prefix}-{value}"
+    value = value.replace("url(#", f"url(#{prefix}-")
+    if name == "style":
+        for variable, light, _ in PALETTE:
+            value = value.replace(light, f"var(--{variable})")
+        value = FAMILIES.sub(r"\1 sans-serif", value)
+    return value

@@ -1,0 +1,129 @@
+"""The ablation matrix: settings of stage one by classifiers."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline.ablation import column_of
+from pipeline.page.chapter import Chapter
+from pipeline.page.drawing import PAPER, Drawing, canvas
+from pipeline.page.weights import spec_text
+from pipeline.report import CHOSEN_ON_TEST
+
+MOST_ROWS, MOST_COLUMNS = 24, 12
+DARK, LIGHT = "#0d0d0d", "#fafafa"  # of no palette: cells keep their colours in the dark, so does their text
+
+
+class Cell(NamedTuple):
+    """Balanced test accuracy over seeds, fractions; `std` is the sample deviation, None for one seed."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+def varied(chapters: list[Chapter]) -> dict[str, list[Chapter]]:
+    """Chapters by what tells them apart beside seeds, in words."""
+    keys = dict.fromkeys(key for chapter in chapters for key in chapter.settings)
+    differing = [k for k in keys if len({spec_text(c.settings.get(k)) for c in chapters}) > 1]
+    if len({tuple(c.counts) for c in chapters}) > 1:
+        differing.append("")  # the same data set, skewed in another way
+    found: dict[str, list[Chapter]] = {}
+    for chapter in chapters:
+        words = [_words(key, chapter) for key in differing]
+        found.setdefault(", ".join(words) or chapter.settings["data"], []).append(chapter)
+    return found
+
+
+def _words(key: str, chapter: Chapter) -> str:
+    if not key:
+        return f"{max(chapter.counts)}…{min(chapter.counts)}"
+    text = spec_text(chapter.settings.get(key, "–"))
+    return f"{key}={text}" if text.replace(".", "").isdigit() else text
+
+
+def cells(chapters: list[Chapter]) -> dict[tuple[str, str], Cell]:
+    """Balanced test accuracy by (settings, classifier), over seeds."""
+    values: dict[tuple[str, str], list[float]] = {}
+    for row, members in varied(chapters).items():
+        for chapter in members:
+            for result in chapter.results:
+                column = column_of(result) + (CHOSEN_ON_TEST if result["protocol"] == "paper" else "")
+                reached = chapter.metrics(result)["balanced_accuracy"]
+                values.setdefault((row, column), []).append(reached)
+    return {
+        key: Cell(statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else None, len(v))
+        for key, v in values.items()
+    }
+
+
+def matrix(chapters: list[Chapter]) -> Drawing | None:
+    """Settings by classifiers as a heat map of balanced test accuracy; None for a single run of stage one."""
+    if len(chapters) < 2:
+        return None
+    found = cells(chapters)
+    rows = list(dict.fromkeys(row for row, _ in found))
+    columns = list(dict.fromkeys(column for _, column in found))
+    left = max(0, len(rows) - MOST_ROWS) + max(0, len(columns) - MOST_COLUMNS)
+    rows, columns = rows[:MOST_ROWS], columns[:MOST_COLUMNS]
+    figure, (axes,) = canvas(height=1.0 + 0.42 * len(rows))
+    values = np.array([[_percent(found.get((row, column))) for column in columns] for row in rows])
+    mesh = axes.pcolormesh(np.ma.masked_invalid(values), cmap="cividis", edgecolors=PAPER, linewidth=1.5)
+    for (y, row), (x, column) in _pairs(rows, columns):
+        cell = found.get((row, column))
+        if cell is not None:
+            bright = mesh.norm(values[y, x]) > 0.55
+            color = DARK if bright else LIGHT
+            axes.text(
+                x + 0.5,
+                y + 0.5,
+                _text(cell),
+                ha="center",
+                va="center",
+                color=color,
+                fontsize=8,
+                linespacing=1.1,
+            )
+    axes.set_xticks(np.arange(len(columns)) + 0.5, [_short(c, 16) for c in columns], rotation=30, ha="right")
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [_short(r, 24) for r in rows])
+    axes.tick_params(length=0)
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    return Drawing("matrix", _title(found), _caption(found, left), figure)
+
+
+def _pairs(rows: list[str], columns: list[str]) -> list[tuple[Any, Any]]:
+    return [((y, row), (x, column)) for y, row in enumerate(rows) for x, column in enumerate(columns)]
+
+
+def _percent(cell: Cell | None) -> float:
+    return np.nan if cell is None else 100 * cell.mean
+
+
+def _text(cell: Cell) -> str:
+    mean = f"{100 * cell.mean:.1f}"
+    return mean if cell.std is None else f"{mean}\n± {100 * cell.std:.1f} ({cell.n})"
+
+
+def _title(found: dict[tuple[str, str], Cell]) -> str:
+    (row, column), best = max(found.items(), key=lambda item: item[1].mean)
+    (low_row, low_column), worst = min(found.items(), key=lambda item: item[1].mean)
+    return (
+        f"Highest: {column} on {row}, {100 * best.mean:.1f} %; "
+        f"lowest: {low_column} on {low_row}, {100 * worst.mean:.1f} %"
+    )
+
+
+def _caption(found: dict[tuple[str, str], Cell], left: int) -> str:
+    caption = "Balanced test accuracy in %, settings of stage one by classifiers; the brighter the higher."
+    if any(cell.n > 1 for cell in found.values()):
+        caption += " Mean ± sample standard deviation over seeds, their number in brackets."
+    return caption + (f" {left} rows and columns did not fit." if left else "")
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
