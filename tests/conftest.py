@@ -33,3 +33,17 @@ def digits():
         return load_config("digits_lt", ["representation.epochs=2", "system.threads=1", *overrides])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def page(digits, tmp_path_factory):
+    """What `longtail report --html` writes of ``root`` beside it: five classifiers on each of two short runs."""
+    from pipeline.execute import run_stage_two
+    from tests.test_cli import longtail
+
+    folder = tmp_path_factory.mktemp("page")
+    for sampler in ("instance_balanced", "class_balanced"):
+        run_stage_two(digits(f"representation.sampler={sampler}"), Store(folder / "root"))
+    found = longtail("--root", folder / "root", "report", "--html", folder / "page.html")
+    assert found.status == 0, found.err
+    return folder / "page.html"

@@ -95,20 +95,25 @@ def write(
 
 def _sections(parts: list[Chapter]) -> list[Section]:
     samples = confusion.Samples()
+    ordered = [(row, c) for row, members in matrix.varied(parts).items() for c in sorted(members, key=_seeds)]
+    parts = [c for _, c in ordered]
     together = [
         ("the matrix of settings and classifiers", lambda: matrix.matrix(parts)),
         ("weight norms by sampler", lambda: weights.norms_by_sampler(parts)),
     ]
     found = [Section("all", "All runs together", None, together)]
-    words = {id(c): row for row, members in matrix.varied(parts).items() for c in members}
-    for chapter in parts:
+    for row, chapter in ordered:
         seeds = f"seed {chapter.seed}" + (f", data seed {chapter.data_seed}" if chapter.data_seed else "")
-        title = f"{words[id(chapter)]}, {seeds}"
+        title = f"{row}, {seeds}"
         anchor = f"run-{(chapter.representation or chapter.key)[:8]}"
         if any(section.anchor == anchor for section in found):
             anchor += f"-{len(found)}"
         found.append(Section(anchor, title, chapter, _figures(chapter, samples)))
     return found
+
+
+def _seeds(chapter: Chapter) -> tuple[int, int]:
+    return chapter.data_seed, chapter.seed
 
 
 def _figures(c: Chapter, samples: confusion.Samples) -> list[tuple[str, Callable[[], Drawing | None]]]:
@@ -154,7 +159,7 @@ def _on_page(drawing: Drawing, anchor: str) -> Shown:
         for picture in drawing.pictures
     ]
     svg = page_svg(drawing, f"{anchor}-{drawing.key}")
-    return Shown(drawing.key, drawing.title, drawing.caption, svg, pictures)
+    return Shown(drawing.key, drawing.heading, drawing.caption, svg, pictures)
 
 
 # -- how it is written ------------------------------------------------------------------------------------
@@ -167,7 +172,7 @@ def _render(sections: list[Section], rows: list[dict[str, Any]]) -> str:
         loader=PackageLoader("pipeline.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     runs = [section for section in sections if section.chapter is not None]
-    anchors = {(s.chapter.key, s.chapter.seed): (s.anchor, s.title) for s in reversed(runs)}
+    anchors = {(s.chapter.key, s.chapter.seed): (s.anchor, s.title) for s in runs}
     data = list(dict.fromkeys(section.chapter.settings["data"] for section in runs))
     return environment.get_template("page.html").render(
         title=f"Long-tailed recognition: {', '.join(data)}",

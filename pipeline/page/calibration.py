@@ -7,6 +7,8 @@ import numpy as np
 from pipeline.page.chapter import Chapter
 from pipeline.page.drawing import MUTED, SKY, Drawing, Missing, canvas, legend
 
+LEAST = 5  # samples in a bin, below which its accuracy says nothing
+
 
 def reliability_diagram(chapter: Chapter) -> Drawing:
     """Accuracy of test predictions by confidence, with the expected calibration error of each classifier."""
@@ -28,7 +30,7 @@ def reliability_diagram(chapter: Chapter) -> Drawing:
         table = tables.get(result["run"])
         if table is None:
             continue
-        some = table.samples > 0
+        some = table.samples >= LEAST
         color, dashes, marker = chapter.style(result)
         axes.plot(
             100 * table.confidence[some] / table.samples[some],
@@ -36,7 +38,7 @@ def reliability_diagram(chapter: Chapter) -> Drawing:
             color=color,
             linestyle=dashes,
             marker=marker,
-            label=f"{chapter.label(result)}: ECE {100 * chapter.metrics(result)['ece']:.1f}",
+            label=f"{chapter.label(result)}: ECE {100 * chapter.metrics(result)['ece']:.1f} %",
         )
     speaker = next(r for r in (chapter.joint, chapter.best, *chapter.shown) if r and r["run"] in tables)
     table = tables[speaker["run"]]
@@ -58,9 +60,9 @@ def reliability_diagram(chapter: Chapter) -> Drawing:
         ece = 100 * chapter.metrics(_by_run(chapter, least))["ece"]
         title += f"; {chapter.labels[least]} is calibrated best, ECE {ece:.1f} %"
     caption = (
-        f"Test predictions in {ECE_BINS} bins of softmax confidence; below the diagonal a classifier is too sure. "
-        "ECE in % is the gap's mean over samples. Classifiers whose scores are no logits are left out."
-        + chapter.omission
+        f"Test predictions in {ECE_BINS} bins of softmax confidence, those of fewer than {LEAST} samples "
+        "left out; below the diagonal a classifier is too sure. ECE is the gap's mean over samples; "
+        "classifiers whose scores are no logits have none." + chapter.omission
     )
     return Drawing("reliability", title, caption, figure)
 

@@ -9,7 +9,7 @@ from pipeline.page.chapter import Chapter
 from pipeline.page.drawing import BLUE, GREEN, INK, MUTED, ORANGE, VERMILION, Drawing, Missing, canvas, legend
 
 GROUP_COLORS = {"many": BLUE, "medium": GREEN, "few": VERMILION, None: MUTED}
-HATCHES = {"many": "", "medium": "////", "few": "....", None: ""}
+HATCHES = {"many": "", "medium": "////", "few": "xxxx", None: ""}
 
 
 def class_counts(chapter: Chapter) -> Drawing:
@@ -73,7 +73,7 @@ def class_accuracy(chapter: Chapter) -> Drawing:
             markevery=every,
             label=chapter.label(result),
         )
-    axes.set_ylim(-3, 103)
+    axes.set_ylim(top=102)
     axes.set_ylabel("test accuracy of the class, %")
     axis.label(axes)
     legend(figure, axes)
@@ -116,16 +116,15 @@ def accuracy_spread(chapter: Chapter) -> Drawing:
     axes.set_yticks(places, [chapter.label(r) for r in shown])
     axes.set_ylim(0.45, len(shown) + 0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlim(-2, 102)
     axes.set_xlabel("test accuracy of a class, %")
     least = min(range(len(shown)), key=spread.__getitem__)
     title = f"Classes differ least with {chapter.label(shown[least])}: SD {spread[least]:.1f} points"
     if chapter.joint is not None and shown[least] is not chapter.joint:
         title += f", {chapter.label(chapter.joint)} {spread[shown.index(chapter.joint)]:.1f}"
     caption = (
-        "Each box spans the quartiles of class accuracy, whiskers the worst and the best class, the thick line "
-        "is the median. The diamond below it is the mean (balanced accuracy) with one population standard "
-        f"deviation to either side.{chapter.omission}"
+        "Each box spans the quartiles of class accuracy, whiskers the worst and the best class, the thick "
+        "line is the median. The diamond below it is the mean (balanced accuracy) with one population "
+        f"standard deviation to either side.{chapter.omission}"
     )
     return Drawing("accuracy_spread", title, caption, figure)
 
@@ -163,8 +162,8 @@ def gained_and_lost(chapter: Chapter) -> Drawing | None:
     won, lost = [v for v in known if v > 0], [v for v in known if v < 0]
     title = f"{chapter.label(chapter.best)} gains {_points(won)} and loses {_points(lost)}"
     caption = (
-        f"Test accuracy of each class less that of {chapter.label(chapter.joint)}: bars up are gains, hatched bars "
-        f"down losses; classes by training frequency.{axis.note}{chapter.omission}"
+        f"Test accuracy of each class less that of {chapter.label(chapter.joint)}: bars up are gains, "
+        f"hatched bars down losses; classes by training frequency.{axis.note}{chapter.omission}"
     )
     return Drawing("gained_and_lost", title, caption, figure)
 

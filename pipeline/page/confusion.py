@@ -63,8 +63,8 @@ def confusions(chapter: Chapter, samples: Samples) -> Drawing | None:
         color=STYLES[5].color,
         label=chapter.label(speaker),
     )
-    title = f"{_name(chapter, pairs[0].true)} is taken for {_name(chapter, pairs[0].said)} in {_percent(pairs[0])}"
-    title += f" of its test samples with {chapter.label(speaker)}"
+    title = f"{_name(chapter, pairs[0].true)} is taken for {_name(chapter, pairs[0].said)} in "
+    title += f"{100 * pairs[0].share:.0f} % of its test samples with {chapter.label(speaker)}"
     caption = "Share of a class's test samples taken for another class; written true → predicted."
     if other is not None:
         theirs = {(p.true, p.said): p.share for p in _pairs(chapter, other, most=None)}
@@ -95,10 +95,6 @@ def confusions(chapter: Chapter, samples: Samples) -> Drawing | None:
 def _pairs(chapter: Chapter, result: dict[str, Any], *, most: int | None = MOST_PAIRS) -> list[Pair]:
     found = chapter.predictions(result)
     return confused_pairs(found["test"], found["test.y"], most=most)
-
-
-def _percent(pair: Pair) -> str:
-    return f"{100 * pair.share:.0f} %"
 
 
 def _name(chapter: Chapter, row: int) -> str:

@@ -76,6 +76,11 @@ class Drawing:
     figure: Figure
     pictures: list[Picture] = field(default_factory=list)
 
+    @property
+    def heading(self) -> str:
+        """The title, its numbers never parted from their units at the end of a line."""
+        return self.title.replace(" %", "\u00a0%").replace(" = ", "\u00a0=\u00a0")
+
 
 @contextmanager
 def house_style() -> Iterator[None]:
@@ -96,6 +101,7 @@ def house_style() -> Iterator[None]:
         "grid.color": GRID,
         "grid.linewidth": 0.6,
         "text.color": INK,
+        "text.parse_math": False,  # a class may be called $x$
         "xtick.color": MUTED,
         "ytick.color": MUTED,
         "xtick.labelcolor": INK,
@@ -123,6 +129,11 @@ def canvas(
     return figure, list(found[:, 0])
 
 
+def number(value: float) -> str:
+    """A number with two decimals and a true minus sign."""
+    return f"{value:.2f}".replace("-", "−")
+
+
 def legend(figure: Figure, axes: Axes, *, columns: int = 3) -> None:
     """A legend of `axes` above everything, clear of the data."""
     handles, labels = axes.get_legend_handles_labels()
@@ -147,13 +158,13 @@ def page_svg(drawing: Drawing, prefix: str) -> str:
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.set("role", "img")
-    root.set("aria-label", f"{drawing.title}. {drawing.caption}")
+    root.set("aria-label", f"{drawing.heading}. {drawing.caption}")
     return ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
 
 
 def figure_file(drawing: Drawing, form: str) -> bytes:
     """The figure as a file of its own, svg or png, on white, its title above it."""
-    drawing.figure.suptitle(textwrap.fill(drawing.title, 64), x=0.01, ha="left", fontsize=10)
+    drawing.figure.suptitle(textwrap.fill(drawing.heading, 64), x=0.01, ha="left", fontsize=10)
     if form == "svg":
         found = _svg(drawing, facecolor=PAPER)
     else:
@@ -177,8 +188,7 @@ def _local(name: str, value: str, prefix: str) -> str:
     if name == "id":
         return f"{prefix}-{value}"
     value = value.replace("url(#", f"url(#{prefix}-")
-    if name == "style":
+    if name in ("style", "fill", "stroke"):
         for variable, light, _ in PALETTE:
             value = value.replace(light, f"var(--{variable})")
-        value = FAMILIES.sub(r"\1 sans-serif", value)
-    return value
+    return FAMILIES.sub(r"\1 sans-serif", value) if name == "style" else value

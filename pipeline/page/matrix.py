@@ -35,7 +35,7 @@ def varied(chapters: list[Chapter]) -> dict[str, list[Chapter]]:
     for chapter in chapters:
         words = [_words(key, chapter) for key in differing]
         found.setdefault(", ".join(words) or chapter.settings["data"], []).append(chapter)
-    return found
+    return dict(sorted(found.items()))
 
 
 def _words(key: str, chapter: Chapter) -> str:

@@ -35,9 +35,9 @@ def results_table(rows: list[dict[str, Any]], anchors: dict[tuple[str, int], tup
     heads = [("run", False), ("classifier", False)]
     heads += [("split", False)] if len(splits) > 1 else []
     heads += [(name, True) for name, _, _ in columns]
-    best = _best(rows, columns)
+    best, places = _best(rows, columns), {run: place for place, run in enumerate(anchors)}
     lines = []
-    for row in rows:
+    for row in sorted(rows, key=lambda row: places.get((row["features"], row["seed"]), len(places))):
         anchor, title = anchors.get((row["features"], row["seed"]), (None, row["features"]))
         cells = [Cell(title, title, anchor), Cell(row_label(row), row_label(row))]
         cells += [Cell(row["split"], row["split"])] if len(splits) > 1 else []

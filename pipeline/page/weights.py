@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.page.axis import ClassAxis
 from pipeline.page.chapter import Chapter
-from pipeline.page.drawing import STYLES, Drawing, Missing, Style, canvas, legend
+from pipeline.page.drawing import STYLES, Drawing, Missing, Style, canvas, legend, number
 from pipeline.report import CHOSEN_ON_TEST
 
-MOST_TAU_POINTS = 300
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from stages.classifiers.tau_norm import TauPath
+
+MOST_CELLS = 300
 LINES = (("balanced", 0), ("many", 2), ("medium", 3), ("few", 1))  # with the number of its style
 
 
@@ -27,53 +32,54 @@ def accuracy_over_tau(chapter: Chapter) -> Drawing:
         raise Missing("there are no validation samples, and the test split is not for choosing")
     path = tau_path(val.X, val.y, head.weight, class_counts=chapter.counts, **chapter.thresholds)
     fitted = next(
-        (r for r in chapter.results if r["classifier"] == "tau_norm" and "tau_" in r["fitted"]), None
+        (r for r in chapter.results if "tau_" in r["fitted"] and r["classifier"] == "tau_norm"), None
     )
     chosen = path.best_tau if fitted is None else fitted["fitted"]["tau_"]
-    taus = _cells(path.break_points, max(1.5, 1.3 * chosen))
-    shots = [path.shot_accuracies(tau) for tau in taus]
-    figure, (axes,) = canvas(height=3.2)
-    for name, number in LINES:
-        values = path.balanced_accuracy(taus) if name == "balanced" else [shot[name] for shot in shots]
-        if any(value is None for value in values):
-            continue  # no such class
-        color, dashes, marker = STYLES[number]
-        every = max(1, len(taus) // 8)
-        axes.plot(
-            taus,
-            100 * np.array(values),
-            color=color,
-            linestyle=dashes,
-            marker=marker,
-            markevery=every,
-            label=name,
-        )
     paper = fitted is not None and fitted["protocol"] == "paper"
-    told = f"τ = {chosen:.2f}" + (CHOSEN_ON_TEST if paper else "")
-    axes.axvline(chosen, color=STYLES[0].color, linestyle=":", linewidth=1.2, label=told)
-    axes.set_xlim(0, taus[-1])
+    figure, (axes,) = canvas(height=3.2)
+    _draw_path(axes, path, max(1.5, 1.3 * chosen))
+    mark = CHOSEN_ON_TEST if paper else ""
+    axes.axvline(chosen, color=STYLES[0].color, linestyle=":", linewidth=1.2, label=f"τ = {chosen:.2f}{mark}")
     axes.set_xlabel("τ (0: weights as trained, 1: all of length 1)")
     axes.set_ylabel("validation accuracy, %")
     legend(figure, axes)
     start, reached = 100 * path.balanced_accuracy(0.0), 100 * path.balanced_accuracy(chosen)
-    title = f"Balanced validation accuracy goes from {start:.1f} % at τ = 0 to {reached:.1f} % at τ = {chosen:.2f}"
-    if chosen == 0:
-        title = f"No τ beats τ = 0, at {start:.1f} % balanced validation accuracy"
-    where = f"on the test split (protocol paper, {CHOSEN_ON_TEST})" if paper else "on validation"
+    title = f"No τ beats τ = 0, at {start:.1f} % balanced validation accuracy"
+    if chosen:
+        title = f"Balanced validation accuracy: {start:.1f} % at τ = 0, {reached:.1f} % at τ = {chosen:.2f}"
+    where = f"on the test split (protocol paper, {mark})" if paper else "on validation"
+    if fitted is not None and fitted["params"].get("tau", "validation") != "validation":
+        where = "by hand"
     caption = (
-        "Accuracy of the head W/‖W‖^τ on validation samples for every τ, computed exactly, balanced and by shot "
-        f"group. The dotted line is the τ chosen {where}."
+        "Accuracy on validation samples with each class's weights divided by the τ-th power of their norm, "
+        f"computed exactly for every τ, balanced and by shot group. The dotted line is the τ chosen {where}."
     )
     return Drawing("accuracy_over_tau", title, caption, figure)
 
 
-def _cells(break_points: np.ndarray, end: float) -> np.ndarray:
-    """τ from 0 to `end`, one inside each of the cells accuracy is constant on, at most 300 of them."""
-    ends = np.concatenate([[0.0], break_points[break_points < end], [end]])
+def _draw_path(axes: Axes, path: TauPath, end: float) -> None:
+    """Accuracy from τ = 0 to `end`, constant between break points (at most 300 cells are drawn)."""
+    inside = path.break_points[path.break_points < end]
+    if len(inside) > MOST_CELLS:
+        inside = inside[np.linspace(0, len(inside) - 1, MOST_CELLS).astype(int)]
+    ends = np.concatenate([[0.0], inside, [end]])
     middle = (ends[1:] + ends[:-1]) / 2
-    if len(middle) > MOST_TAU_POINTS:
-        middle = middle[np.linspace(0, len(middle) - 1, MOST_TAU_POINTS).astype(int)]
-    return np.unique(np.concatenate([[0.0], middle, [end]]))
+    shots = [path.shot_accuracies(tau) for tau in middle]
+    for name, style in LINES:
+        values = path.balanced_accuracy(middle) if name == "balanced" else [shot[name] for shot in shots]
+        if any(value is None for value in values):
+            continue  # no such class
+        color, dashes, marker = STYLES[style]
+        axes.plot(
+            np.repeat(ends, 2)[1:-1],
+            100 * np.repeat(values, 2),
+            color=color,
+            linestyle=dashes,
+            marker=marker,
+            markevery=0.12,
+            label=name,
+        )
+    axes.set_xlim(0, end)
 
 
 # -- norms ------------------------------------------------------------------------------------------------
@@ -109,7 +115,9 @@ def norms_by_sampler(chapters: list[Chapter]) -> Drawing | None:
             left += 1
     if len(lines) < 2:
         raise Missing("the heads of fewer than two samplers are still there")
-    note = f"Stage one's head, one run a sampler (the first of its seeds){f'; {left} left out' if left > 0 else ''}."
+    note = "Stage one's head, one run a sampler (the first of its seeds)" + (
+        f"; {left} left out." if left > 0 else "."
+    )
     return _norms("norms_by_sampler", chapters[0], lines, note)
 
 
@@ -124,16 +132,16 @@ def _norms(key: str, chapter: Chapter, lines: list[tuple[str, Style, Any]], note
         every = max(1, len(values) // 12)
         axes.plot(axis.at, values, color=color, linestyle=dashes, marker=marker, markevery=every, label=name)
     axes.axhline(1, color=STYLES[0].color, linewidth=0.6)
-    axes.set_ylabel("‖W of the class‖ / mean over classes")
+    axes.set_ylabel("weight norm / mean norm")
     axis.label(axes)
     legend(figure, axes)
     high, low = (f(correlations, key=correlations.get) for f in (max, min))
-    title = f"Weights follow class size with rank correlation {correlations[high]:.2f} under {high}"
+    title = f"Rank correlation of weight norms with class size: {number(correlations[high])} under {high}"
     if high != low:
-        title += f", {correlations[low]:.2f} under {low}"
+        title += f", {number(correlations[low])} under {low}"
     caption = (
-        f"L2 norm of each class's weight vector over the mean of its classifier. {note} Where frequent classes "
-        f"have longer weights, their scores win by length alone.{axis.note}"
+        f"L2 norm of each class's weight vector over the mean of its classifier. {note} Where frequent "
+        f"classes have longer weights, their scores win by length alone.{axis.note}"
     )
     return Drawing(key, title, caption, figure)
 
