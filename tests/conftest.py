@@ -37,7 +37,7 @@ def digits():
 
 @pytest.fixture(scope="session")
 def page(digits, tmp_path_factory):
-    """What `longtail report --html` writes of ``root`` beside it: five classifiers on each of two short runs."""
+    """What `longtail report --html` writes of ``root`` beside it: five classifiers on each of two runs."""
     from pipeline.execute import run_stage_two
     from tests.test_cli import longtail
 

@@ -75,7 +75,7 @@ def test_wheel_holds_every_module_and_recipe(wheel):
         path.relative_to(CHECKOUT).as_posix()
         for package in PACKAGES
         for path in (CHECKOUT / package).rglob("*")
-        if path.suffix in (".py", ".yaml", ".md") or path.name == "py.typed"
+        if path.suffix in (".py", ".yaml", ".md", ".html", ".css", ".js") or path.name == "py.typed"
     }
     assert RECIPES and set(RECIPES) <= expected
     assert not expected - names

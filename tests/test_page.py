@@ -266,7 +266,7 @@ def test_no_more_lines_than_styles_and_the_best_on_validation_are_kept():
     kept = [r["run"] for r in chapter.shown]
     assert kept == ["joint-0", *(f"k{n}" for n in range(6, 12))]
     assert len({chapter.style(r) for r in chapter.shown}) == len(STYLES)
-    assert chapter.omission == " Drawn are the 7 best on validation of 13."
+    assert chapter.omission == " Drawn are joint and the 6 best on validation of 13 classifiers."
 
 
 # -- the head ---------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.page.words import shortened
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -56,7 +58,7 @@ class ClassAxis:
         if len(self.order) > MOST_NAMED:
             axes.set_xlabel("class, by rank in training frequency")
             return
-        names = [_short(self.names[c]) for c in self.order]
+        names = [shortened(self.names[c], LONGEST_NAME) for c in self.order]
         long = max(map(len, names)) > 3
         axes.set_xticks(
             range(1, len(names) + 1),
@@ -66,7 +68,3 @@ class ClassAxis:
             rotation_mode="anchor" if long else "default",
         )
         axes.set_xlabel("class, most frequent in training first")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

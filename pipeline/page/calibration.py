@@ -24,7 +24,7 @@ def reliability_diagram(chapter: Chapter) -> Drawing:
             tables[result["run"]] = reliability(found["test.confidence"], hit)
     if not tables:
         raise Missing("no confidences were published; `longtail classify CONFIG --fresh` adds them")
-    figure, (axes, below) = canvas(2, height=4.4, ratios=[4, 1])
+    figure, (axes, below) = canvas(2, height=3.8, ratios=[4, 1])
     axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, label="perfect")
     for result in chapter.shown:
         table = tables.get(result["run"])

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pipeline.ablation import column_of
 from pipeline.config import Evaluation
 from pipeline.errors import Damaged, LongtailError
 from pipeline.page.drawing import STYLES, Missing, Style
-from pipeline.report import CHOSEN_ON_TEST, records
+from pipeline.page.words import classifier_text, shortened
+from pipeline.report import records
 from pipeline.runs import Found
 from pipeline.store import Store, read_json
 from stages.shots import shot_group
@@ -75,24 +75,21 @@ class Chapter:
     @property
     def omission(self) -> str:
         """A sentence for captions when not every result is drawn."""
-        left = len(self.results) - len(self.shown)
-        return f" Drawn are the {len(self.shown)} best on validation of {len(self.results)}." if left else ""
+        if len(self.shown) == len(self.results):
+            return ""
+        whom = f"{len(self.others)} best on validation of {len(self.results)} classifiers"
+        return f" Drawn are joint and the {whom}." if self.joint else f" Drawn are the {whom}."
 
     @cached_property
     def labels(self) -> dict[str, str]:
         """What each run is called in figures, no two alike."""
         found: dict[str, str] = {}
         for result in self.results:
-            name = column_of(result)
-            if len(name) > LONGEST_LABEL:
-                name = f"{name[: LONGEST_LABEL - 1]}…"
+            name = shortened(classifier_text(result), LONGEST_LABEL)
             if name in found.values():
                 name = f"{name[: LONGEST_LABEL - 5]} {result['run'][:4]}"
             found[result["run"]] = name
-        return {
-            r["run"]: found[r["run"]] + (CHOSEN_ON_TEST if r["protocol"] == "paper" else "")
-            for r in self.results
-        }
+        return found
 
     def label(self, result: dict[str, Any]) -> str:
         """What `result` is called in figures."""

@@ -15,7 +15,7 @@ HATCHES = {"many": "", "medium": "////", "few": "xxxx", None: ""}
 def class_counts(chapter: Chapter) -> Drawing:
     """Training samples of each class, on a logarithmic scale, coloured by shot group."""
     axis = ClassAxis(chapter.counts, chapter.names)
-    figure, (axes,) = canvas(height=2.6)
+    figure, (axes,) = canvas(height=2.3)
     counts = axis.pick(chapter.counts)
     groups = [chapter.group_of(c) for c in axis.order]
     told = {"many": f"many: > {chapter.thresholds['many']}", "few": f"few: < {chapter.thresholds['few']}"}
@@ -59,7 +59,7 @@ def class_counts(chapter: Chapter) -> Drawing:
 def class_accuracy(chapter: Chapter) -> Drawing:
     """Test accuracy of each class by frequency, a line a classifier."""
     axis = ClassAxis(chapter.counts, chapter.names)
-    figure, (axes,) = canvas(height=3.4)
+    figure, (axes,) = canvas(height=2.9)
     for result in chapter.shown:
         color, dashes, marker = chapter.style(result)
         values = 100 * axis.pick(chapter.metrics(result)["class_accuracy"])
@@ -74,7 +74,7 @@ def class_accuracy(chapter: Chapter) -> Drawing:
             label=chapter.label(result),
         )
     axes.set_ylim(top=102)
-    axes.set_ylabel("test accuracy of the class, %")
+    axes.set_ylabel("class accuracy, %")
     axis.label(axes)
     legend(figure, axes)
     what, reached = chapter.rare(chapter.best)

@@ -9,11 +9,13 @@ import numpy as np
 
 from pipeline.page.chapter import Chapter
 from pipeline.page.drawing import STYLES, Drawing, Picture, canvas, legend
+from pipeline.page.words import shortened
 
 if TYPE_CHECKING:
     from stages.data import Splits
 
 MOST_PAIRS = 8
+LONGEST_NAME = 16
 PICTURED_PAIRS, PICTURES_A_PAIR = 3, 2
 LARGEST_PICTURE = 96  # pixels of a side
 
@@ -98,8 +100,7 @@ def _pairs(chapter: Chapter, result: dict[str, Any], *, most: int | None = MOST_
 
 
 def _name(chapter: Chapter, row: int) -> str:
-    name = chapter.names[row]
-    return name if len(name) <= 16 else f"{name[:15]}…"
+    return shortened(chapter.names[row], LONGEST_NAME)
 
 
 # -- pictures ---------------------------------------------------------------------------------------------

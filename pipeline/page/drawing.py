@@ -135,10 +135,11 @@ def number(value: float) -> str:
 
 
 def legend(figure: Figure, axes: Axes, *, columns: int = 3) -> None:
-    """A legend of `axes` above everything, clear of the data."""
+    """A legend of `axes` above everything; the figure grows by what it takes."""
     handles, labels = axes.get_legend_handles_labels()
     widest = max(map(len, labels), default=0)
     columns = min(columns, len(labels), max(1, 54 // (widest + 7)))
+    figure.set_figheight(figure.get_figheight() + 0.18 * -(-len(labels) // columns))
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, columnspacing=1.2)
 
 

@@ -24,7 +24,7 @@ def training_curves(chapter: Chapter) -> Drawing:
     epochs = [row["epoch"] for row in rows]
     judged = [row for row in rows if "validation" in row]
     figure, panels = canvas(
-        2 if judged else 1, height=4.0 if judged else 2.4, ratios=[2, 3] if judged else None
+        2 if judged else 1, height=3.7 if judged else 2.4, ratios=[2, 3] if judged else None
     )
     every = max(1, len(epochs) // 10)
     color, dashes, marker = STYLES[4]

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.ablation import column_of
 from pipeline.page.chapter import Chapter
 from pipeline.page.drawing import PAPER, Drawing, canvas
-from pipeline.page.weights import spec_text
-from pipeline.report import CHOSEN_ON_TEST
+from pipeline.page.words import classifier_text, shortened, spec_text
 
 MOST_ROWS, MOST_COLUMNS = 24, 12
 DARK, LIGHT = "#0d0d0d", "#fafafa"  # of no palette: cells keep their colours in the dark, so does their text
@@ -51,9 +49,8 @@ def cells(chapters: list[Chapter]) -> dict[tuple[str, str], Cell]:
     for row, members in varied(chapters).items():
         for chapter in members:
             for result in chapter.results:
-                column = column_of(result) + (CHOSEN_ON_TEST if result["protocol"] == "paper" else "")
                 reached = chapter.metrics(result)["balanced_accuracy"]
-                values.setdefault((row, column), []).append(reached)
+                values.setdefault((row, classifier_text(result)), []).append(reached)
     return {
         key: Cell(statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else None, len(v))
         for key, v in values.items()
@@ -87,8 +84,10 @@ def matrix(chapters: list[Chapter]) -> Drawing | None:
                 fontsize=8,
                 linespacing=1.1,
             )
-    axes.set_xticks(np.arange(len(columns)) + 0.5, [_short(c, 16) for c in columns], rotation=30, ha="right")
-    axes.set_yticks(np.arange(len(rows)) + 0.5, [_short(r, 24) for r in rows])
+    axes.set_xticks(
+        np.arange(len(columns)) + 0.5, [shortened(c, 16) for c in columns], rotation=30, ha="right"
+    )
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [shortened(r, 24) for r in rows])
     axes.tick_params(length=0)
     axes.invert_yaxis()
     axes.grid(visible=False)
@@ -123,7 +122,3 @@ def _caption(found: dict[tuple[str, str], Cell], left: int) -> str:
     if any(cell.n > 1 for cell in found.values()):
         caption += " Mean ± sample standard deviation over seeds, their number in brackets."
     return caption + (f" {left} rows and columns did not fit." if left else "")
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

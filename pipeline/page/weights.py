@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.page.axis import ClassAxis
 from pipeline.page.chapter import Chapter
 from pipeline.page.drawing import STYLES, Drawing, Missing, Style, canvas, legend, number
+from pipeline.page.words import spec_text
 from pipeline.report import CHOSEN_ON_TEST
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def accuracy_over_tau(chapter: Chapter) -> Drawing:
     )
     chosen = path.best_tau if fitted is None else fitted["fitted"]["tau_"]
     paper = fitted is not None and fitted["protocol"] == "paper"
-    figure, (axes,) = canvas(height=3.2)
+    figure, (axes,) = canvas(height=2.7)
     _draw_path(axes, path, max(1.5, 1.3 * chosen))
     mark = CHOSEN_ON_TEST if paper else ""
     axes.axvline(chosen, color=STYLES[0].color, linestyle=":", linewidth=1.2, label=f"τ = {chosen:.2f}{mark}")
@@ -123,7 +124,7 @@ def norms_by_sampler(chapters: list[Chapter]) -> Drawing | None:
 
 def _norms(key: str, chapter: Chapter, lines: list[tuple[str, Style, Any]], note: str) -> Drawing:
     axis = ClassAxis(chapter.counts, chapter.names)
-    figure, (axes,) = canvas(height=3.2)
+    figure, (axes,) = canvas(height=2.7)
     correlations = {}
     for name, (color, dashes, marker), weight in lines:
         norms = np.linalg.norm(np.asarray(weight, np.float64), axis=1)
@@ -153,11 +154,3 @@ def rank_correlation(norms, counts) -> float:
     ranks = [rankdata(values) - (len(values) + 1) / 2 for values in (np.round(norms, 9), counts)]
     size = np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum())
     return float((ranks[0] * ranks[1]).sum() / size) if size else 0.0
-
-
-def spec_text(spec: Any) -> str:
-    """A component of a run's settings in words."""
-    if not isinstance(spec, dict):
-        return str(spec)
-    params = ", ".join(f"{k}={spec_text(v)}" for k, v in spec.items() if k != "name")
-    return f"{spec.get('name', '')}({params})" if params else str(spec.get("name"))
