@@ -379,13 +379,17 @@ def test_changed_data_give_no_pictures(chapter, monkeypatch):
 def test_class_weights_are_drawn_where_a_loss_adapts_them():
     chapter = toy(result(accuracy=(0.5, 0.5), counts=(90, 10), representation="r"))
     chapter.__dict__["history"] = [
-        {"epoch": n, "loss": 1.0, "loss_state": {"class_weights": [1 - n / 10, 1 + n / 10], "tau": 1.5}}
+        {
+            "epoch": n,
+            "loss": 1.0,
+            "loss_state": {"class_weights": [1 - n / 10, 1 + n / 10], "tau": None if n == 1 else 1.5},
+        }
         for n in (1, 2)
     ]
     drawing = epochs.class_weights(chapter)
     above, below = drawing.figure.axes
     np.testing.assert_allclose([line.get_ydata() for line in above.get_lines()], [[0.9, 0.8], [1.1, 1.2]])
-    np.testing.assert_allclose(below.get_lines()[0].get_ydata(), [1.5, 1.5])
+    np.testing.assert_allclose(below.get_lines()[0].get_ydata(), [np.nan, 1.5])
     assert drawing.title.startswith("Class c1 ends with the largest weight, 1.20")
 
 

@@ -80,8 +80,9 @@ def class_weights(chapter: Chapter) -> Drawing | None:
     if not rows:
         return None
     weights = np.array([loss_state(row)["class_weights"] for row in rows], float)  # (epochs, C)
-    epochs, taus = [row["epoch"] for row in rows], [loss_state(row).get("tau") for row in rows]
-    has_tau = all(tau is not None for tau in taus)
+    epochs = [row["epoch"] for row in rows]
+    taus = np.array([loss_state(row).get("tau") for row in rows], float)  # NaN before it is first chosen
+    has_tau = bool(np.isfinite(taus).any())
     figure, panels = canvas(1 + has_tau, height=4.0 if has_tau else 3.0, ratios=[3, 1] if has_tau else None)
     order = sorted(range(len(chapter.counts)), key=lambda c: -chapter.counts[c])
     picked = [
@@ -96,7 +97,7 @@ def class_weights(chapter: Chapter) -> Drawing | None:
     panels[0].set_ylabel("weight of the class in the loss")
     legend(figure, panels[0], columns=4)
     if has_tau:
-        panels[1].plot(epochs, taus, color=STYLES[0].color)
+        panels[1].plot(epochs, taus, color=STYLES[0].color, marker=STYLES[0].marker, markevery=every)
         panels[1].set_ylabel("τ of the loss")
     panels[-1].set_xlabel("completed epochs")
     panels[-1].xaxis.get_major_locator().set_params(integer=True)
@@ -104,8 +105,8 @@ def class_weights(chapter: Chapter) -> Drawing | None:
     title = f"Class {chapter.names[top]} ends with the largest weight, {weights[-1, top]:.2f} times the usual"
     left = len(order) - len(picked)
     caption = (
-        "Weight the loss gives each class after each epoch; 1 is no weighting; training samples in brackets."
+        "Weight the loss gives each class in each epoch; 1 is no weighting; training samples in brackets."
         + (f" {len(picked)} of {len(order)} classes, evenly spaced by frequency." if left else "")
-        + (" Below, the exponent τ that the loss chose for itself." if has_tau else "")
+        + (" Below, the exponent τ of the weights." if has_tau else "")
     )
     return Drawing("class_weights", title, caption, figure)
