@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 
 import click
 
@@ -348,6 +349,31 @@ def export(
     from pipeline.export import export
 
     click.echo(export(store, reference, file, overrides, classifier=classifier, force=force))
+
+
+@cli.command()
+@click.argument("config", metavar="[CONFIG]", default="boundaries")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    default="boundaries.svg",
+    show_default=True,
+    help="What to write: .svg, .png or .html.",
+)
+@click.pass_obj
+def boundaries(store: Store, config: str, overrides: tuple[str, ...], out: Path) -> None:
+    """Draw decision boundaries on two features: joint, τ from 0 to 1, cosine, class means.
+
+    CONFIG needs features of width 2; the default is a recipe that squeezes digits through a bottleneck. What
+    is missing is run first. For features of your own: `features data.root=FILE.npz`.
+
+    Example: longtail boundaries --out boundaries.svg
+    """
+    from pipeline.boundaries import draw_boundaries
+
+    draw_boundaries(load_config(config, overrides), store, out)
 
 
 @cli.command("list")

@@ -63,11 +63,7 @@ def write(
     `rows` are the records of the page's table. ImportError without the extra ``report``, LongtailError when
     nothing was judged on test.
     """
-    for library in ("matplotlib", "jinja2"):
-        try:
-            importlib.import_module(library)
-        except ImportError as error:
-            raise ImportError(NEEDS_EXTRA) from error
+    need_libraries()
     parts = chapters(store, found)
     if not parts:
         raise LongtailError(
@@ -89,6 +85,27 @@ def write(
         page = _render(sections, rows).encode()
         publish_bytes(Path(html), page)
         log.info("%s: %d figures, %.1f MB", html, count, len(page) / 1e6)
+
+
+def write_drawing(drawing: Drawing, path: Path) -> None:
+    """Write one figure as svg, png or a page of its own (html), by the file's ending."""
+    if path.suffix == ".html":
+        shown = _on_page(drawing, "figure")
+        page = (
+            _environment().get_template("figure.html").render(title=shown.title, shown=shown, palette=PALETTE)
+        )
+        publish_bytes(path, page.encode())
+    else:
+        publish_bytes(path, figure_file(drawing, path.suffix.removeprefix(".")))
+
+
+def need_libraries() -> None:
+    """ImportError naming the extra when matplotlib or jinja2 is missing."""
+    for library in ("matplotlib", "jinja2"):
+        try:
+            importlib.import_module(library)
+        except ImportError as error:
+            raise ImportError(NEEDS_EXTRA) from error
 
 
 # -- what is drawn ----------------------------------------------------------------------------------------
@@ -166,25 +183,31 @@ def _on_page(drawing: Drawing, anchor: str) -> Shown:
 # -- how it is written ------------------------------------------------------------------------------------
 
 
-def _render(sections: list[Section], rows: list[dict[str, Any]]) -> str:
+def _environment():
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=PackageLoader("pipeline.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    loader = PackageLoader("pipeline.page")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+
+
+def _render(sections: list[Section], rows: list[dict[str, Any]]) -> str:
     runs = [section for section in sections if section.chapter is not None]
     anchors = {(s.chapter.key, s.chapter.seed): (s.anchor, s.title) for s in runs}
     data = list(dict.fromkeys(section.chapter.settings["data"] for section in runs))
-    return environment.get_template("page.html").render(
-        title=f"Long-tailed recognition: {', '.join(data)}",
-        table=results_table(rows, anchors),
-        together=sections[0],
-        runs=runs,
-        facts={section.anchor: _facts(section.chapter) for section in runs},
-        on_test=any(r["protocol"] == "paper" for section in runs for r in section.chapter.results),
-        classifiers=sum(len(section.chapter.results) for section in runs),
-        most_open=MOST_OPEN,
-        palette=PALETTE,
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=f"Long-tailed recognition: {', '.join(data)}",
+            table=results_table(rows, anchors),
+            together=sections[0],
+            runs=runs,
+            facts={section.anchor: _facts(section.chapter) for section in runs},
+            on_test=any(r["protocol"] == "paper" for section in runs for r in section.chapter.results),
+            classifiers=sum(len(section.chapter.results) for section in runs),
+            most_open=MOST_OPEN,
+            palette=PALETTE,
+        )
     )
 
 

@@ -143,7 +143,7 @@ def gained_and_lost(chapter: Chapter) -> Drawing | None:
     axis = ClassAxis(chapter.counts, chapter.names)
     base = chapter.metrics(chapter.joint)["class_accuracy"]
     found = {r["run"]: gains(base, chapter.metrics(r)["class_accuracy"]) for r in chapter.others}
-    figure, panels = canvas(len(found), height=0.9 + 0.72 * len(found))
+    figure, panels = canvas(len(found), height=max(2.6, 0.9 + 0.72 * len(found)))
     reach = max(5.0, 105 * max(abs(v) for values in found.values() for v in values if v is not None))
     for axes, result in zip(panels, chapter.others, strict=True):
         values = 100 * axis.pick(found[result["run"]])
@@ -156,7 +156,7 @@ def gained_and_lost(chapter: Chapter) -> Drawing | None:
         axes.set_ylim(-reach, reach)
         axes.grid(axis="x", visible=False)
         axes.set_title(chapter.label(result), loc="left", pad=2)
-    figure.supylabel("gained or lost against joint, percentage points", fontsize=9)
+    figure.supylabel("percentage points against joint", fontsize=9)
     axis.label(panels[-1])
     known = [v for v in found[chapter.best["run"]] if v is not None]
     won, lost = [v for v in known if v > 0], [v for v in known if v < 0]

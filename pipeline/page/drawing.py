@@ -129,6 +129,18 @@ def canvas(
     return figure, list(found[:, 0])
 
 
+def panels(count: int, *, columns: int = 2, height: float = 2.0) -> tuple[Figure, list[Axes]]:
+    """An empty figure with `count` axes side by side that share both axes, each `height` inches."""
+    from matplotlib.figure import Figure
+
+    rows = -(-count // columns)
+    figure = Figure(figsize=(WIDTH, height * rows + 0.4), layout="constrained")
+    found = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for axes in found[count:]:
+        axes.set_axis_off()
+    return figure, found[:count]
+
+
 def number(value: float) -> str:
     """A number with two decimals and a true minus sign."""
     return f"{value:.2f}".replace("-", "−")
@@ -153,7 +165,7 @@ def page_svg(drawing: Drawing, prefix: str) -> str:
         element.tag = element.tag.removeprefix(f"{{{SVG}}}")
         link = element.attrib.pop(f"{{{XLINK}}}href", None)
         if link:
-            element.set("href", f"#{prefix}-{link.removeprefix('#')}")
+            element.set("href", f"#{prefix}-{link[1:]}" if link.startswith("#") else link)
         for name, value in list(element.attrib.items()):
             element.set(name, _local(name, value, prefix))
     for name in ("width", "height", "version"):

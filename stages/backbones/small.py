@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from stages.backbones import BACKBONES
+from stages.parameters import Count
 
 
 def _block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
@@ -18,7 +19,8 @@ def _block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
 class SmallCNN(nn.Module):
     """Three 3×3 convolutions of 16, 32 and 64 channels, strides 1, 2, 2, with batch norm; D = 64.
 
-    Features are the mean over positions. Images of any size will do.
+    Features are the mean over positions. Images of any size will do. `bottleneck` adds a linear layer to so
+    many features, D = `bottleneck`: with 2 they can be drawn (`longtail boundaries`).
 
     Source: this project's own; for quick tables, not for published ones.
     """
@@ -26,10 +28,16 @@ class SmallCNN(nn.Module):
     num_features = 64
     last_block = ("layers.6", "layers.7")
 
-    def __init__(self, in_channels: int = 3):
+    def __init__(self, in_channels: int = 3, *, bottleneck: Count | None = None):
         super().__init__()
         self.layers = nn.Sequential(*_block(in_channels, 16, 1), *_block(16, 32, 2), *_block(32, 64, 2))
+        self.bottleneck = None
+        if bottleneck is not None:
+            self.bottleneck = nn.Linear(self.num_features, bottleneck)
+            self.num_features = bottleneck
+            self.last_block = (*self.last_block, "bottleneck")
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, in_channels, H, W) → (B, 64)."""
-        return self.layers(images).mean((2, 3))
+        """(B, in_channels, H, W) → (B, D)."""
+        features = self.layers(images).mean((2, 3))
+        return features if self.bottleneck is None else self.bottleneck(features)

@@ -1,0 +1,65 @@
+"""The verb `boundaries`: classifiers on two features, fitted where need be, drawn side by side."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from pipeline.components import check_spec, registry
+from pipeline.config import Config
+from pipeline.errors import LongtailError
+from pipeline.execute import Workbench, load_classifier
+from pipeline.store import Store
+
+log = logging.getLogger("longtail")
+
+FORMS = (".svg", ".png", ".html")
+CLASSIFIERS = {  # what a panel is called, and what it shows
+    "joint": "joint",
+    "τ = 0": {"name": "tau_norm", "tau": 0},
+    "τ = 0.5": {"name": "tau_norm", "tau": 0.5},
+    "τ = 1": {"name": "tau_norm", "tau": 1},
+    "cosine": "cosine",
+    "class means": {"name": "ncm", "feature": "none"},
+}
+
+
+def draw_boundaries(config: Config, store: Store, path: Path) -> None:
+    """Draw the decision boundaries of joint, τ from 0 to 1, cosine and class means to `path`.
+
+    Stage one and features are made sure of first; classifiers are judged on validation alone. LongtailError
+    for features of another width than 2 or a file name of another kind.
+    """
+    from pipeline.page.book import need_libraries, write_drawing
+    from pipeline.page.drawing import house_style
+    from pipeline.page.plane import Panel, decision_boundaries
+
+    if path.suffix not in FORMS:
+        raise LongtailError(f"--out: must end in {', '.join(FORMS)}, got {str(path)!r}")
+    need_libraries()
+    if config.representation is not None:
+        spec = config.representation.backbone
+        _require_two(registry("backbones").create(spec.name, **spec.params).num_features)
+    bench = Workbench(config, store)
+    features = bench.features
+    _require_two(features.train.X.shape[1])
+    panels = []
+    for name, spec in CLASSIFIERS.items():
+        result = bench.result(check_spec("classifiers", spec), ("val",))
+        judged = result["metrics"].get("val")
+        estimator = load_classifier(store, result["run"])
+        panels.append(Panel(name, estimator, judged and judged["balanced_accuracy"]))
+    with house_style():
+        drawing = decision_boundaries(
+            panels, features.train, features.class_counts, features.class_names, data=config.data.name
+        )
+        write_drawing(drawing, path)
+    log.info("%s: %d classifiers", path, len(panels))
+
+
+def _require_two(width: int) -> None:
+    if width != 2:
+        raise LongtailError(
+            f"boundaries are drawn on 2 features, got {width}; 'representation.backbone={{name: small_cnn, "
+            "bottleneck: 2}' makes 2, and `longtail boundaries` alone takes a recipe that has them"
+        )
