@@ -15,8 +15,8 @@ from pipeline.page import calibration, classes, confusion, epochs, matrix, weigh
 from pipeline.page.chapter import Chapter, chapters
 from pipeline.page.drawing import PALETTE, Drawing, Missing, figure_file, house_style, page_svg
 from pipeline.page.table import results_table
-from pipeline.page.words import spec_text
 from pipeline.publish import publish_bytes
+from pipeline.report import value_text
 from pipeline.runs import Found
 from pipeline.store import Store
 
@@ -214,7 +214,7 @@ def _render(sections: list[Section], rows: list[dict[str, Any]]) -> str:
 def _facts(chapter: Chapter) -> list[tuple[str, str]]:
     """Where a chapter's numbers come from, as (name, text)."""
     said, first = chapter.provenance, chapter.results[0]
-    settings = ", ".join(f"{key} {spec_text(value)}" for key, value in chapter.settings.items())
+    settings = ", ".join(f"{key} {value_text(value)}" for key, value in chapter.settings.items())
     machine = said.get("platform") and f"{said['platform']}, {said['cores']} cores"
     environment = ", ".join(f"{k} {v}" for k, v in said.get("environment", {}).items())
     versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())

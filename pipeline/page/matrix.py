@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.page.chapter import Chapter
 from pipeline.page.drawing import PAPER, Drawing, canvas
-from pipeline.page.words import classifier_text, shortened, spec_text
+from pipeline.page.words import classifier_text, shortened
+from pipeline.report import value_text
 
 MOST_ROWS, MOST_COLUMNS = 24, 12
 DARK, LIGHT = "#0d0d0d", "#fafafa"  # of no palette: cells keep their colours in the dark, so does their text
@@ -26,7 +27,7 @@ class Cell(NamedTuple):
 def varied(chapters: list[Chapter]) -> dict[str, list[Chapter]]:
     """Chapters by what tells them apart beside seeds, in words."""
     keys = dict.fromkeys(key for chapter in chapters for key in chapter.settings)
-    differing = [k for k in keys if len({spec_text(c.settings.get(k)) for c in chapters}) > 1]
+    differing = [k for k in keys if len({value_text(c.settings.get(k)) for c in chapters}) > 1]
     if len({tuple(c.counts) for c in chapters}) > 1:
         differing.append("")  # the same data set, skewed in another way
     found: dict[str, list[Chapter]] = {}
@@ -39,7 +40,7 @@ def varied(chapters: list[Chapter]) -> dict[str, list[Chapter]]:
 def _words(key: str, chapter: Chapter) -> str:
     if not key:
         return f"{max(chapter.counts)}…{min(chapter.counts)}"
-    text = spec_text(chapter.settings.get(key, "–"))
+    text = value_text(chapter.settings.get(key, "–"))
     return f"{key}={text}" if text.replace(".", "").isdigit() else text
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from pipeline.page.axis import ClassAxis
 from pipeline.page.chapter import Chapter
 from pipeline.page.drawing import STYLES, Drawing, Missing, Style, canvas, legend, number
-from pipeline.page.words import spec_text
-from pipeline.report import CHOSEN_ON_TEST
+from pipeline.report import CHOSEN_ON_TEST, value_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,7 +104,7 @@ def norms_by_sampler(chapters: list[Chapter]) -> Drawing | None:
     found: dict[str, Chapter] = {}
     for chapter in chapters:
         if "sampler" in chapter.settings and chapter.counts == chapters[0].counts:
-            found.setdefault(spec_text(chapter.settings["sampler"]), chapter)
+            found.setdefault(value_text(chapter.settings["sampler"]), chapter)
     if len(found) < 2:
         return None
     lines, left = [], len(found) - len(STYLES)

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.report import CHOSEN_ON_TEST, label
-
-
-def spec_text(spec: Any) -> str:
-    """A component, or any other value of a run's settings: ``sgd(lr=0.1)``."""
-    if not isinstance(spec, dict):
-        return str(spec)
-    params = ", ".join(f"{k}={spec_text(v)}" for k, v in spec.items() if k != "name")
-    name = str(spec.get("name", ""))
-    return f"{name}({params})" if params else name
+from pipeline.report import CHOSEN_ON_TEST, label, value_text
 
 
 def classifier_text(result: dict[str, Any]) -> str:
     """A classifier with the parameters it was given, one it wraps without the key; † when chosen on test."""
     params = ", ".join(
-        spec_text(v) if k == "classifier" else f"{k}={spec_text(v)}" for k, v in result["params"].items()
+        value_text(v) if k == "classifier" else f"{k}={value_text(v)}" for k, v in result["params"].items()
     )
     name = f"{label(result)}({params})" if params else label(result)
     return name + (CHOSEN_ON_TEST if result["protocol"] == "paper" else "")
