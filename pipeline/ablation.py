@@ -28,10 +28,14 @@ class Variant:
     row: str
     config: Config
 
+    def __str__(self) -> str:
+        split = self.config.data.full()["seed"]
+        return f"{self.row}, seed {self.config.seed}" + (f", data seed {split}" if split else "")
+
 
 @dataclass
 class Ablation:
-    """Results by (row, classifier), one a seed; `failed` says which runs were lost and why."""
+    """Results by (row, classifier), one a seed and split; `failed` says which runs were lost and why."""
 
     rows: list[str]
     columns: list[str]
@@ -43,17 +47,24 @@ class Ablation:
 
 
 def variants(
-    reference: str, overrides: Iterable[str], *, vary: Iterable[str] = (), seeds: int | None = None
+    reference: str,
+    overrides: Iterable[str],
+    *,
+    vary: Iterable[str] = (),
+    seeds: int | None = None,
+    data_seeds: int | None = None,
 ) -> list[Variant]:
-    """Every configuration of a grid: ``ablation.methods`` times what ``ablation.vary`` sets times seeds.
+    """Every configuration of a grid: ``ablation.methods`` times what ``ablation.vary`` sets times replicates.
 
-    `vary` takes the place of the latter, ``KEY=a,b,c`` or ``KEY=[a, {name: b, ...}]``. `seeds` counts up from
-    the configuration's. Raises ConfigError with all that is wrong.
+    `vary` takes the place of the latter, ``KEY=a,b,c`` or ``KEY=[a, {name: b, ...}]``. Replicates of a row
+    are `seeds` training seeds, counting up from the configuration's ``seed``, times `data_seeds` splits, from
+    its ``data.seed``. Raises ConfigError with all that is wrong.
     """
     settings, source = read_settings(reference, overrides)
     base = check_config(settings, source)
     axes = dict(_axis(text) for text in vary) or dict(base.ablation.vary)
     count = seeds if seeds is not None else base.ablation.seeds
+    splits = data_seeds if data_seeds is not None else base.ablation.data_seeds
     methods = [([name], change) for name, change in base.ablation.methods.items()] or [([], {})]
     found = []
     for (name, change), values in product(methods, product(*axes.values())):
@@ -61,8 +72,11 @@ def variants(
         for key, value in zip(axes, values, strict=True):
             changed = merge(changed, parse_override(f"{key}={_flow(value)}"))
             words.append(_words(key, value))
-        for seed in range(base.seed, base.seed + count):
-            config = check_config(merge(changed, {"seed": seed}), f"{source} ({', '.join(words)})")
+        where = f"{source} ({', '.join(words)})"
+        first = check_config(changed, where).data.full()["seed"]
+        for split, seed in product(range(splits), range(base.seed, base.seed + count)):
+            drawn = {"seed": seed} | ({"data": {"seed": first + split}} if split else {})
+            config = check_config(merge(changed, drawn), where)
             found.append(Variant(", ".join(words) or "as configured", config))
     return found
 
@@ -104,7 +118,7 @@ def run_ablation(grid: Sequence[Variant], store: Store) -> Ablation:
     rows = list(dict.fromkeys(variant.row for variant in grid))
     found = Ablation(rows, [])
     for number, variant in enumerate(grid, 1):
-        log.info("run %d of %d: %s, seed %d", number, len(grid), variant.row, variant.config.seed)
+        log.info("run %d of %d: %s", number, len(grid), variant)
         try:
             check_choices(variant.config)
             bench = Workbench(variant.config, store)
@@ -112,7 +126,7 @@ def run_ablation(grid: Sequence[Variant], store: Store) -> Ablation:
         except (Interrupted, KeyboardInterrupt):
             raise
         except (LongtailError, ValueError, OSError, ArithmeticError) as error:
-            said = f"{variant.row}, seed {variant.config.seed}: {' '.join(str(error).split())}"
+            said = f"{variant}: {' '.join(str(error).split())}"
             log.warning("failed: %s", said)
             found.failed.append(said)
             continue

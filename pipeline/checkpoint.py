@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("longtail")
 
 RAW = "network."  # begins the names of weights in a state, beside their average
+LEARNED = "reweighting."  # begins those of what learns sample weights
 KEPT = 2  # last checkpoints that stay beside the best one
 _NAME = re.compile(r"epoch-(\d+)(?:-batch-(\d+))?\.(?:state|safetensors)$")
 
@@ -170,11 +171,13 @@ class Checkpoints:
             str, Any
         ] = {}  # what best.safetensors should hold, should another process replace it
 
-    def save(self, network, optimizer, memory: Memory, *, is_best: bool = False, average=None) -> Memory:
+    def save(
+        self, network, optimizer, memory: Memory, *, is_best: bool = False, average=None, reweighting=None
+    ) -> Memory:
         """Publish weights, then state; drop what is no longer needed. Returns what the state remembers.
 
         With an `average` (AveragedModel) the weights are the averaged ones, and the state holds those that
-        training goes on from.
+        training goes on from. A `reweighting` (LearnedWeights) adds its own state.
         """
         position = memory.position
         stem = f"epoch-{position.epoch:04d}" + (f"-batch-{position.batch:06d}" if position.batch else "")
@@ -194,6 +197,8 @@ class Checkpoints:
         tensors, plain = optimizer_state(optimizer)
         if average is not None:
             tensors |= {f"{RAW}{name}": array for name, array in network_tensors(network).items()}
+        if reweighting is not None:
+            tensors |= {f"{LEARNED}{name}": array for name, array in reweighting.state().items()}
         said = {**facts, "weights": print_, "plain": plain, "memory": asdict(memory)}
         save_tensors(self.folder / f"{stem}.state", tensors, said)
         self._prune(position)
@@ -216,7 +221,7 @@ class Checkpoints:
         else:
             raise Damaged(f"{path}: does not hold this run's best weights")
 
-    def resume(self, network, optimizer, average=None) -> Memory | None:
+    def resume(self, network, optimizer, average=None, reweighting=None) -> Memory | None:
         """Load the newest intact checkpoint into all; None when there is none. Damaged ones are named."""
         from stages.representation import Position, Totals
 
@@ -229,11 +234,13 @@ class Checkpoints:
                     raise Damaged(f"{path}: belongs to other weights than {weights.name}")
                 if said["memory"]["best"]["tensors"] is not None:
                     self.check_best(said["memory"]["best"]["tensors"])
-                raw = {k.removeprefix(RAW): state.pop(k) for k in list(state) if k.startswith(RAW)}
+                raw, learned = _taken(state, RAW), _taken(state, LEARNED)
                 load_network(network, raw or tensors, weights)
                 if average is not None:
                     load_network(average.module, tensors, weights)
                     average.n_averaged.fill_(1)  # the next average is none's first
+                if reweighting is not None:
+                    reweighting.load_state(learned)
                 load_optimizer(optimizer, state, said["plain"])
             except (Damaged, FileNotFoundError) as error:
                 log.warning("%s; an earlier checkpoint takes its place", error)
@@ -257,6 +264,11 @@ class Checkpoints:
             key = _key(path)
             if key is not None and key < here and key not in kept:
                 path.unlink(missing_ok=True)
+
+
+def _taken(state: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """What `state` holds under names that begin with `prefix`, taken out of it, without the prefix."""
+    return {name.removeprefix(prefix): state.pop(name) for name in list(state) if name.startswith(prefix)}
 
 
 def _key(path: Path) -> tuple[int, int] | None:

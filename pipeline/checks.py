@@ -33,7 +33,12 @@ def disagreements(config: Config) -> list[Problem]:
     """Settings that are well alone and impossible together."""
     if config.representation is None:
         return _of_views(config)
-    return [*_of_views(config), *_of_augment(config), *_of_published_weights(config)]
+    return [
+        *_of_views(config),
+        *_of_augment(config),
+        *_of_published_weights(config),
+        *_of_reweighting(config),
+    ]
 
 
 def _of_views(config: Config) -> list[Problem]:
@@ -44,6 +49,33 @@ def _of_views(config: Config) -> list[Problem]:
         said = f"needs representation.augment to differ by (pad, flip...), got {views}"
         return [Problem("features.views", said)]
     return []
+
+
+def _of_reweighting(config: Config) -> list[Problem]:
+    """What goes with sample weights learned for a whole batch, by derivatives of a pass that runs eager."""
+    settings, found = config.representation, []
+    if settings.reweighting is None:
+        return []
+    name, mixup = settings.reweighting.name, settings.augment.mixup
+
+    def refuse(key: str, said: str, got: object) -> None:
+        found.append(Problem(key, f"{said}, got {got}"))
+
+    if not settings.epochs:
+        refuse("representation.epochs", f"must be ≥ 1 with reweighting {name}", 0)
+    if settings.accumulation > 1:
+        said = f"must be 1 with reweighting {name}, which weighs a whole batch"
+        refuse("representation.accumulation", said, settings.accumulation)
+    if mixup:
+        said = f"must be 0 with reweighting {name}: mixed samples have two labels"
+        refuse("representation.augment.mixup", said, f"{mixup:g}")
+    if settings.loss.full().get("normalizer") == "weights":
+        said = f"must be batch with reweighting {name}, whose weights add up to 1"
+        refuse("representation.loss.normalizer", said, "'weights'")
+    if config.system.compile == "on":
+        said = f"must be auto or off with reweighting {name}: compiled code has no forward-mode derivatives"
+        refuse("system.compile", said, "'on'")
+    return found
 
 
 def _of_augment(config: Config) -> list[Problem]:

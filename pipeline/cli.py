@@ -208,6 +208,9 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--vary", multiple=True, metavar="KEY=a,b,c", help="A setting and its values; may be repeated.")
 @click.option("--seeds", type=click.IntRange(1), metavar="N", help="So many seeds, counting up from `seed`.")
+@click.option(
+    "--data-seeds", type=click.IntRange(1), metavar="N", help="So many splits, counting up from `data.seed`."
+)
 @click.option("--baseline", metavar="ROW/CLASSIFIER", help="The cell that differences are taken to.")
 @click.option(
     "--metric",
@@ -216,7 +219,7 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     multiple=True,
     default=METRICS[:1],
     show_default=True,
-    help="What a table shows: accuracy, many, few, class_accuracy_std...; repeated, a table each.",
+    help="What a table shows: accuracy, error, many, few, class_accuracy_std...; repeated, a table each.",
 )
 @format_option
 @click.pass_obj
@@ -226,22 +229,23 @@ def ablate(
     overrides: tuple[str, ...],
     vary: tuple[str, ...],
     seeds: int | None,
+    data_seeds: int | None,
     baseline: str | None,
     metric: tuple[str, ...],
     form: str,
 ) -> None:
     """Run a grid of settings times seeds, every classifier on each, and print mean ± deviation.
 
-    The grid is the configuration's `ablation:` or what --vary and --seeds say. Rows are settings, columns are
-    classifiers. Work that runs share is done once, what is done is not done again, and a run that fails is
-    reported while the rest goes on.
+    The grid is the configuration's `ablation:` or what --vary, --seeds and --data-seeds say. Rows are
+    settings, columns are classifiers; seeds and splits are averaged over. Work that runs share is done once,
+    what is done is not done again, and a run that fails is reported while the rest goes on.
 
-    Example: longtail ablate digits_lt --vary data.seed=0,1 --seeds 3
+    Example: longtail ablate digits_lt --seeds 3 --metric accuracy --metric error
     """
     from pipeline.ablation import find_baseline, run_ablation, variants
     from pipeline.tables import cells, render_ablation
 
-    grid = variants(config, overrides, vary=vary, seeds=seeds)
+    grid = variants(config, overrides, vary=vary, seeds=seeds, data_seeds=data_seeds)
     found = run_ablation(grid, store)
     if found.cells:
         settings = grid[0].config
@@ -389,7 +393,8 @@ def boundaries(store: Store, config: str, overrides: tuple[str, ...], out: Path)
 def list_(kind: str | None, form: str) -> None:
     """List components with their parameters and source, and shipped configurations.
 
-    KIND is one of datasets, samplers, losses, backbones, optimizers, schedules, classifiers, configs.
+    KIND is one of datasets, samplers, losses, reweightings, backbones, classifiers... or configs; without
+    one everything is listed.
 
     Example: longtail list samplers
     """

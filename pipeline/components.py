@@ -21,6 +21,7 @@ _WHERE = {
     "backbones": ("stages.backbones", "BACKBONES"),
     "optimizers": ("stages.optimizers", "OPTIMIZERS"),
     "schedules": ("stages.schedules", "SCHEDULES"),
+    "reweightings": ("stages.meta_weights", "REWEIGHTINGS"),
     "resamplers": ("stages.resampling", "RESAMPLERS"),
     "classifiers": ("stages.classifiers", "CLASSIFIERS"),
 }

@@ -120,7 +120,8 @@ class Representation(Section):
     worked off in, their gradients added up. `ema`: decay of the moving average of weights that is validated,
     saved and used from then on. `early_stopping`: epochs without a better validation balanced accuracy after
     which training ends. `lr_batch_size`: the batch size the learning rate is meant for; it is scaled in
-    proportion to the one in use.
+    proportion to the one in use. `reweighting`: weights of samples learned on a few clean ones of each class
+    that are held out of the training split.
     """
 
     backbone: _component("backbones", "small_cnn") = Spec("backbones", "small_cnn")
@@ -141,6 +142,7 @@ class Representation(Section):
     ema: Beta | None = None
     early_stopping: Count | None = None
     lr_batch_size: Count | None = None
+    reweighting: _component("reweightings") | None = None
 
     @field_validator("optimizer")
     @classmethod
@@ -233,7 +235,8 @@ def _methods(value: Any) -> Any:
 
 
 class Ablation(Section):
-    """What `longtail ablate` varies: dotted settings with their values, times `seeds` from `seed` on.
+    """What `longtail ablate` varies: dotted settings with their values, times `seeds` from `seed` on, times
+    `data_seeds` splits from `data.seed` on.
 
     `methods`: rows by name, each the settings it changes together (a loss with its sampler and schedule).
     `baseline`: the cell differences are taken to, ROW/CLASSIFIER; null for the first.
@@ -242,6 +245,7 @@ class Ablation(Section):
     methods: Annotated[dict[str, dict[str, Any]], BeforeValidator(_methods)] = {}
     vary: Annotated[dict[str, list[Any]], BeforeValidator(_vary)] = {}
     seeds: Count = 1
+    data_seeds: Count = 1
     baseline: str | None = None
 
 
@@ -334,6 +338,12 @@ class Config(Section):
         if found:
             raise Problems(found)
         return self
+
+    @property
+    def meta_per_class(self) -> int:
+        """Samples of each class held out of the training split to learn weights on; 0 for none."""
+        learned = None if self.representation is None else self.representation.reweighting
+        return 0 if learned is None else learned.full()["per_class"]
 
     @field_validator("representation", mode="before")
     @classmethod

@@ -30,7 +30,7 @@ class TrainingProgress:
     """Steps done and to do, and how the last epoch went."""
 
     def __init__(self, epochs: int, steps_per_epoch: int, start: Position):
-        self.epochs, self._said = epochs, -LINE_EVERY
+        self.epochs, self._said, self._first = epochs, -LINE_EVERY, start.epoch + 1
         if (start.epoch or start.batch) and start.epoch < epochs:
             at = (
                 f"epoch {start.epoch + 1}, batch {start.batch + 1}"
@@ -57,11 +57,23 @@ class TrainingProgress:
         validation = f"  validation {100 * found['balanced_accuracy']:.1f} %" if found else ""
         line = f"epoch {row['epoch']}/{self.epochs}  loss {row['loss']:.4f}{validation}"
         line += f"  {row['images_per_second']:.0f} images/s"
+        self._say_cost(row)
         if not self.bar.disable:
             self.bar.set_postfix_str(line, refresh=False)
         elif time.monotonic() - self._said > LINE_EVERY or row["epoch"] == self.epochs:
             log.info("%s", line)
             self._said = time.monotonic()
+
+    def _say_cost(self, row: dict[str, Any]) -> None:
+        """What learning sample weights costs: once, by the second epoch; the first pays for imports."""
+        if "weighing_seconds" not in row or row["epoch"] != min(self._first + 1, self.epochs):
+            return
+        times = row["seconds"] / max(row["seconds"] - row["weighing_seconds"], 1e-9)
+        speed = row["images_per_second"]
+        log.info(
+            "learning sample weights: a step takes %.1f times a plain one, %.0f images/s instead of %.0f",
+            *(times, speed, speed * times),
+        )
 
 
 class CountProgress:

@@ -14,8 +14,8 @@ from stages.wording import counted
 
 FORMATS = ("table", "markdown", "csv", "json")
 METRICS = (  # what ablations summarise
-    "balanced_accuracy", "accuracy", "many", "medium", "few", "class_accuracy_std", "worst_class_accuracy",
-    "macro_precision", "ece",
+    "balanced_accuracy", "accuracy", "error", "many", "medium", "few", "class_accuracy_std",
+    "worst_class_accuracy", "macro_precision", "ece",
 )  # fmt: skip
 CHOSEN_ON_TEST = "†"  # stands at every row whose choices may have been made on the test split
 PRIVATE = ("features", "settings", "label", "thresholds")  # of a row: for tables, no part of a record

@@ -104,7 +104,7 @@ def class_chart(config: Config) -> str:
 
     splits = load_splits(config)
     counts, sizes = splits.class_counts.tolist(), {"validation": len(splits.val), "test": len(splits.test)}
-    return chart(
+    drawn = chart(
         splits.class_names,
         counts,
         weights=class_weights(config, splits.class_counts),
@@ -113,6 +113,11 @@ def class_chart(config: Config) -> str:
         few=config.evaluation.few,
         **sizes,
     )
+    if splits.flipped is not None:
+        drawn += f"\nlabel noise: {splits.flipped.sum()} of {len(splits.train)} training labels are wrong"
+    if splits.meta is not None:
+        drawn += f"\nheld out to learn sample weights on: {len(splits.meta)} samples, labelled right"
+    return drawn
 
 
 def class_weights(config: Config, class_counts: np.ndarray) -> list[float] | None:

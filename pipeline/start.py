@@ -199,7 +199,8 @@ def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Ch
     run_id = check_init(config, store)
     folder = store.folder("representations", run_id)
     done = store.done("representations", run_id)
-    memory = Checkpoints(folder).resume(trainee.network, trainee.optimizer, trainee.average)
+    carried = {"average": trainee.average, "reweighting": trainee.reweighting}
+    memory = Checkpoints(folder).resume(trainee.network, trainee.optimizer, **carried)
     if memory is None or memory.position.epoch != done["epochs"]:
         raise LongtailError(
             f"representation.init: {folder} lacks the optimiser state of its last epoch; "
@@ -209,7 +210,7 @@ def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Ch
         tensors, facts, _ = load_tensors(folder / done["best"]["file"])
         save_tensors(checkpoints.folder / "best.safetensors", tensors, facts)
     log.info("going on from %s, which has %s", run_id, counted(memory.position.epoch, "epoch"))
-    return checkpoints.save(trainee.network, trainee.optimizer, memory, average=trainee.average)
+    return checkpoints.save(trainee.network, trainee.optimizer, memory, **carried)
 
 
 def _refuse_another_kind(settings: Representation, folder: Path) -> None:
@@ -218,8 +219,9 @@ def _refuse_another_kind(settings: Representation, folder: Path) -> None:
     names = ("backbone", "optimizer")
     earlier = {key: said[key]["name"] for key in names}
     own = {key: getattr(settings, key).name for key in names}
-    for key in ("trainable", "no_weight_decay"):
-        own[key] = getattr(settings, key)
+    full = settings.full()
+    for key in ("trainable", "no_weight_decay", "reweighting"):
+        own[key] = full[key]
         earlier[key] = said.get(key, Representation.model_fields[key].default)
     differing = [f"{key} {earlier[key]}, this run {own[key]}" for key in own if own[key] != earlier[key]]
     if differing:

@@ -84,6 +84,8 @@ class Store:
             "views": config.features.views,
             "dtype": config.features.dtype,
         }
+        if config.meta_per_class:
+            found["meta_per_class"] = config.meta_per_class  # samples that the training part lacks
         if config.features.views:
             found |= {"augment": config.representation.augment.minimal(), "seed": config.seed}
         return found

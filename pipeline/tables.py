@@ -1,4 +1,4 @@
-"""Ablations as tables: rows by columns, mean ± sample deviation over seeds, in four formats."""
+"""Ablations as tables: rows by columns, mean ± sample deviation over seeds and splits, in four formats."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def cells(store: Store, found: Ablation, baseline: tuple[str, str], *, many: int
                 "split": "test",
                 "protocol": results[0]["protocol"],
                 "seeds": [result["seed"] for result in results],
+                "data_seeds": [result["data_seed"] for result in results],
                 "runs": [result["run"] for result in results],
                 "metrics": {key: _summary([v[key] for v in values]) for key in METRICS},
                 "baseline": "/".join(baseline),
@@ -50,9 +51,11 @@ def render_ablation(records: list[dict[str, Any]], metrics: Sequence[str], form:
         return _csv(records)
     draw = bars if form == "markdown" else aligned
     base, texts = records[0]["baseline"], []
+    over = "seeds and splits" if any(len(set(r["data_seeds"])) > 1 for r in records) else "seeds"
     for metric in metrics:
-        matrix = draw(_matrix(records, lambda record, key=metric: _mean_text(record["metrics"][key])))
-        texts += [f"test {metric} in %, mean ± sample deviation over seeds", matrix, ""]
+        digits = 2 if metric == "error" else 1  # as published tables have it
+        matrix = draw(_matrix(records, lambda r, key=metric, n=digits: _mean_text(r["metrics"][key], n)))
+        texts += [f"test {metric} in %, mean ± sample deviation over {over}", matrix, ""]
     texts.pop()
     if any(record["difference"] for record in records):
         title = f"balanced accuracy less that of {base}, points, with the 95 % interval of a paired bootstrap"
@@ -65,6 +68,7 @@ def render_ablation(records: list[dict[str, Any]], metrics: Sequence[str], form:
 def _metrics(result: dict[str, Any], many: int, few: int) -> dict[str, float | None]:
     found = dict(result["metrics"]["test"])
     found.update(shot_accuracies(found["class_accuracy"], result["class_counts"], many=many, few=few))
+    found["error"] = 1 - found["accuracy"]
     return {key: found[key] for key in METRICS}
 
 
@@ -74,11 +78,13 @@ def _summary(values: list[float | None]) -> dict[str, Any]:
     return {"mean": statistics.fmean(known) if known else None, "std": spread, "n": len(known)}
 
 
-def _mean_text(summary: dict[str, Any]) -> str:
+def _mean_text(summary: dict[str, Any], digits: int) -> str:
     if summary["mean"] is None:
         return "–"
-    text = f"{100 * summary['mean']:.1f}"
-    return f"{text} ± {100 * summary['std']:.1f} ({summary['n']})" if summary["std"] is not None else text
+    text = f"{100 * summary['mean']:.{digits}f}"
+    if summary["std"] is None:
+        return text
+    return f"{text} ± {100 * summary['std']:.{digits}f} ({summary['n']})"
 
 
 def _difference_text(record: dict[str, Any]) -> str:

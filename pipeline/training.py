@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from stages.data import Splits
     from stages.data.batches import Batches
     from stages.losses.base import Loss
+    from stages.meta_weights.learned import LearnedWeights
     from stages.network import Network
     from stages.representation import EpochSummary
 
@@ -56,6 +57,7 @@ class Trainee:
     loss: Loss
     optimizer: torch.optim.Optimizer
     average: AveragedModel | None
+    reweighting: LearnedWeights | None
     device: str
     precision: str
 
@@ -63,9 +65,25 @@ class Trainee:
 def load_splits(config: Config) -> Splits:
     """The data the configuration names, split and made long-tailed; warns of what has no samples."""
     workers = None if config.system.workers == "auto" else config.system.workers
-    splits = registry("datasets").create(config.data.name, workers=workers, **config.data.params)
+    splits = registry("datasets").create(
+        config.data.name, workers=workers, meta_per_class=config.meta_per_class, **config.data.params
+    )
     warn_of_splits(config, splits)
     return splits
+
+
+def build_reweighting(config: Config, splits: Splits, device: str) -> LearnedWeights | None:
+    """What learns sample weights, as configured; None when nothing does."""
+    from stages.meta_weights.learned import LearnedWeights
+    from stages.randomness import torch_seed
+
+    spec = config.representation.reweighting
+    if spec is None:
+        return None
+    with torch_seed(config.seed, "reweighting"):
+        rule = registry("reweightings").create(spec.name, **spec.params)
+    given = {"seed": config.seed, "num_classes": splits.num_classes, "flipped": splits.flipped}
+    return LearnedWeights(rule, splits.meta, **given, device=device)
 
 
 def build_loss(config: Config, splits: Splits) -> Loss:
@@ -142,7 +160,8 @@ def build(config: Config, splits: Splits, device: str, precision: str, channels_
     average = None
     if settings.ema is not None:
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
-    return Trainee(network, batches, loss.to(device), optimizer, average, device, precision)
+    reweighting = build_reweighting(config, splits, device)
+    return Trainee(network, batches, loss.to(device), optimizer, average, reweighting, device, precision)
 
 
 def learning_rate(settings: Representation) -> float:
@@ -201,7 +220,8 @@ def train(config: Config, store: Store, run_id: str) -> None:
     trainee, environment = prepare(config, splits, folder)
     checkpoints = Checkpoints(folder)
     log.info("representation %s: %s", run_id, "training" if settings.epochs else "the weights as given")
-    memory = checkpoints.resume(trainee.network, trainee.optimizer, trainee.average)
+    carried = {"average": trainee.average, "reweighting": trainee.reweighting}
+    memory = checkpoints.resume(trainee.network, trainee.optimizer, **carried)
     if memory is None:
         memory = first_memory(config, store, trainee, checkpoints)
     if memory.class_accuracy is not None:
@@ -213,7 +233,7 @@ def train(config: Config, store: Store, run_id: str) -> None:
         TrainingProgress(settings.epochs, len(trainee.batches), memory.position) as bar,
     ):
         saved_at = time.monotonic()
-        begin = cache(lambda: publish_beginning(folder, config, environment))  # once
+        begin = cache(lambda: publish_beginning(folder, config, splits, environment))  # once
 
         def after_step(position: Position) -> None:
             nonlocal saved_at
@@ -222,7 +242,7 @@ def train(config: Config, store: Store, run_id: str) -> None:
             due = time.monotonic() - saved_at > 60 * config.system.checkpoint_minutes
             if due or stop.requested is not None:
                 here = replace(memory, position=position)
-                checkpoints.save(trainee.network, trainee.optimizer, here, average=trainee.average)
+                checkpoints.save(trainee.network, trainee.optimizer, here, **carried)
                 saved_at = time.monotonic()
             stop.raise_if_requested()
 
@@ -240,12 +260,11 @@ def train(config: Config, store: Store, run_id: str) -> None:
             average=trainee.average,
             precision=environment.precision,
             compile=environment.compile,
+            reweighting=trainee.reweighting,
             after_step=after_step,
         ):
             memory, is_best = remember(memory, summary)
-            memory = checkpoints.save(
-                trainee.network, trainee.optimizer, memory, is_best=is_best, average=trainee.average
-            )
+            memory = checkpoints.save(trainee.network, trainee.optimizer, memory, is_best=is_best, **carried)
             publish_history(folder, memory)
             bar.epoch(memory.history[-1])
             saved_at = time.monotonic()
@@ -290,17 +309,30 @@ def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Envi
     trainee = build(config, splits, environment.device, environment.precision, environment.channels_last)
     if earlier is None:
         epochs = config.representation.epochs
-        if config.system.compile == "auto" and epochs and worth_compiling(trainee, config.representation):
+        may_compile = config.system.compile == "auto" and epochs and trainee.reweighting is None
+        if may_compile and worth_compiling(trainee, config.representation):
             environment = replace(environment, compile=True)
     return trainee, environment
 
 
-def publish_beginning(folder: Path, config: Config, environment: Environment) -> None:
+def publish_beginning(folder: Path, config: Config, splits: Splits, environment: Environment) -> None:
     """Write what a run is and where it began, unless that is there."""
     began_as = folder / "provenance.json"
     if not began_as.exists() or earlier_environment(began_as) is None:
         publish_bytes(folder / "config.yaml", strict_yaml.dump(run_settings(config)).encode())
-        publish_json(began_as, provenance(environment))
+        publish_json(began_as, {**provenance(environment), "data": describe(splits)})
+
+
+def describe(splits: Splits) -> dict[str, Any]:
+    """What training has to work with: labels by class, how many of them are wrong, samples held out."""
+    import numpy as np
+
+    found = {"class_names": splits.class_names, "class_counts": splits.class_counts.tolist()}
+    if splits.flipped is not None:
+        found["flipped"] = int(splits.flipped.sum())
+    if splits.meta is not None:
+        found["meta_counts"] = np.bincount(splits.meta.labels, minlength=splits.num_classes).tolist()
+    return found
 
 
 def validator(config: Config, splits: Splits, device: str) -> Callable[[Network], dict[str, Any]] | None:
@@ -343,6 +375,8 @@ def remember(memory: Memory, summary: EpochSummary) -> tuple[Memory, bool]:
     }
     if summary.loss_state is not None:
         row["loss_state"] = summary.loss_state
+    if summary.learned_weights is not None:
+        row |= {"learned_weights": summary.learned_weights, "weighing_seconds": summary.weighing_seconds}
     best, is_best = memory.best, found is None
     if found is not None:
         keys = ("accuracy", "balanced_accuracy", "many", "medium", "few", "class_accuracy_std")

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from stages.data.batches import Batch, Batches
 from stages.losses.base import Loss
+from stages.meta_weights.learned import LearnedWeights
 from stages.network import Network
 from stages.schedules import Factor
 
@@ -28,6 +29,7 @@ class Totals:
     correct: int = 0
     seen: int = 0
     seconds: float = 0.0
+    weighing: float = 0.0  # seconds of those that learning sample weights took
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class EpochSummary:
     `learning_rate` is the last step's.
 
     `validation` is what ``validate(network)`` returned, None without one; `loss_state` what a loss that
-    adapts (CDB's class weights and τ) went by in this epoch.
+    adapts (CDB's class weights and τ) went by in this epoch; `learned_weights` the mean weights learned for
+    its samples (:meth:`stages.meta_weights.learned.LearnedWeights.finish_epoch`) and `weighing_seconds` what
+    learning them took.
     """
 
     epoch: int
@@ -56,6 +60,8 @@ class EpochSummary:
     images_per_second: float
     validation: dict | None
     loss_state: dict | None = None
+    learned_weights: dict | None = None
+    weighing_seconds: float = 0.0
 
 
 def train_representation(
@@ -73,6 +79,7 @@ def train_representation(
     average: AveragedModel | None = None,
     precision: str = "float32",
     compile: bool = False,
+    reweighting: LearnedWeights | None = None,
     after_step: Callable[[Position], None] | None = None,
 ) -> Iterator[EpochSummary]:
     """Train `network` in place, yielding after every epoch.
@@ -82,8 +89,9 @@ def train_representation(
     off in so many pieces and adds their gradients up, each by its share of the batch: less memory for the
     same step, but for batch-norm's statistics, which are those of a piece. `average` follows the weights
     after every step and is what `validate` gets. `precision` "bfloat16" runs forward passes under autocast;
-    the loss is always computed in float32. `after_step` is called with the position after every step and may
-    raise to stop.
+    the loss is always computed in float32. `reweighting` gives each sample of a batch a weight, w with sum 1,
+    and the loss is Σ w_i ℓ_i; it goes with whole batches of unmixed inputs. `after_step` is called with the
+    position after every step and may raise to stop.
 
     Raises :class:`NonFiniteLoss` before a step whose loss is NaN or infinite, naming epoch and batch.
     """
@@ -98,12 +106,15 @@ def train_representation(
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * factor
 
-    def backward(piece: Batch, whole: Batch) -> tuple[float, int]:
+    def backward(piece: Batch, whole: Batch, weights: torch.Tensor | None) -> tuple[float, int]:
         """Add the gradient of the piece's part in the batch's loss; that part, and how many are right."""
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             logits = forward(piece.inputs)
         logits = logits.float()  # (B, C)
-        value = _loss(loss, logits, piece, whole)
+        if weights is None:
+            value = _loss(loss, logits, piece, whole)
+        else:
+            value = (weights * loss.per_sample(logits, piece.labels)).sum()
         current = value.item()
         if not math.isfinite(current):
             raise NonFiniteLoss(
@@ -113,12 +124,19 @@ def train_representation(
         value.backward()
         return current, int((logits.detach().argmax(1) == piece.labels).sum())
 
-    def train_step(batch: Batch) -> tuple[float, int]:
+    def weigh(batch: Batch) -> torch.Tensor | None:
+        if reweighting is None:
+            return None
+        rate = optimizer.param_groups[0]["lr"]
+        at = {"epoch": position.epoch, "step": position.batch}
+        return reweighting.weigh(network, loss, batch, **at, rate=rate)
+
+    def train_step(batch: Batch, weights: torch.Tensor | None) -> tuple[float, int]:
         optimizer.zero_grad(set_to_none=True)
         loss.set_draws(batches.seed, position.epoch, position.batch)
         total, correct = 0.0, 0
         for piece in batch.pieces(accumulation):
-            current, right = backward(piece, batch)
+            current, right = backward(piece, batch, weights)
             total, correct = total + current, correct + right
         if clip_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(network.parameters(), clip_grad_norm)
@@ -133,8 +151,11 @@ def train_representation(
         for batch in batches.epoch(position.epoch, position.batch):
             began = time.perf_counter()
             set_rate(position.epoch * len(batches) + position.batch)
-            current, correct = train_step(batch)
-            position = _advance(position, len(batch.labels), correct, current, time.perf_counter() - began)
+            weights = weigh(batch)
+            weighed = time.perf_counter()
+            current, correct = train_step(batch, weights)
+            seconds = time.perf_counter() - began
+            position = _advance(position, len(batch.labels), correct, current, seconds, weighed - began)
             if after_step is not None:
                 after_step(position)
         done, totals = position.epoch + 1, position.totals
@@ -153,6 +174,8 @@ def train_representation(
             images_per_second=totals.seen / max(totals.seconds, 1e-9),
             validation=validation,
             loss_state=loss_state,
+            learned_weights=None if reweighting is None else reweighting.finish_epoch(),
+            weighing_seconds=totals.weighing,
         )
     for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
         group["lr"] = rate
@@ -174,12 +197,15 @@ def _loss(loss: Loss, logits: torch.Tensor, piece: Batch, whole: Batch) -> torch
     return piece.share * value + (1 - piece.share) * part(piece.partners, whole.partners)
 
 
-def _advance(position: Position, count: int, correct: int, value: float, seconds: float) -> Position:
+def _advance(
+    position: Position, count: int, correct: int, value: float, seconds: float, weighing: float
+) -> Position:
     totals = position.totals
     grown = Totals(
         loss=totals.loss + value * count,
         correct=totals.correct + correct,
         seen=totals.seen + count,
         seconds=totals.seconds + seconds,
+        weighing=totals.weighing + weighing,
     )
     return replace(position, batch=position.batch + 1, totals=grown)

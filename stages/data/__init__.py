@@ -81,8 +81,10 @@ class Collection:
 class Splits:
     """Training (long-tailed), validation and test parts with what the classes are called.
 
-    ``class_counts`` (C,) int64 counts training samples; ``input_shape`` is one sample's shape, (C, H, W) for
-    images, (D,) for features.
+    ``class_counts`` (C,) int64 counts training samples by the labels they are trained under; ``input_shape``
+    is one sample's shape, (C, H, W) for images, (D,) for features. ``flipped`` (N,) bool says which training
+    labels are wrong, None without label noise; ``meta`` holds samples set apart from training, labelled
+    right, that sample weights are learned on (None when nothing asks for them).
     """
 
     train: Part
@@ -92,10 +94,15 @@ class Splits:
     class_counts: np.ndarray
     class_names: list[str]
     input_shape: tuple[int, ...]
+    meta: Part | None = None
+    flipped: np.ndarray | None = None
 
     def parts(self) -> dict[str, Part]:
         """``{"train": ..., "val": ..., "test": ...}``."""
         return {"train": self.train, "val": self.val, "test": self.test}
+
+
+SUPPLIED = ("meta_per_class",)  # of the splitting parameters: stage one asks for it, no data setting
 
 
 class DatasetRegistry(Registry):
@@ -104,7 +111,8 @@ class DatasetRegistry(Registry):
     @cached_property
     def shared(self) -> Component:
         """The splitting parameters every data set takes beside its own."""
-        return Registry("splitter", "SPLITTERS", "stages.data.longtail").describe("longtail")
+        found = Registry("splitter", "SPLITTERS", "stages.data.longtail", supplied=SUPPLIED)
+        return found.describe("longtail")
 
     def describe(self, name: str) -> Component:
         reader = super().describe(name)
@@ -116,10 +124,13 @@ class DatasetRegistry(Registry):
         own = {k: v for k, v in params.items() if k not in self.shared.parameters}
         return {**component.fixed, **own}
 
-    def create(self, name: str, *, workers: int | None = None, **params: Any) -> Splits:
+    def create(
+        self, name: str, *, workers: int | None = None, meta_per_class: int = 0, **params: Any
+    ) -> Splits:
         """Read the data set and split it. Raises ValueError for bad parameters and bad data.
 
-        `workers` threads decode image files, as many as there are cores by default.
+        `workers` threads decode image files, as many as there are cores by default. `meta_per_class` samples
+        a class are set apart from training as ``Splits.meta``.
         """
         from stages.data.longtail import make_splits
 
@@ -129,7 +140,7 @@ class DatasetRegistry(Registry):
         own = self._own(name, params)
         if "workers" in inspect.signature(reader).parameters:
             own["workers"] = workers
-        return make_splits(reader(**own), **shared)
+        return make_splits(reader(**own), meta_per_class=meta_per_class, **shared)
 
     def sources(self, name: str, params: dict[str, Any]) -> list[str | Path]:
         """What identifies the data: paths of files that enter by content, and plain strings.

@@ -5,24 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import closing
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from stages.data import Request, StreamedPart
 from stages.data.transforms import Augment
 
+if TYPE_CHECKING:
+    import numpy as np
+
 
 class Batch(NamedTuple):
     """Inputs (B, ...) and labels (B,) on the training device.
 
     With mixup an input is `share` of a sample labelled `labels` and 1 − `share` of one labelled `partners`.
+    `indices` (B,) are the samples' positions in the training part; a piece of a batch has none.
     """
 
     inputs: torch.Tensor
     labels: torch.Tensor
     partners: torch.Tensor | None = None
     share: float = 1.0
+    indices: np.ndarray | None = None
 
     def pieces(self, count: int) -> Iterator[Batch]:
         """The batch in up to `count` pieces of nearly the same size: itself for 1."""
@@ -78,7 +83,7 @@ class Batches:
                 labels = self._labels[torch.as_tensor(request.indices, device=self.device)]
                 inputs = inputs.contiguous(memory_format=self.memory_format)
                 if mixture is None:
-                    yield Batch(inputs, labels)
+                    yield Batch(inputs, labels, indices=request.indices)
                 else:
                     partner = torch.as_tensor(mixture.partner, device=self.device)
-                    yield Batch(inputs, labels, labels[partner], mixture.share)
+                    yield Batch(inputs, labels, labels[partner], mixture.share, request.indices)

@@ -10,12 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from stages.data import Collection, Splits
+from stages.data import SUPPLIED, Collection, Splits
+from stages.data.noise import flip_labels
 from stages.parameters import Count, Fraction, Index, Positive, Problem, Problems
 from stages.randomness import generator
 from stages.registry import Registry
 
-SPLITTERS = Registry("splitter", "SPLITTERS", __name__)
+SPLITTERS = Registry("splitter", "SPLITTERS", __name__, supplied=SUPPLIED)
 IDLE = {  # what each profile has no use for
     "exponential": ("total", "majority_ratio"),
     "step": ("total", "majority_ratio"),
@@ -94,7 +95,9 @@ def make_splits(
     test_per_class: Index | None = None,
     validation_fraction: Fraction = 0.1,
     test_fraction: Fraction = 0.2,
+    label_noise: Fraction = 0.0,
     seed: Index = 0,
+    meta_per_class: int = 0,
 ) -> Splits:
     """Hold out test and validation samples, then make what is left long-tailed.
 
@@ -103,12 +106,16 @@ def make_splits(
     class at least one training sample. A given `validation_per_class` or `test_per_class` also trims a part
     the data set brings to that many samples a class. `max_count` defaults to the smallest class after
     hold-out; with profile none it caps each class. `classes` keeps only those labels, renumbered in the order
-    given.
+    given. With `label_noise` each training label becomes, with that probability, one of the other classes;
+    the counts that `max_count` and the profile ask for are those before.
+
+    `meta_per_class` samples of each class leave the training part, labelled right, for a loss's weights to be
+    learned on; a class with less than twice that gives half of its samples.
 
     Returns :class:`stages.data.Splits`. Raises ValueError when a class is too small for what is asked.
 
     Source: the profiles' (:func:`class_counts`); holding out before the imbalance, Sinha 2020
-    (arXiv 2010.01824).
+    (arXiv 2010.01824); label noise Ren 2018 (1803.09050).
     """
     _refuse_idle(
         profile,
@@ -137,8 +144,17 @@ def make_splits(
     counts = _counts(
         pool, [names[c] for c in chosen], profile, max_count, imbalance_factor, total, majority_ratio
     )
-    train = _take(collection.train, [indices[:n] for indices, n in zip(pool, counts, strict=True)])
-    parts = {name: _take(part, indices).normalized_like(train) for name, (part, indices) in held.items()}
+    rows = [indices[:n] for indices, n in zip(pool, counts, strict=True)]
+    if meta_per_class:
+        meta, rows = _set_apart(rows, [names[c] for c in chosen], meta_per_class)
+        held["meta"] = collection.train, meta
+    indices, labels = _in_order(rows)
+    flipped = None
+    if label_noise:
+        noise = {"share": label_noise, "seed": seed}
+        labels, flipped = flip_labels(labels, indices, len(collection.train), len(chosen), **noise)
+    train = collection.train.take(indices, labels)
+    parts = {name: part.take(*_in_order(rows)).normalized_like(train) for name, (part, rows) in held.items()}
     train = train.normalized_like(train)
     return Splits(
         train=train,
@@ -148,6 +164,8 @@ def make_splits(
         class_counts=np.bincount(train.labels, minlength=len(chosen)).astype(np.int64),
         class_names=[names[c] for c in chosen],
         input_shape=getattr(train, "input_shape", None) or tuple(train.batch([0]).shape[1:]),
+        meta=parts.get("meta"),
+        flipped=flipped,
     )
 
 
@@ -205,8 +223,23 @@ def _counts(pool, names, profile, max_count, imbalance_factor, total, majority_r
     return wanted
 
 
-def _take(part, by_class: list[np.ndarray]):
+def _set_apart(rows, names, per_class: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Each class's meta samples, at most half of what it has, and what is left for training."""
+    for name, indices in zip(names, rows, strict=True):
+        if len(indices) == 1:
+            raise ValueError(
+                f"representation.reweighting: class {name!r} has a single training sample, so none can be "
+                "held out to learn weights on; lower data.imbalance_factor or leave the class out of "
+                "data.classes"
+            )
+    taken = [min(per_class, len(indices) // 2) for indices in rows]
+    meta = [indices[:n] for indices, n in zip(rows, taken, strict=True)]
+    return meta, [indices[n:] for indices, n in zip(rows, taken, strict=True)]
+
+
+def _in_order(by_class: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (N,) of all classes in the data set's own order, and their labels (N,)."""
     indices = np.concatenate([*by_class, np.empty(0, np.int64)]).astype(np.int64)
     labels = np.repeat(np.arange(len(by_class)), [len(rows) for rows in by_class]).astype(np.int64)
-    order = np.argsort(indices, kind="stable")  # the data set's own order: reads of a memory map run forward
-    return part.take(indices[order], labels[order])
+    order = np.argsort(indices, kind="stable")  # reads of a memory map run forward
+    return indices[order], labels[order]
