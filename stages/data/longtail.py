@@ -130,17 +130,9 @@ def make_splits(
         raise ValueError(f"classes: must be distinct labels below {len(names)}, got {classes}")
 
     pool = _by_class(collection.train.labels, chosen, seed, "split train")
-    held = {}
-    for part, given, per_class, fraction in (
-        ("test", collection.test, test_per_class, test_fraction),
-        ("val", collection.val, validation_per_class, validation_fraction),
-    ):
-        if given is None:
-            held[part] = collection.train, _hold_out(pool, names, chosen, part, per_class, fraction)
-        else:
-            own = _by_class(given.labels, chosen, seed, f"split {part}")
-            held[part] = given, [indices[:per_class] for indices in own]
-
+    test = collection.test, test_per_class, test_fraction
+    val = collection.val, validation_per_class, validation_fraction
+    held = _held_parts(collection, pool, chosen, seed, test=test, val=val)
     counts = _counts(
         pool, [names[c] for c in chosen], profile, max_count, imbalance_factor, total, majority_ratio
     )
@@ -181,6 +173,19 @@ def _by_class(labels: np.ndarray, chosen: list[int], seed: int, purpose: str) ->
     """Indices of each chosen class in an order of its own, drawn from (seed, class)."""
     found = [np.flatnonzero(labels == c) for c in chosen]
     return [generator(seed, purpose, c).permutation(rows) for c, rows in zip(chosen, found, strict=True)]
+
+
+def _held_parts(collection, pool, chosen, seed, **wanted) -> dict[str, tuple]:
+    """(source, indices by class) of test and validation; what is held out leaves `pool`."""
+    held = {}
+    for part, (given, per_class, fraction) in wanted.items():
+        if given is None:
+            names = collection.class_names
+            held[part] = collection.train, _hold_out(pool, names, chosen, part, per_class, fraction)
+        else:
+            own = _by_class(given.labels, chosen, seed, f"split {part}")
+            held[part] = given, [indices[:per_class] for indices in own]
+    return held
 
 
 def _hold_out(pool, names, chosen, part, per_class, fraction) -> list[np.ndarray]:
