@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stages.data import DATASETS, Collection
+from stages.data import DATASETS, SUPPLIED, Collection
 from stages.data import pictures as picture_files
 from stages.data.feature_arrays import FeatureArrays
 from stages.data.images import ImageArrays
@@ -394,7 +394,7 @@ def test_parameters_read_from_the_source_match_the_signature(name):
     for key, parameter in component.parameters.items():
         assert parameter.default == signature[key].default
         assert parameter.rule == _rule(signature[key].annotation)
-    shared = set(inspect.signature(make_splits).parameters) - {"collection"}
+    shared = set(inspect.signature(make_splits).parameters) - {"collection", *SUPPLIED}
     assert shared.isdisjoint(component.parameters)
     assert set(DATASETS.describe(name).parameters) == shared | set(component.parameters)
 
