@@ -289,8 +289,8 @@ def report(
         raise click.UsageError("--figures-format is for --figures DIR")
     from pipeline.runs import find_results
 
-    overrides = [word for word in references if "=" in word and not os.path.exists(word)]
-    found = find_results(store, [word for word in references if word not in overrides], overrides)
+    runs, overrides = split_overrides(references)
+    found = find_results(store, runs, overrides)
     rows = [
         row
         for results, evaluation in found

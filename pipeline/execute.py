@@ -46,8 +46,8 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
         store.discard("representations", run_id)
     done = store.done("representations", run_id)
     if done is None:
-        registry("backbones").get(config.representation.backbone.name)  # a missing extra is told at once
         check_start(config, store)
+        registry("backbones").get(config.representation.backbone.name)  # a missing extra is told at once
         from pipeline.training import train
 
         train(config, store, run_id)
