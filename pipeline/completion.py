@@ -20,15 +20,20 @@ from stages.parameters import alternatives, spec_kind
 
 
 def configs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Shipped recipes and YAML files; overrides once a configuration is there."""
-    given = context.params.get("config") or context.params.get("reference")
-    if given and "=" in incomplete:
-        return settings(context, parameter, incomplete)
+    """Shipped recipes, YAML files and folders."""
     names = [name for name in shipped() if name.startswith(incomplete)]
-    folder = Path(incomplete).parent if incomplete else Path()
+    folder = Path(incomplete) if incomplete.endswith("/") else Path(incomplete).parent
     files = [str(p) for p in sorted(folder.glob("*.y*ml")) if str(p).startswith(incomplete)]
     folders = [f"{p}/" for p in sorted(folder.glob("[!.]*/")) if str(p).startswith(incomplete)]
     return [CompletionItem(word) for word in [*names, *files, *folders]]
+
+
+def references(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Configurations first, then settings too, where both stand in one list of words."""
+    given = tuple(context.params.get("references") or ())
+    context.params.update(config=given[0] if given else None, overrides=given[1:])
+    found = [] if "=" in incomplete else configs(context, parameter, incomplete)
+    return [*found, *(settings(context, parameter, incomplete) if given else [])]
 
 
 def settings(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -20,7 +20,7 @@ def fail(message: str, status: int) -> NoReturn:
 
         traceback.print_exc()
     for line in message.splitlines() or ["failed"]:
-        click.echo(f"error: {line}", err=True)
+        click.echo(f"{_coloured('error:', 'red')} {line}", err=True)
     sys.exit(status)
 
 
@@ -31,7 +31,18 @@ def log_to_stderr() -> None:
     for name in ("longtail", "py.warnings"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
-    logging.getLogger("longtail").setLevel(logging.INFO)
+    say(logging.INFO)
+
+
+def say(level: int) -> None:
+    """Let what is at least as grave as `level` through: DEBUG, INFO or WARNING."""
+    logging.getLogger("longtail").setLevel(level)
+
+
+def _coloured(word: str, colour: str) -> str:
+    """`word` in colour on a terminal, unless NO_COLOR is set (no-color.org)."""
+    plain = os.environ.get("NO_COLOR") or not sys.stderr.isatty()
+    return word if plain else click.style(word, fg=colour)
 
 
 class _StderrHandler(logging.Handler):
@@ -46,7 +57,7 @@ class _StderrHandler(logging.Handler):
         if record.name == "py.warnings":  # "file:line: Category: text\n  source"
             text = text.splitlines()[0].split("Warning: ", 1)[-1]
         if record.levelno >= logging.WARNING:
-            text = f"warning: {text}"
+            text = f"{_coloured('warning:', 'yellow')} {text}"
             if text in self.said:  # data are read by each stage that needs them
                 return
             self.said.add(text)

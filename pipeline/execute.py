@@ -45,7 +45,9 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
     if fresh:
         store.discard("representations", run_id)
     done = store.done("representations", run_id)
-    if done is None:
+    if done is not None:
+        log.debug("representation %s: done", run_id)
+    else:
         check_start(config, store)
         registry("backbones").get(config.representation.backbone.name)  # a missing extra is told at once
         from pipeline.training import train
@@ -63,7 +65,9 @@ def run_extraction(config: Config, store: Store, *, fresh: bool = False) -> str:
     key = store.feature_key(config, one.tensors)
     if fresh:
         store.discard("features", key)
-    if not is_cached(store, key):
+    if is_cached(store, key):
+        log.debug("features %s: cached", key)
+    else:
         try:
             _extract(config, store, one, key)
         except FileNotFoundError:  # another process has finished the same work and removed its shards
@@ -103,6 +107,7 @@ class Workbench:
         name = fitting.classifier_id(config, store, self.key, spec)
         found = None if fresh else fitting.finished(store, name, splits)
         if found is not None:
+            log.debug("classifier %s: %s done", name, spec.name)
             return found
         features = self.features
         name = fitting.classifier_id(config, store, self.key, spec)

@@ -160,6 +160,7 @@ def publish(
     from stages.classifiers.state import to_state
 
     name = classifier_id(config, store, key, spec)
+    log.debug("classifier %s: %s fitted in %.2f s", name, spec.name, seconds)
     arrays, description = to_state(spec.name, estimator)
     save_tensors(store.folder("classifiers", name) / "weights.safetensors", arrays, description)
     result = {

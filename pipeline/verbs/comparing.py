@@ -1,0 +1,178 @@
+"""sweep, ablate, report, boundaries: many runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.config import Config, load_config
+from pipeline.errors import LongtailError
+from pipeline.report import METRICS, records, render
+from pipeline.store import Store
+from pipeline.verbs.options import (
+    classes_option,
+    complete,
+    config_argument,
+    echo,
+    format_option,
+    overrides_argument,
+    split_option,
+    split_overrides,
+    splits_of,
+    with_config,
+)
+
+
+@click.command()
+@with_config
+@format_option
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes at work.")
+def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
+    """Compare classifiers and their parameters on the cached features, making sure of those first.
+
+    The configuration's `sweep:` names classifiers with lists or ranges of values; without one a default sweep
+    is run. Prints every trial on validation, then each classifier's best on test. What is done is not done
+    again.
+
+    Example: longtail sweep digits_lt 'sweep=[ncm, {name: knn, k: [1, 5]}]'
+    """
+    from pipeline.sweep import run_sweep
+
+    found = run_sweep(config, store, jobs=jobs)
+    split = "test" if config.evaluation.protocol == "paper" else "val"
+    trials = records(found.trials, splits=(split,), evaluation=config.evaluation)
+    winners = records(found.winners, splits=("test",), evaluation=config.evaluation)
+    click.echo(render([*trials, *(row for row in winners if row not in trials)], form))
+
+
+@click.command()
+@config_argument
+@overrides_argument
+@click.option("--vary", multiple=True, metavar="KEY=a,b,c", help="A setting and its values; may be repeated.")
+@click.option("--seeds", type=click.IntRange(1), metavar="N", help="So many seeds, counting up from `seed`.")
+@click.option(
+    "--data-seeds", type=click.IntRange(1), metavar="N", help="So many splits, counting up from `data.seed`."
+)
+@click.option("--baseline", metavar="ROW/CLASSIFIER", help="The cell that differences are taken to.")
+@click.option(
+    "--metric",
+    type=click.Choice(METRICS),
+    metavar="NAME",
+    multiple=True,
+    default=METRICS[:1],
+    show_default=True,
+    help="What a table shows: accuracy, error, many, few, class_accuracy_std...; repeated, a table each.",
+)
+@format_option
+@click.pass_obj
+def ablate(
+    store: Store,
+    config: str,
+    overrides: tuple[str, ...],
+    vary: tuple[str, ...],
+    seeds: int | None,
+    data_seeds: int | None,
+    baseline: str | None,
+    metric: tuple[str, ...],
+    form: str,
+) -> None:
+    """Run a grid of settings times seeds, every classifier on each, and print mean ± deviation.
+
+    The grid is the configuration's `ablation:` or what --vary, --seeds and --data-seeds say. Rows are
+    settings, columns are classifiers; seeds and splits are averaged over. Work that runs share is done once,
+    what is done is not done again, and a run that fails is reported while the rest goes on.
+
+    Example: longtail ablate digits_lt --seeds 3 --metric accuracy --metric error
+    """
+    from pipeline.ablation import find_baseline, run_ablation, variants
+    from pipeline.tables import cells, render_ablation
+
+    grid = variants(config, overrides, vary=vary, seeds=seeds, data_seeds=data_seeds)
+    found = run_ablation(grid, store)
+    if found.cells:
+        settings = grid[0].config
+        cell = find_baseline(found, baseline or settings.ablation.baseline)
+        thresholds = {"many": settings.evaluation.many, "few": settings.evaluation.few}
+        click.echo(render_ablation(cells(store, found, cell, **thresholds), metric, form))
+    if found.failed:
+        raise LongtailError("\n".join(f"failed: {said}" for said in found.failed))
+
+
+@click.command()
+@click.argument(
+    "references",
+    nargs=-1,
+    metavar="[CONFIG or RUN]... [KEY=VALUE]...",
+    shell_complete=complete("references"),
+)
+@format_option
+@split_option
+@classes_option
+@click.option(
+    "--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page with figures, too."
+)
+@click.option("--figures", type=click.Path(file_okay=False), metavar="DIR", help="Write every figure, too.")
+@click.option("--figures-format", type=click.Choice(["svg", "png"]), help="Of --figures: svg by default.")
+@click.pass_obj
+def report(
+    store: Store,
+    references: tuple[str, ...],
+    form: str,
+    split: str,
+    classes: bool,
+    html: str | None,
+    figures: str | None,
+    figures_format: str | None,
+) -> None:
+    """Print finished runs. RUN is a directory, the beginning of an id, or a config; none means all.
+
+    KEY=VALUE overrides a setting of each CONFIG, as it did when that was run. --html writes one page that
+    needs no network: sortable results, figures, provenance. Figures are about the test split, what is chosen
+    about validation.
+
+    Example: longtail report digits_lt seed=1 --html digits.html
+    """
+    if figures_format and figures is None:
+        raise click.UsageError("--figures-format is for --figures DIR")
+    from pipeline.runs import find_results
+
+    runs, overrides = split_overrides(references)
+    found = find_results(store, runs, overrides)
+    rows = [
+        row
+        for results, evaluation in found
+        for row in records(results, splits=splits_of(split), evaluation=evaluation)
+    ]
+    if not rows:
+        raise LongtailError(f"no finished run under {store.root}; `longtail run CONFIG` makes one")
+    if html or figures:
+        from pipeline.page.book import write
+
+        write(store, found, rows, html=html, figures=figures, form=figures_format or "svg")
+    echo(rows, form, classes)
+
+
+@click.command()
+@click.argument("config", metavar="[CONFIG]", default="boundaries", shell_complete=complete("configs"))
+@overrides_argument
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    default="boundaries.svg",
+    show_default=True,
+    help="What to write: .svg, .png or .html.",
+)
+@click.pass_obj
+def boundaries(store: Store, config: str, overrides: tuple[str, ...], out: Path) -> None:
+    """Draw decision boundaries on two features: joint, τ from 0 to 1, cosine, class means.
+
+    CONFIG needs features of width 2; the default is a recipe that squeezes digits through a bottleneck. What
+    is missing is run first. For features of your own: `features data.root=FILE.npz`.
+
+    Example: longtail boundaries --out boundaries.svg
+    """
+    from pipeline.boundaries import draw_boundaries
+
+    draw_boundaries(load_config(config, overrides), store, out)

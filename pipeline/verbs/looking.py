@@ -1,0 +1,107 @@
+"""list, show, init, clean: what there is, what it amounts to, how to begin, what may go."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from pipeline import strict_yaml
+from pipeline.checks import check_choices
+from pipeline.components import KINDS
+from pipeline.config import load_config
+from pipeline.report import FORMATS
+from pipeline.store import Store
+from pipeline.verbs.options import complete
+
+
+@click.command("list")
+@click.argument("kind", required=False, type=click.Choice([*KINDS, "configs"]), metavar="[KIND]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS[:2]),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
+def list_(kind: str | None, form: str) -> None:
+    """List components with their parameters and source, and shipped configurations.
+
+    KIND is one of datasets, samplers, losses, reweightings, backbones, classifiers... or configs; without
+    one everything is listed.
+
+    Example: longtail list samplers
+    """
+    from pipeline.show import listing
+
+    click.echo(listing(kind, form))
+
+
+@click.command()
+@click.argument("reference", metavar="CONFIG|RUN", required=False, shell_complete=complete("configs"))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete("settings"))
+@click.option("--schema", is_flag=True, help="Print the JSON schema of configurations, for editors.")
+@click.pass_obj
+def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema: bool) -> None:
+    """Show a configuration with every default filled in and its class counts, or a run's state.
+
+    RUN is the directory or the beginning of the id of a representation, of features or of a classifier.
+
+    Example: longtail show fashion_mnist_lt data.imbalance_factor=10
+    """
+    if schema == (reference is not None):
+        raise click.UsageError("give either CONFIG or RUN, or --schema alone")
+    if schema:
+        from pipeline.schema import schema as described
+
+        click.echo(json.dumps(described(), indent=1, ensure_ascii=False))
+        return
+    from pipeline.naming import find_result
+    from pipeline.show import class_chart, result_state
+    from pipeline.start import check_start
+
+    found = None if overrides else find_result(store, reference)
+    if found is not None:
+        click.echo(result_state(store, *found))
+        return
+    config = load_config(reference, overrides)
+    check_choices(config, refuse=False)
+    check_start(config, store)
+    click.echo(strict_yaml.dump(config.full()).rstrip())
+    click.echo()
+    click.echo(class_chart(config))
+
+
+@click.command()
+@click.argument("folder", metavar="FOLDER")
+@click.option("--output", metavar="FILE", help="Where to write; FOLDER's name with .yaml by default.")
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+def init(folder: str, output: str | None, force: bool) -> None:
+    """Write a configuration for a folder of pictures, each choice with its reason.
+
+    FOLDER holds a folder per class, alone or below train/, val/ and test/.
+
+    Example: longtail init path/to/pictures
+    """
+    from pipeline.starter import start
+
+    click.echo(start(folder, output, force=force))
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--unfinished", is_flag=True, help="Remove unfinished results, too.")
+@click.option("--states", is_flag=True, help="Remove optimiser states of finished runs, too.")
+@click.pass_obj
+def clean(store: Store, dry_run: bool, unfinished: bool, states: bool) -> None:
+    """Print what takes how much space under the root, and remove what nothing needs.
+
+    That is what killed processes left, and features whose representation is gone. Whatever was written within
+    the hour stays, and so does every file that is not longtail's.
+
+    Example: longtail clean --dry-run
+    """
+    from pipeline.clean import clean
+
+    click.echo(clean(store, dry_run=dry_run, unfinished=unfinished, states=states))

@@ -1,0 +1,84 @@
+"""What verbs share: arguments, options, how records are printed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from functools import wraps
+
+import click
+
+from pipeline.config import load_config
+from pipeline.report import FORMATS, render
+from pipeline.store import Store
+
+OVERRIDE = re.compile(r"[a-z_]\w*(\.\w+)*=")
+
+
+def complete(what: str) -> Callable:
+    """A shell's completion by a function of :mod:`pipeline.completion`, imported when a shell asks."""
+
+    def completed(context: click.Context, parameter: click.Parameter, incomplete: str) -> list:
+        from pipeline import completion
+
+        return getattr(completion, what)(context, parameter, incomplete)
+
+    return completed
+
+
+config_argument = click.argument("config", metavar="CONFIG", shell_complete=complete("configs"))
+overrides_argument = click.argument(
+    "overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete("settings")
+)
+
+
+def with_config(command: Callable) -> Callable:
+    """``CONFIG [KEY=VALUE ...]``: the command gets a validated Config and the Store."""
+
+    @config_argument
+    @overrides_argument
+    @click.pass_obj
+    @wraps(command)
+    def wrapped(store: Store, config: str, overrides: tuple[str, ...], **options):
+        return command(load_config(config, overrides), store, **options)
+
+    return wrapped
+
+
+format_option = click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print."
+)
+split_option = click.option(
+    "--split",
+    type=click.Choice(["test", "val", "all"]),
+    default="test",
+    show_default=True,
+    help="Records of which split.",
+)
+classifier_option = click.option(
+    "--classifier",
+    metavar="NAME",
+    shell_complete=complete("classifiers"),
+    help="A classifier of the run by name or id; the best on validation by default.",
+)
+classes_option = click.option("--classes", is_flag=True, help="Show accuracy class by class, by name.")
+fresh_option = click.option("--fresh", is_flag=True, help="Do it again even when it is done.")
+
+
+def splits_of(choice: str) -> tuple[str, ...]:
+    """The splits ``--split`` names."""
+    return ("val", "test") if choice == "all" else (choice,)
+
+
+def split_overrides(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """(files and folders, ``KEY=VALUE`` settings): what exists is a file, whatever its name."""
+    settings = [word for word in words if OVERRIDE.match(word) and not os.path.exists(word)]
+    return [word for word in words if word not in settings], settings
+
+
+def echo(rows: list[dict], form: str, classes: bool) -> None:
+    """Print records as `form`, or class by class."""
+    from pipeline.class_table import render_classes
+
+    click.echo(render_classes(rows, form) if classes else render(rows, form))
