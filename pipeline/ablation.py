@@ -14,6 +14,7 @@ from pipeline.config import Config, check_config
 from pipeline.errors import ConfigError, Interrupted, LongtailError
 from pipeline.execute import Workbench
 from pipeline.fitting import load_predictions
+from pipeline.progress import TimeLeft
 from pipeline.recipes import merge, parse_override, read_settings
 from pipeline.report import label
 from pipeline.store import Store
@@ -117,8 +118,9 @@ def run_ablation(grid: Sequence[Variant], store: Store) -> Ablation:
     """Run what is missing of a grid; a run that fails is noted, and the rest goes on."""
     rows = list(dict.fromkeys(variant.row for variant in grid))
     found = Ablation(rows, [])
+    left = TimeLeft(len(grid))
     for number, variant in enumerate(grid, 1):
-        log.info("run %d of %d: %s", number, len(grid), variant)
+        log.info("run %d of %d: %s%s", number, len(grid), variant, left.next())
         try:
             check_choices(variant.config)
             bench = Workbench(variant.config, store)

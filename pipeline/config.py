@@ -258,6 +258,7 @@ class System(Section):
     threads: Count | Literal["auto"] = "auto"
     channels_last: Literal["auto", "on", "off"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    tensorboard: bool = False
     checkpoint_minutes: Annotated[float, Gt(0), Le(30)] = 10.0  # `clean` takes an hour's silence for death
 
     @field_validator("device")

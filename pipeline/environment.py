@@ -18,7 +18,7 @@ from pipeline.errors import Damaged, LongtailError
 from pipeline.store import read_json
 
 if TYPE_CHECKING:
-    from pipeline.training import Trainee
+    from pipeline.building import Trainee
 
 log = logging.getLogger("longtail")
 

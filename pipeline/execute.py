@@ -188,9 +188,10 @@ def _retrain(config: Config, store: Store, one: StageOne) -> None:
 
 
 def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
+    from pipeline.building import build_loss, load_splits
     from pipeline.environment import limit_threads, resolve_device
     from pipeline.feature_cache import extract
-    from pipeline.training import build_loss, load_splits, trained_network
+    from pipeline.training import trained_network
     from stages.data.transforms import Augment
     from stages.features import Features, extract_features
 

@@ -111,7 +111,7 @@ def make(config: Config, spec: Spec):
 
 def _warn_of_two_corrections(config: Config, features: FeatureSet, estimator, spec: Spec) -> None:
     """Say when a classifier that makes up for class counts meets a head that has learned to do so."""
-    from pipeline.training import build_sampler
+    from pipeline.building import build_sampler
     from stages.corrections import corrects
 
     settings = config.representation

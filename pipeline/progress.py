@@ -26,6 +26,32 @@ def _bar(total: int, initial: int, unit: str, description: str) -> tqdm:
     )
 
 
+def duration(seconds: float) -> str:
+    """A time as a person says it: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class TimeLeft:
+    """How long the rest of a list of tasks takes, by those that had to be worked on."""
+
+    DONE_BEFORE = 1.0  # seconds; what is quicker was there already
+
+    def __init__(self, total: int):
+        self.total, self.seen, self.worked, self.seconds = total, 0, 0, 0.0
+        self._began = time.monotonic()
+
+    def next(self) -> str:
+        """Call as a task begins: ``", 12 min left"``, empty while nothing is known."""
+        now = time.monotonic()
+        took, self._began = now - self._began, now
+        if self.seen and took > self.DONE_BEFORE:
+            self.worked, self.seconds = self.worked + 1, self.seconds + took
+        left, self.seen = self.total - self.seen, self.seen + 1
+        return f", {duration(left * self.seconds / self.worked)} left" if self.worked else ""
+
+
 class TrainingProgress:
     """Steps done and to do, and how the last epoch went."""
 
@@ -57,6 +83,8 @@ class TrainingProgress:
         validation = f"  validation {100 * found['balanced_accuracy']:.1f} %" if found else ""
         line = f"epoch {row['epoch']}/{self.epochs}  loss {row['loss']:.4f}{validation}"
         line += f"  {row['images_per_second']:.0f} images/s"
+        if row["epoch"] < self.epochs:
+            line += f"  {duration((self.epochs - row['epoch']) * row['seconds'])} left"
         self._say_cost(row)
         if not self.bar.disable:
             self.bar.set_postfix_str(line, refresh=False)

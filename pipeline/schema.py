@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -63,10 +64,15 @@ def _components(kind: str) -> dict[str, Any]:
     found = registry(kind)
     described = [found.describe(name) for name in found.names()]
     names = {"enum": [component.name for component in described]}
-    return {"anyOf": [names, *(_component(component) for component in described)]}
+    variants = [{"type": "string", "pattern": f"^{family}/."} for family in found.families()]
+    named = [
+        _component(replace(found.describe(f"{family}/*"), name=pattern["pattern"]), "pattern")
+        for family, pattern in zip(found.families(), variants, strict=True)
+    ]
+    return {"anyOf": [names, *variants, *(_component(component) for component in described), *named]}
 
 
-def _component(component: Component) -> dict[str, Any]:
+def _component(component: Component, name_is: str = "const") -> dict[str, Any]:
     required = [p.name for p in component.parameters.values() if p.default is REQUIRED]
     return {
         "type": "object",
@@ -74,7 +80,7 @@ def _component(component: Component) -> dict[str, Any]:
         "additionalProperties": False,
         "required": ["name", *required],
         "properties": {
-            "name": {"const": component.name},
+            "name": {name_is: component.name},
             **{name: _parameter(p) for name, p in component.parameters.items()},
         },
     }

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import strict_yaml
 from pipeline.components import KINDS, registry
 from pipeline.config import Config
 from pipeline.recipes import shipped, shipped_folder
@@ -100,7 +103,7 @@ def _recipes() -> str:
 
 def class_chart(config: Config) -> str:
     """Training samples of each class with a bar, the shot groups' sizes, and the other splits' sizes."""
-    from pipeline.training import load_splits
+    from pipeline.building import load_splits
 
     splits = load_splits(config)
     counts, sizes = splits.class_counts.tolist(), {"validation": len(splits.val), "test": len(splits.test)}
@@ -215,6 +218,16 @@ def _classifiers_on(store: Store, key: str, value: str) -> str:
     return f"classifiers: {', '.join(sorted(names)) or 'none yet'}"
 
 
+def _pace(folder: Path, last: dict) -> str:
+    """How long the epochs to come take at the last one's pace, and how long ago the run was heard of."""
+    from pipeline.progress import duration
+
+    asked = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))["representation"]["epochs"]
+    newest = max(path.stat().st_mtime for path in folder.iterdir())
+    left = duration(max(asked - last["epoch"], 0) * last["seconds"])
+    return f"{left} left for {asked} epochs; last written {duration(time.time() - newest)} ago"
+
+
 def run_state(store: Store, run_id: str) -> str:
     """How far a representation has come and what stands on it."""
     folder = store.folder("representations", run_id)
@@ -231,6 +244,8 @@ def run_state(store: Store, run_id: str) -> str:
     if rows:
         last = rows[-1]
         lines.append(f"last epoch: loss {last['loss']:.4f}, {last['images_per_second']:.0f} images/s")
+        if not done:
+            lines.append(_pace(folder, last))
         validated = [row for row in rows if "validation" in row]
         if validated:
             best = max(validated, key=lambda row: row["validation"]["balanced_accuracy"])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from pipeline.training import Trainee
+    from pipeline.building import Trainee
     from stages.data import Splits
     from stages.network import Network
 

@@ -1,4 +1,4 @@
-"""Stage one with a memory: builds what a configuration names, trains, checkpoints, resumes."""
+"""Stage one with a memory: trains what a configuration names, checkpoints, resumes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import strict_yaml
+from pipeline.building import Trainee, build, build_loss, build_network, load_splits
 from pipeline.checkpoint import Best, Checkpoints, Memory, load_network, load_tensors
-from pipeline.checks import warn_of_splits
 from pipeline.components import registry
-from pipeline.config import Config, Representation
+from pipeline.config import Config
 from pipeline.environment import (
     Environment,
     earlier_environment,
@@ -25,178 +25,21 @@ from pipeline.environment import (
     resolve_device,
     worth_compiling,
 )
-from pipeline.errors import ConfigError, Damaged, DamagedWeights, LongtailError, dead_workers_told
+from pipeline.errors import Damaged, DamagedWeights, LongtailError, dead_workers_told
 from pipeline.interrupt import StopRequests
 from pipeline.progress import TrainingProgress
 from pipeline.publish import publish_bytes, publish_json
-from pipeline.start import check_input, continue_run, load_weights
+from pipeline.scalars import scalars
+from pipeline.start import continue_run
 from pipeline.store import Store
-from stages.parameters import Problems
+from stages.wording import counted
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from torch.optim.swa_utils import AveragedModel
-
     from stages.data import Splits
-    from stages.data.batches import Batches
-    from stages.losses.base import Loss
-    from stages.meta_weights.learned import LearnedWeights
     from stages.network import Network
-    from stages.representation import EpochSummary
+    from stages.representation import EpochSummary, Position
 
 log = logging.getLogger("longtail")
-
-
-@dataclass
-class Trainee:
-    """Everything that one training run works with."""
-
-    network: Network
-    batches: Batches
-    loss: Loss
-    optimizer: torch.optim.Optimizer
-    average: AveragedModel | None
-    reweighting: LearnedWeights | None
-    device: str
-    precision: str
-
-
-def load_splits(config: Config) -> Splits:
-    """The data the configuration names, split and made long-tailed; warns of what has no samples."""
-    workers = None if config.system.workers == "auto" else config.system.workers
-    splits = registry("datasets").create(
-        config.data.name, workers=workers, meta_per_class=config.meta_per_class, **config.data.params
-    )
-    warn_of_splits(config, splits)
-    return splits
-
-
-def build_reweighting(config: Config, splits: Splits, device: str) -> LearnedWeights | None:
-    """What learns sample weights, as configured; None when nothing does."""
-    from stages.meta_weights.learned import LearnedWeights
-    from stages.randomness import torch_seed
-
-    spec = config.representation.reweighting
-    if spec is None:
-        return None
-    with torch_seed(config.seed, "reweighting"):
-        rule = registry("reweightings").create(spec.name, **spec.params)
-    given = {"seed": config.seed, "num_classes": splits.num_classes, "flipped": splits.flipped}
-    return LearnedWeights(rule, splits.meta, **given, device=device)
-
-
-def build_loss(config: Config, splits: Splits) -> Loss:
-    """The loss, made for the training counts; LongtailError for one that needs what is not there."""
-    spec = config.representation.loss
-    loss = registry("losses").create(spec.name, splits.class_counts, **spec.params)
-    if loss.needs_validation and not len(splits.val):
-        raise LongtailError(
-            f"representation.loss: {spec.name} goes by validation accuracy, and there are no validation "
-            "samples; set data.validation_per_class"
-        )
-    return loss
-
-
-def build_network(config: Config, splits: Splits, loss: Loss) -> Network:
-    """The network with the head that `loss` is made for, its weights drawn from the seed."""
-    from stages.heads import build_head
-    from stages.network import Network
-    from stages.randomness import torch_seed
-
-    settings = config.representation
-    with torch_seed(config.seed, "weights"):
-        backbone = registry("backbones").create(
-            settings.backbone.name, in_channels=splits.input_shape[0], **settings.backbone.params
-        )
-        named = {} if settings.head is None else {"name": settings.head.name, **settings.head.params}
-        try:
-            head = build_head(loss, backbone.num_features, splits.num_classes, **named)
-        except Problems as error:
-            raise ConfigError([p.under("representation") for p in error.problems]) from None
-        return Network(backbone, head)
-
-
-def build(config: Config, splits: Splits, device: str, precision: str, channels_last: bool) -> Trainee:
-    """Network, batches, loss and optimiser as configured, on `device`."""
-    import torch
-    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-    from stages.corrections import corrected_twice
-    from stages.data.batches import Batches
-    from stages.data.transforms import Augment
-    from stages.optimizers import parameter_groups
-
-    settings = config.representation
-    loss = build_loss(config, splits)
-    network = build_network(config, splits, loss)
-    check_input(settings, network.backbone, splits)
-    if settings.weights is not None:
-        load_weights(settings, network, splits.input_shape[0])
-    network = network.to(device)
-    network.train_only(settings.trainable)
-    if channels_last:
-        network = network.to(memory_format=torch.channels_last)
-    batches = Batches(
-        splits.train,
-        build_sampler(config, splits.train.labels, splits.num_classes),
-        batch_size=settings.batch_size,
-        seed=config.seed,
-        augment=Augment(**settings.augment.full()),
-        device=device,
-        channels_last=channels_last,
-    )
-    said = corrected_twice(
-        loss, settings.loss.name, batches.sampler, settings.sampler.name, epoch=max(settings.epochs - 1, 0)
-    )
-    if said is not None:
-        log.warning("%s", said)
-    undecayed = [*settings.no_weight_decay, *(["head_bias"] if loss.prior_bias else [])]
-    optimizer = registry("optimizers").create(
-        settings.optimizer.name,
-        parameter_groups(network, undecayed),
-        **{**settings.optimizer.params, "lr": learning_rate(settings)},
-    )
-    average = None
-    if settings.ema is not None:
-        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
-    reweighting = build_reweighting(config, splits, device)
-    return Trainee(network, batches, loss.to(device), optimizer, average, reweighting, device, precision)
-
-
-def learning_rate(settings: Representation) -> float:
-    """The base learning rate, scaled with the batch size where ``lr_batch_size`` says what it is meant for.
-
-    Source: Goyal 2017 (arXiv 1706.02677), the linear scaling rule.
-    """
-    lr = settings.optimizer.full()["lr"]
-    if settings.lr_batch_size is None:
-        return lr
-    scaled = lr * settings.batch_size / settings.lr_batch_size
-    log.info(
-        "learning rate %g for batches of %d: %g for %d",
-        lr,
-        settings.lr_batch_size,
-        scaled,
-        settings.batch_size,
-    )
-    return scaled
-
-
-def build_sampler(config: Config, labels: np.ndarray, num_classes: int):
-    """The sampler over training labels (N,); LongtailError when it needs another batch size."""
-    settings = config.representation
-    samplers, params = registry("samplers"), dict(settings.sampler.params)
-    if "epochs" in samplers.describe(settings.sampler.name).parameters:
-        params.setdefault("epochs", settings.epochs)
-    sampler = samplers.create(settings.sampler.name, labels, num_classes, seed=config.seed, **params)
-    needed = sampler.required_batch_size
-    if needed is not None and needed != settings.batch_size:
-        raise LongtailError(
-            f"representation.batch_size: must be {needed} with sampler {settings.sampler.name} "
-            f"(per_class times the classes present), got {settings.batch_size}"
-        )
-    return sampler
 
 
 def train(config: Config, store: Store, run_id: str) -> None:
@@ -205,54 +48,36 @@ def train(config: Config, store: Store, run_id: str) -> None:
     The run's folder comes to exist with its first step: one that is refused before leaves none. Raises
     Interrupted after a checkpoint when SIGINT or SIGTERM asked to stop.
     """
-    from stages.representation import Position, train_representation
+    from stages.representation import train_representation
 
-    folder = store.folder("representations", run_id)
     resolve_device(config.system.device)  # refused before the data are read
     splits = load_splits(config)
     settings = config.representation
-    patience = settings.early_stopping
-    if patience is not None and not len(splits.val):
+    if settings.early_stopping is not None and not len(splits.val):
         raise LongtailError(
             "representation.early_stopping: needs validation samples, and there are none; hold some out "
             "(data.validation_per_class=5, say)"
         )
+    folder = store.folder("representations", run_id)
     trainee, environment = prepare(config, splits, folder)
-    checkpoints = Checkpoints(folder)
     log.info("representation %s: %s", run_id, "training" if settings.epochs else "the weights as given")
-    carried = {"average": trainee.average, "reweighting": trainee.reweighting}
-    memory = checkpoints.resume(trainee.network, trainee.optimizer, **carried)
-    if memory is None:
-        memory = first_memory(config, store, trainee, checkpoints)
-    if memory.class_accuracy is not None:
-        trainee.loss.set_class_accuracy(memory.class_accuracy)
+    memory = resumed(config, store, trainee, Checkpoints(folder))
+    steps = len(trainee.batches)
 
     with (
         dead_workers_told(),
         StopRequests() as stop,
-        TrainingProgress(settings.epochs, len(trainee.batches), memory.position) as bar,
+        TrainingProgress(settings.epochs, steps, memory.position) as bar,
+        scalars(config, folder, memory) as log_epoch,
     ):
-        saved_at = time.monotonic()
-        begin = cache(lambda: publish_beginning(folder, config, splits, environment))  # once
-
-        def after_step(position: Position) -> None:
-            nonlocal saved_at
-            begin()
-            bar.step()
-            due = time.monotonic() - saved_at > 60 * config.system.checkpoint_minutes
-            if due or stop.requested is not None:
-                here = replace(memory, position=position)
-                checkpoints.save(trainee.network, trainee.optimizer, here, **carried)
-                saved_at = time.monotonic()
-            stop.raise_if_requested()
-
+        session = Session(config, splits, trainee, environment, folder, memory, stop, bar)
         for summary in train_representation(
             trainee.network,
             trainee.batches,
             trainee.loss,
             trainee.optimizer,
             schedule=registry("schedules").create(settings.schedule.name, **settings.schedule.params),
-            epochs=memory.position.epoch if is_stalled(memory, patience) else settings.epochs,
+            epochs=memory.position.epoch if is_stalled(memory, settings.early_stopping) else settings.epochs,
             validate=validator(config, splits, environment.device),
             start=memory.position,
             clip_grad_norm=settings.clip_grad_norm,
@@ -261,23 +86,69 @@ def train(config: Config, store: Store, run_id: str) -> None:
             precision=environment.precision,
             compile=environment.compile,
             reweighting=trainee.reweighting,
-            after_step=after_step,
+            after_step=session.after_step,
         ):
-            memory, is_best = remember(memory, summary)
-            memory = checkpoints.save(trainee.network, trainee.optimizer, memory, is_best=is_best, **carried)
-            publish_history(folder, memory)
-            bar.epoch(memory.history[-1])
-            saved_at = time.monotonic()
+            session.after_epoch(summary)
+            log_epoch(session.memory.history[-1])
             if is_finished(store, run_id):
                 log.info("another process has finished the same run")
                 return
-            if is_stalled(memory, patience):
-                log.info("no better epoch in %d: training ends after %d", patience, summary.epoch)
+            if is_stalled(session.memory, settings.early_stopping):
+                patience = counted(settings.early_stopping, "epoch")
+                log.info("no better epoch in %s: training ends after %d", patience, summary.epoch)
                 break
-        begin()
-        publish_history(folder, memory)
-        finish(store, run_id, memory, checkpoints, store.data_identity(config))
+        session.end()
+        finish(store, run_id, session.memory, session.checkpoints, store.data_identity(config))
         stop.raise_if_requested()
+
+
+class Session:
+    """A run at work: what it remembers, and how that is kept on disk."""
+
+    def __init__(self, config, splits, trainee, environment, folder, memory, stop, bar):
+        self.trainee, self.checkpoints, self.memory = trainee, Checkpoints(folder), memory
+        self.stop, self.bar = stop, bar
+        self.interval = 60 * config.system.checkpoint_minutes  # seconds
+        self.saved_at = time.monotonic()
+        self.begin = cache(lambda: publish_beginning(folder, config, splits, environment))  # once
+
+    def after_step(self, position: Position) -> None:
+        """Checkpoint when one is due; raises Interrupted when a signal asked to stop."""
+        self.begin()
+        self.bar.step()
+        if time.monotonic() - self.saved_at > self.interval or self.stop.requested is not None:
+            self._save(replace(self.memory, position=position))
+        self.stop.raise_if_requested()
+
+    def after_epoch(self, summary: EpochSummary) -> None:
+        """Checkpoint, and write the history."""
+        memory, is_best = remember(self.memory, summary)
+        self.memory = self._save(memory, is_best=is_best)
+        publish_history(self.checkpoints.folder, self.memory)
+        self.bar.epoch(self.memory.history[-1])
+
+    def end(self) -> None:
+        """Leave what a run leaves, even one that made no step."""
+        self.begin()
+        publish_history(self.checkpoints.folder, self.memory)
+
+    def _save(self, memory: Memory, **options: bool) -> Memory:
+        trainee = self.trainee
+        carried = {"average": trainee.average, "reweighting": trainee.reweighting}
+        saved = self.checkpoints.save(trainee.network, trainee.optimizer, memory, **carried, **options)
+        self.saved_at = time.monotonic()
+        return saved
+
+
+def resumed(config: Config, store: Store, trainee: Trainee, checkpoints: Checkpoints) -> Memory:
+    """What the newest intact checkpoint remembers, loaded into `trainee`; else a beginning."""
+    carried = {"average": trainee.average, "reweighting": trainee.reweighting}
+    memory = checkpoints.resume(trainee.network, trainee.optimizer, **carried)
+    if memory is None:
+        memory = first_memory(config, store, trainee, checkpoints)
+    if memory.class_accuracy is not None:
+        trainee.loss.set_class_accuracy(memory.class_accuracy)
+    return memory
 
 
 def first_memory(config: Config, store: Store, trainee: Trainee, checkpoints: Checkpoints) -> Memory:

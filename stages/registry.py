@@ -144,6 +144,10 @@ class Registry:
         rest, key = dict(params), _suffix(self.describe(name))
         return (f"{name}/{rest.pop(key)}", rest) if key in rest else (name, rest)
 
+    def families(self) -> list[str]:
+        """Names that take a variant behind a slash: ``timm`` for ``timm/resnet18``."""
+        return [name for name in self.names() if _suffix(self.describe(name))]
+
     def _variant(self, name: object) -> Component | None:
         """The component a name with a slash stands for: what is behind the slash is a parameter of it."""
         family, _, rest = name.partition("/") if isinstance(name, str) else ("", "", "")

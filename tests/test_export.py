@@ -13,13 +13,13 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from pipeline.building import load_splits
 from pipeline.config import load_config
 from pipeline.deploy import deploy
 from pipeline.export import TOLERANCE, build, export, largest_difference, onnx_writer
 from pipeline.feature_cache import fetch
 from pipeline.fitting import load_classifier
 from pipeline.store import Store
-from pipeline.training import load_splits
 from tests.test_cli import failed, ok
 
 WHY = "the extra `export` is not installed"

@@ -9,12 +9,12 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from pipeline.building import learning_rate
 from pipeline.checkpoint import Checkpoints
 from pipeline.errors import LongtailError
 from pipeline.execute import run_extraction, run_stage_one, run_stage_two
 from pipeline.feature_cache import fetch
 from pipeline.store import Store
-from pipeline.training import learning_rate
 from stages.backbones import BACKBONES
 from stages.classifiers import CLASSIFIERS
 from stages.data.batches import Batch
@@ -206,7 +206,8 @@ def test_views_are_augmented_copies_of_the_training_features_each_its_own(digits
 
 
 def test_a_view_is_what_the_network_says_of_the_augmented_pictures(digits, store):
-    from pipeline.training import load_splits, trained_network
+    from pipeline.building import load_splits
+    from pipeline.training import trained_network
     from stages.data.transforms import Augment
     from stages.randomness import generator
 

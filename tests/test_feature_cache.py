@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from pipeline import feature_cache
+from pipeline.building import load_splits
 from pipeline.checkpoint import load_tensors
 from pipeline.execute import load_classifier, run_extraction, run_stage_one, run_stage_two
 from pipeline.feature_cache import fetch
 from pipeline.store import Store
-from pipeline.training import load_splits, trained_network
+from pipeline.training import trained_network
 from stages.features import forward_rows
 
 

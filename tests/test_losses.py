@@ -583,7 +583,7 @@ def test_margin_losses_bring_a_cosine_head_and_its_scale(digits, store, name):
 
 @pytest.mark.parametrize("loss", ["sigmoid", "equalization", "{name: focal, form: sigmoid}"])
 def test_sigmoid_losses_start_from_the_prior_bias_and_do_not_decay_it(digits, loss):
-    from pipeline.training import build, load_splits
+    from pipeline.building import build, load_splits
 
     config = digits(f"representation.loss={loss}")
     trainee = build(config, load_splits(config), "cpu", "float32", False)
@@ -594,7 +594,7 @@ def test_sigmoid_losses_start_from_the_prior_bias_and_do_not_decay_it(digits, lo
 
 
 def test_softmax_losses_leave_the_head_as_it_was(digits):
-    from pipeline.training import build, load_splits
+    from pipeline.building import build, load_splits
 
     trainees = [
         build(config, load_splits(config), "cpu", "float32", False)

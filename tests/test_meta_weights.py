@@ -12,12 +12,12 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from pipeline.building import load_splits
 from pipeline.checkpoint import Checkpoints, load_tensors
 from pipeline.config import load_config
 from pipeline.errors import ConfigError, LongtailError
 from pipeline.execute import run_stage_one
 from pipeline.store import Store
-from pipeline.training import load_splits
 from stages.data.batches import Batch
 from stages.data.images import ImageArrays
 from stages.heads import build_head

@@ -361,7 +361,7 @@ def test_pictures_are_validation_samples_confused_as_said(chapter):
 def test_a_picture_has_the_pixels_of_its_sample(digits):
     from PIL import Image
 
-    from pipeline.training import load_splits
+    from pipeline.building import load_splits
 
     val = load_splits(digits()).val
     image = Image.open(io.BytesIO(confusion.png(val, 3)))

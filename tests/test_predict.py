@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from pipeline.building import load_splits
 from pipeline.config import load_config
 from pipeline.deploy import deploy
 from pipeline.execute import run_extraction, run_stage_two
@@ -19,7 +20,6 @@ from pipeline.feature_cache import fetch
 from pipeline.fitting import load_classifier
 from pipeline.predictions import printable, render
 from pipeline.store import Store
-from pipeline.training import load_splits
 from stages.classifiers import CLASSIFIERS
 from stages.data.image_files import ImageFiles
 from stages.data.preprocessing import Preprocessing

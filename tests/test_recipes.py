@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.building import build, build_loss, build_sampler, learning_rate, load_splits
 from pipeline.config import load_config
 from pipeline.recipes import shipped, shipped_folder
-from pipeline.training import build, build_loss, build_sampler, learning_rate, load_splits
 from stages.backbones import BACKBONES
 from stages.corrections import corrected_twice, resamples
 from stages.data.longtail import class_counts

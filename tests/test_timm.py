@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from pipeline.building import load_splits
 from pipeline.components import check_spec
 from pipeline.config import load_config
 from pipeline.deploy import deploy
@@ -21,7 +22,6 @@ from pipeline.errors import ConfigError, LongtailError
 from pipeline.execute import run_stage_one, run_stage_two
 from pipeline.plan import plan
 from pipeline.start import check_input
-from pipeline.training import load_splits
 from stages.backbones import BACKBONES
 from stages.data import DATASETS
 from stages.network import LinearHead, Network

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.ablation import variants
+from pipeline.building import load_splits
 from pipeline.cli import cli
 from pipeline.config import load_config
 from pipeline.store import Store
-from pipeline.training import load_splits
 from stages.data.longtail import make_splits
 from stages.data.noise import flip_labels
 from tests.test_data import by_class, collection, numbers

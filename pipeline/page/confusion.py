@@ -125,9 +125,9 @@ class Samples:
 
 def _load(chapter: Chapter, identity: dict[str, Any]) -> Splits | None:
     from pipeline import strict_yaml
+    from pipeline.building import load_splits
     from pipeline.config import check_config
     from pipeline.errors import LongtailError
-    from pipeline.training import load_splits
 
     path = chapter.store.folder("representations", chapter.representation) / "config.yaml"
     try:

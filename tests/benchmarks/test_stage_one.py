@@ -13,8 +13,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from pipeline.building import Trainee, build
 from pipeline.config import load_config
-from pipeline.training import Trainee, build
 from stages.classifiers import CLASSIFIERS
 from stages.data import Request, Splits
 from stages.data.image_files import ImageFiles
