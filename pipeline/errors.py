@@ -56,9 +56,7 @@ def dead_workers_told() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ChildProcessError) as error:
-        if "DataLoader worker" not in str(error):
+        said, told = " ".join(str(error).split()), isinstance(error, ChildProcessError)
+        if not told and "DataLoader worker" not in said:
             raise
-        said = " ".join(str(error).split())
-        raise LongtailError(
-            said if isinstance(error, ChildProcessError) else f"{WORKER_DIED} ({said})"
-        ) from None
+        raise LongtailError(said if told else f"{WORKER_DIED} ({said})") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import textwrap
+from itertools import takewhile
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_recipe_header_has_command_purpose_and_result(name):
         name,
         f"configs/{name}.yaml",
     )
-    load_config(words[2], words[3:])
+    load_config(words[2], list(takewhile(lambda word: not word.startswith("--"), words[3:])))
     assert len(purpose.split()) > 4 and not purpose.startswith("longtail")
     result = " ".join(rest)
     measured = re.search(r"\d", result) and re.search(r"\b20\d\d\b", result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -497,7 +498,6 @@ def training(folder, root):
     """A process group that trains on pictures decoded by workers, past its first epoch."""
     import subprocess
     import sys
-    import time
 
     arguments = [
         "represent", "image_folder", f"data.root={folder}/train", "data.image_size=64",
@@ -535,6 +535,7 @@ def test_a_worker_that_dies_while_the_network_computes_is_one_line(folder, tmp_p
                 os.kill(int(child), signal.SIGKILL)
         if process.poll() is not None:
             break
+        time.sleep(0.005)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1, said
     errors = [line for line in said.splitlines() if line.startswith("error: ")]

@@ -29,6 +29,7 @@ from stages.parameters import (
     spec_kind,
 )
 from stages.registry import REQUIRED, Parameter, Registry, did_you_mean, signature_parameters
+from stages.wording import as_written
 
 COMPONENTS = [(kind, name) for kind in KINDS for name in registry(kind).names()]
 every_component = pytest.mark.parametrize(("kind", "name"), COMPONENTS)
@@ -37,6 +38,7 @@ SOURCE = '''
 """Spices."""
 
 from stages.parameters import Count, NonNegative, Positive
+from stages.wording import as_written
 from {package} import SPICES
 
 
@@ -207,7 +209,7 @@ def test_value_against_its_rule_is_refused_with_both_shown(rule, value):
     with pytest.raises(ValueError) as caught:
         check_value(rule, value)
     shown = value.item() if isinstance(value, np.float64) else value
-    assert str(caught.value) == f"must be {describe_rule(rule)}, got {shown!r}"
+    assert str(caught.value) == f"must be {describe_rule(rule)}, got {as_written(shown)}"
 
 
 @pytest.mark.parametrize(

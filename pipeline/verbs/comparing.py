@@ -83,7 +83,7 @@ def ablate(
     settings, columns are classifiers; seeds and splits are averaged over. Work that runs share is done once,
     what is done is not done again, and a run that fails is reported while the rest goes on.
 
-    Example: longtail ablate digits_lt --seeds 3 --metric accuracy --metric error
+    Example: longtail ablate digits_lt --seeds 3 --metric error
     """
     from pipeline.ablation import find_baseline, run_ablation, variants
     from pipeline.tables import cells, render_ablation

@@ -126,16 +126,8 @@ class ImageFiles:
         )
         with _signals_held():  # a worker begins with them blocked, before it can say what it does with them
             batches = iter(loader)
-        try:
-            for request, pixels in zip(requests, batches, strict=True):
-                yield self._mixed(self._ready(pixels), request, augment)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise ChildProcessError(
-                f"a process that decodes pictures died ({' '.join(str(error).split())}); "
-                "if memory or /dev/shm ran out, fewer system.workers need less"
-            ) from None
+        for request in requests:
+            yield self._mixed(self._ready(_received(batches)), request, augment)
 
     def _ready(self, pixels: torch.Tensor | str) -> torch.Tensor:
         """uint8 (B, C, S, S) to what the network takes; a worker's complaint is raised."""
@@ -158,6 +150,21 @@ class ImageFiles:
 def _of_mode(constants: Sequence[float], mode: str) -> list[float]:
     """Constants of the channels that `mode` has, from those of R, G and B."""
     return list(constants) if mode == "rgb" else [float(np.dot(LUMA, constants))]
+
+
+def _received(batches: Iterator[torch.Tensor | str]) -> torch.Tensor | str:
+    """The next of the workers' batches; ChildProcessError when one of them is no more."""
+    try:
+        return next(batches)
+    except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
+        # A worker that dies while it hands over a batch breaks the connection before torch sees it dead.
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ChildProcessError(
+            f"a process that decodes pictures died ({said}); "
+            "if memory or /dev/shm ran out, fewer system.workers need less"
+        ) from None
 
 
 class _Worked(Dataset):
