@@ -69,6 +69,16 @@ def test_every_figure_is_visible_whole_without_scrolling_sideways(browser, page,
     assert browser.run("document.documentElement.scrollWidth") <= width
 
 
+def test_page_prints_light_unfolded_and_within_the_paper(browser, page):
+    browser.open(page, width=720, dark=True)
+    browser.run("foldAll(false)")
+    browser.call("Emulation.setEmulatedMedia", media="print", features=[])
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    assert browser.run("runs.every((run) => run.open)")
+    assert browser.run("document.documentElement.scrollWidth") <= 720
+    assert browser.run(CONTRASTS)["paper"] > 0.9
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_text_is_readable_in_light_and_dark(browser, page, dark):
     browser.open(page, dark=dark)

@@ -116,6 +116,9 @@ def accuracy_spread(chapter: Chapter) -> Drawing:
     axes.set_yticks(places, [chapter.label(r) for r in shown])
     axes.set_ylim(0.45, len(shown) + 0.5)
     axes.grid(axis="y", visible=False)
+    limits = axes.get_xlim()
+    axes.set_xticks([tick for tick in axes.get_xticks() if limits[0] <= tick <= 100])
+    axes.set_xlim(limits)  # a mean and its deviation may end beyond 100 %
     axes.set_xlabel("test accuracy of a class, %")
     least = min(range(len(shown)), key=spread.__getitem__)
     title = f"Classes differ least with {chapter.label(shown[least])}: SD {spread[least]:.1f} points"
