@@ -405,6 +405,21 @@ def test_training_curves_are_the_history(chapter):
     np.testing.assert_allclose(accuracy, reached)
 
 
+def test_runs_are_told_apart_by_what_differs_on_their_data_alone():
+    def with_settings(data, **own):
+        settings = {"data": data, "checkpoint": "last", "epochs": 1, "reached": own.pop("reached", 1)}
+        return toy(result(settings={**settings, "all": own}))
+
+    parts = [
+        with_settings("toy", lr=0.1, root="a"), with_settings("toy", lr=0.2, root="a", reached=7),
+        with_settings("other", lr=0.1, root="b"),
+    ]  # fmt: skip
+    assert {words: len(c) for words, c in matrix.varied(parts).items()} == {
+        "toy, lr=0.1": 1, "toy, lr=0.2": 1, "other": 1,
+    }  # fmt: skip
+    assert list(matrix.varied(parts[:1])) == ["toy"]
+
+
 def test_matrix_has_mean_and_sample_deviation_over_seeds():
     def at(sampler, seed, reached):
         settings = {"data": "toy", "sampler": {"name": sampler}, "epochs": 1, "checkpoint": "last"}

@@ -214,7 +214,9 @@ def _render(sections: list[Section], rows: list[dict[str, Any]]) -> str:
 def _facts(chapter: Chapter) -> list[tuple[str, str]]:
     """Where a chapter's numbers come from, as (name, text)."""
     said, first = chapter.provenance, chapter.results[0]
-    settings = ", ".join(f"{key} {value_text(value)}" for key, value in chapter.settings.items())
+    named = {key: chapter.settings[key] for key in matrix.NAMED if key in chapter.settings}
+    every = named | chapter.settings.get("all", {})
+    settings = ", ".join(f"{key} {value_text(value)}" for key, value in every.items() if value is not None)
     machine = said.get("platform") and f"{said['platform']}, {said['cores']} cores"
     environment = ", ".join(f"{k} {v}" for k, v in said.get("environment", {}).items())
     versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())

@@ -10,9 +10,10 @@ import numpy as np
 from pipeline.page.chapter import Chapter
 from pipeline.page.drawing import PAPER, Drawing, canvas
 from pipeline.page.words import classifier_text, shortened
-from pipeline.report import value_text
+from pipeline.report import differences, value_text
 
 MOST_ROWS, MOST_COLUMNS = 24, 12
+NAMED = ("data", "backbone", "sampler", "loss", "epochs", "checkpoint", "views", "dtype")  # of settings
 DARK, LIGHT = "#0d0d0d", "#fafafa"  # of no palette: cells keep their colours in the dark, so does their text
 
 
@@ -26,22 +27,20 @@ class Cell(NamedTuple):
 
 def varied(chapters: list[Chapter]) -> dict[str, list[Chapter]]:
     """Chapters by what tells them apart beside seeds, in words."""
-    keys = dict.fromkeys(key for chapter in chapters for key in chapter.settings)
-    differing = [k for k in keys if len({value_text(c.settings.get(k)) for c in chapters}) > 1]
-    if len({tuple(c.counts) for c in chapters}) > 1:
-        differing.append("")  # the same data set, skewed in another way
+    shared = [k for k in NAMED if len({value_text(c.settings.get(k)) for c in chapters}) > 1]
+    told = differences([chapter.rows[0] for chapter in chapters])
     found: dict[str, list[Chapter]] = {}
     for chapter in chapters:
-        words = [_words(key, chapter) for key in differing]
-        found.setdefault(", ".join(words) or chapter.settings["data"], []).append(chapter)
+        settings, own = chapter.settings, chapter.settings.get("all", {})
+        words = [_words(key, settings[key]) for key in shared if key in settings]
+        differing = told.get(settings["data"], {})
+        words += [f"{key}={texts[str(own[key])]}" for key, texts in differing.items() if key in own]
+        found.setdefault(", ".join(words) or settings["data"], []).append(chapter)
     return dict(sorted(found.items()))
 
 
-def _words(key: str, chapter: Chapter) -> str:
-    if not key:
-        return f"{max(chapter.counts)}…{min(chapter.counts)}"
-    text = value_text(chapter.settings.get(key, "–"))
-    return f"{key}={text}" if text.replace(".", "").isdigit() else text
+def _words(key: str, value: Any) -> str:
+    return value_text(value) if isinstance(value, dict) or key == "data" else f"{key}={value_text(value)}"
 
 
 def cells(chapters: list[Chapter]) -> dict[tuple[str, str], Cell]:
