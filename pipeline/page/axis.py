@@ -13,17 +13,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_NAMED = 24  # classes that still have room for their names
-MOST_POINTS = 200
+MOST_BARS = 200
+MOST_POINTS = 40  # of a line: several cross each other
 LONGEST_NAME = 14
 
 
 class ClassAxis:
-    """The horizontal axis of figures about classes. `counts` (C,) training samples, `names` (C,)."""
+    """The horizontal axis of figures about classes. `counts` (C,) training samples, `names` (C,).
 
-    def __init__(self, counts: Sequence[int], names: Sequence[str]):
+    More classes than `most` are averaged with their neighbours.
+    """
+
+    def __init__(self, counts: Sequence[int], names: Sequence[str], *, most: int = MOST_BARS):
         self.counts, self.names = np.asarray(counts), names
         self.order = np.argsort(-self.counts, kind="stable")
-        self._bins = np.array_split(self.order, min(MOST_POINTS, len(self.order)))
+        self._bins = np.array_split(self.order, min(most, len(self.order)))
 
     @property
     def at(self) -> np.ndarray:
@@ -50,7 +54,7 @@ class ClassAxis:
     def note(self) -> str:
         """A sentence for captions when points stand for several classes."""
         size = -(-len(self.order) // len(self._bins))
-        return "" if size == 1 else f" Each point is the mean of {size} neighbouring classes."
+        return "" if size == 1 else f" Each point is the mean of up to {size} neighbouring classes."
 
     def label(self, axes: Axes) -> None:
         """Ticks and the axis's name."""

@@ -58,7 +58,8 @@ def reliability_diagram(chapter: Chapter) -> Drawing:
     title = f"{chapter.label(speaker)} is {abs(gap):.1f} points {word}"
     if len(tables) > 1:
         ece = 100 * chapter.metrics(_by_run(chapter, least))["ece"]
-        title += f"; {chapter.labels[least]} is calibrated best, ECE {ece:.1f} %"
+        whom = "it" if least == speaker["run"] else chapter.labels[least]
+        title += f"; {whom} is calibrated best, ECE {ece:.1f} %"
     caption = (
         f"Test predictions in {ECE_BINS} bins of softmax confidence, those of fewer than {LEAST} samples "
         "left out; below the diagonal a classifier is too sure. ECE is the gap's mean over samples; "

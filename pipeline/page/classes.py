@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.page.axis import ClassAxis
+from pipeline.page.axis import MOST_POINTS, ClassAxis
 from pipeline.page.chapter import Chapter
 from pipeline.page.drawing import BLUE, GREEN, INK, MUTED, ORANGE, VERMILION, Drawing, Missing, canvas, legend
 
@@ -58,7 +58,7 @@ def class_counts(chapter: Chapter) -> Drawing:
 
 def class_accuracy(chapter: Chapter) -> Drawing:
     """Test accuracy of each class by frequency, a line a classifier."""
-    axis = ClassAxis(chapter.counts, chapter.names)
+    axis = ClassAxis(chapter.counts, chapter.names, most=MOST_POINTS)
     figure, (axes,) = canvas(height=2.9)
     for result in chapter.shown:
         color, dashes, marker = chapter.style(result)

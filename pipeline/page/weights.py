@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.page.axis import ClassAxis
+from pipeline.page.axis import MOST_POINTS, ClassAxis
 from pipeline.page.chapter import Chapter
 from pipeline.page.drawing import STYLES, Drawing, Missing, Style, canvas, legend, number
 from pipeline.report import CHOSEN_ON_TEST, value_text
@@ -122,7 +122,7 @@ def norms_by_sampler(chapters: list[Chapter]) -> Drawing | None:
 
 
 def _norms(key: str, chapter: Chapter, lines: list[tuple[str, Style, Any]], note: str) -> Drawing:
-    axis = ClassAxis(chapter.counts, chapter.names)
+    axis = ClassAxis(chapter.counts, chapter.names, most=MOST_POINTS)
     figure, (axes,) = canvas(height=2.7)
     correlations = {}
     for name, (color, dashes, marker), weight in lines:
