@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.checks import warn_of_splits
 from pipeline.components import registry
-from pipeline.config import Config, Representation
+from pipeline.config import Config
 from pipeline.errors import ConfigError, LongtailError
+from pipeline.sections import Representation
 from pipeline.start import check_input, load_weights
 from stages.parameters import Problems
 

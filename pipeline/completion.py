@@ -12,10 +12,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from pipeline.components import Spec, registry
-from pipeline.config import Config, Section, load_config
+from pipeline.config import Config, load_config
 from pipeline.errors import LongtailError
 from pipeline.fields import component_kind, section_of
 from pipeline.recipes import shipped
+from pipeline.sections import Section
 from stages.parameters import alternatives, spec_kind
 
 

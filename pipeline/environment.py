@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config import Representation, System
 from pipeline.errors import Damaged, LongtailError
+from pipeline.sections import Representation, System
 from pipeline.store import read_json
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 from pipeline.components import KINDS
-from pipeline.config import Section
+from pipeline.sections import Section
 from stages.parameters import alternatives
 
 

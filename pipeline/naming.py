@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config import Config, Representation, load_config
+from pipeline.config import Config, load_config
 from pipeline.errors import ConfigError, LongtailError
+from pipeline.sections import Representation
 from stages.parameters import Problem
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pipeline.config import System, load_config
+from pipeline.config import load_config
 from pipeline.errors import LongtailError
 from pipeline.naming import KEYS, directory
 from pipeline.report import label
 from pipeline.runs import find_results, of_config
+from pipeline.sections import System
 from pipeline.store import Store
 from stages.registry import did_you_mean
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.checks import check_choices
-from pipeline.config import Config, Representation
+from pipeline.config import Config
 from pipeline.fitting import SPLITS, classifier_id, finished
 from pipeline.inventory import PART
 from pipeline.report import value_text
+from pipeline.sections import Representation
 from pipeline.start import check_start
 from pipeline.store import Store
 from stages.wording import counted

@@ -9,12 +9,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.config import System
 from pipeline.deploy import Deployed, deploy, takes_pictures
 from pipeline.environment import limit_threads, resolve_device
 from pipeline.errors import LongtailError
 from pipeline.pick import describe, pick
 from pipeline.predictions import render
+from pipeline.sections import System
 from pipeline.store import Store
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.config import Evaluation
+from pipeline.sections import Evaluation
 from stages.shots import shot_accuracies
 from stages.wording import counted
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipeline.components import registry
-from pipeline.config import Config, Evaluation, load_config
+from pipeline.config import Config, load_config
 from pipeline.errors import ConfigError, LongtailError
 from pipeline.fitting import classifier_id
 from pipeline.naming import KEYS, directory, is_unknown
+from pipeline.sections import Evaluation
 from pipeline.store import Store
 
 Found = tuple[list[dict[str, Any]], Evaluation | None]

@@ -9,8 +9,9 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from pipeline.components import KINDS, registry
-from pipeline.config import Config, Section, check_classifiers, check_sweep
+from pipeline.config import Config
 from pipeline.fields import component_kind, section_of, validators
+from pipeline.sections import Section, check_classifiers, check_sweep
 from stages.parameters import spec_kind
 from stages.registry import REQUIRED, Component, Parameter
 

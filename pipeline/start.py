@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from pipeline import strict_yaml
 from pipeline.checkpoint import Checkpoints, Memory, load_tensors, save_tensors
 from pipeline.checks import warn_of_start
-from pipeline.config import Config, Representation
+from pipeline.config import Config
 from pipeline.errors import LongtailError
 from pipeline.naming import earlier_run, is_published, weights_file
+from pipeline.sections import Representation
 from pipeline.store import Store
 from stages.wording import counted
 

@@ -14,8 +14,9 @@ from PIL import Image
 from pipeline import strict_yaml
 from pipeline.cli import cli
 from pipeline.components import KINDS
-from pipeline.config import AugmentSection, load_config
+from pipeline.config import load_config
 from pipeline.recipes import shipped, shipped_folder
+from pipeline.sections import AugmentSection
 from pipeline.show import listing
 from stages.parameters import describe_rule
 from tests.test_cli import ok

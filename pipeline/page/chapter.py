@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config import Evaluation
 from pipeline.errors import Damaged, LongtailError
 from pipeline.page.drawing import STYLES, Missing, Style
 from pipeline.page.words import classifier_text, shortened
 from pipeline.report import records
 from pipeline.runs import Found
+from pipeline.sections import Evaluation
 from pipeline.store import Store, read_json
 from stages.shots import shot_group
 
