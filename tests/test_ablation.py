@@ -60,6 +60,36 @@ def test_grid_is_every_combination_times_seeds():
     assert grid[-1].config.representation.batch_size == 64
 
 
+METHODS = (
+    "ablation.methods={plain: {}, LDAM-DRS: {representation: {loss: ldam, "
+    "sampler: {name: deferred, start_epoch: 1}}}}"
+)
+
+
+def test_methods_are_named_rows_of_settings_that_change_together():
+    grid = variants("digits_lt", [METHODS], vary=["representation.batch_size=32,64"], seeds=2)
+    assert list(dict.fromkeys(v.row for v in grid)) == [
+        "plain, batch_size=32", "plain, batch_size=64", "LDAM-DRS, batch_size=32", "LDAM-DRS, batch_size=64",
+    ]  # fmt: skip
+    assert [v.config.seed for v in grid] == [0, 1] * 4
+    plain, deferred = grid[0].config.representation, grid[-1].config.representation
+    assert (plain.loss.name, plain.sampler.name) == ("cross_entropy", "instance_balanced")
+    assert (deferred.loss.name, deferred.sampler.params) == ("ldam", {"start_epoch": 1})
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ("[ldam]", r"ablation\.methods: must be a mapping of names to settings"),
+        ("{ldam: 3}", r"ablation\.methods\.ldam: must be a mapping of settings, got 3"),
+        ("{ldam: {representation: {los: ldam}}}", r"representation\.los: unknown key; did you mean 'loss'"),
+    ],
+)
+def test_bad_methods_are_refused_before_anything_runs(methods, message):
+    with pytest.raises(ConfigError, match=message):
+        variants("digits_lt", [f"ablation.methods={methods}"])
+
+
 def test_grid_comes_from_the_configuration_when_nothing_else_is_said(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text(
@@ -139,6 +169,16 @@ def test_difference_is_that_of_the_means_inside_its_interval(ablated):
         gap = record["difference"]
         assert gap["mean"] == pytest.approx(record["metrics"]["balanced_accuracy"]["mean"] - base)
         assert gap["low"] <= gap["mean"] <= gap["high"]
+
+
+def test_each_metric_asked_for_has_a_table(ablated):
+    _, store, found = ablated
+    records = cells(store, found, ("instance_balanced", "joint"), **SHOTS)
+    both = render_ablation(records, ["balanced_accuracy", "few"], "table")
+    for metric in ("balanced_accuracy", "few"):
+        alone = render_ablation(records, [metric], "table")
+        assert alone.split("\n\n")[0] in both
+    assert both.count("mean ± sample deviation") == 2
 
 
 def test_every_format_tells_the_same(ablated):
