@@ -430,7 +430,7 @@ try:
         list(stream)
 except LongtailError as error:
     print(error, flush=True)
-    os._exit(3)  # torch may tell of the second dead worker anywhere below
+    sys.exit(3)
 """
 
 
