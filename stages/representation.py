@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from stages.data.batches import Batch, Batches
+from stages.data.batches import Batches
 from stages.losses.base import Loss
 from stages.meta_weights.learned import LearnedWeights
 from stages.network import Network
 from stages.schedules import Factor
-
-
-class NonFiniteLoss(ValueError):
-    """The loss became NaN or infinite; the weights are those before the step that would have used it."""
+from stages.step import Step, Stepper
 
 
 @dataclass(frozen=True)
@@ -93,69 +88,28 @@ def train_representation(
     and the loss is Σ w_i ℓ_i; it goes with whole batches of unmixed inputs. `after_step` is called with the
     position after every step and may raise to stop.
 
-    Raises :class:`NonFiniteLoss` before a step whose loss is NaN or infinite, naming epoch and batch.
+    Raises :class:`~stages.step.NonFiniteLoss` before a step of NaN or infinite loss, naming epoch and batch.
     """
+    stepper = Stepper(
+        network,
+        loss,
+        optimizer,
+        seed=batches.seed,
+        clip_grad_norm=clip_grad_norm,
+        accumulation=accumulation,
+        average=average,
+        precision=precision,
+        compile=compile,
+        reweighting=reweighting,
+    )
     position = start or Position()
-    device = next(network.parameters()).device
-    # A kernel for each shape: a dynamic one would depend on which batches this process has seen.
-    forward = torch.compile(network, dynamic=False) if compile else network
-    base_rates = [group["lr"] for group in optimizer.param_groups]
-
-    def set_rate(step: int) -> None:
-        factor = schedule(step, len(batches), epochs)
-        for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-            group["lr"] = rate * factor
-
-    def backward(piece: Batch, whole: Batch, weights: torch.Tensor | None) -> tuple[float, int]:
-        """Add the gradient of the piece's part in the batch's loss; that part, and how many are right."""
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            logits = forward(piece.inputs)
-        logits = logits.float()  # (B, C)
-        if weights is None:
-            value = _loss(loss, logits, piece, whole)
-        else:
-            value = (weights * loss.per_sample(logits, piece.labels)).sum()
-        current = value.item()
-        if not math.isfinite(current):
-            raise NonFiniteLoss(
-                f"loss is {current} at epoch {position.epoch + 1}, batch {position.batch + 1}; "
-                "a lower learning rate, a warm-up or gradient clipping may help"
-            )
-        value.backward()
-        return current, int((logits.detach().argmax(1) == piece.labels).sum())
-
-    def weigh(batch: Batch) -> torch.Tensor | None:
-        if reweighting is None:
-            return None
-        rate = optimizer.param_groups[0]["lr"]
-        at = {"epoch": position.epoch, "step": position.batch}
-        return reweighting.weigh(network, loss, batch, **at, rate=rate)
-
-    def train_step(batch: Batch, weights: torch.Tensor | None) -> tuple[float, int]:
-        optimizer.zero_grad(set_to_none=True)
-        loss.set_draws(batches.seed, position.epoch, position.batch)
-        total, correct = 0.0, 0
-        for piece in batch.pieces(accumulation):
-            current, right = backward(piece, batch, weights)
-            total, correct = total + current, correct + right
-        if clip_grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(network.parameters(), clip_grad_norm)
-        optimizer.step()
-        if average is not None:
-            average.update_parameters(network)
-        return total, correct
-
     while position.epoch < epochs:
         network.train()
         loss.set_epoch(position.epoch)
         for batch in batches.epoch(position.epoch, position.batch):
-            began = time.perf_counter()
-            set_rate(position.epoch * len(batches) + position.batch)
-            weights = weigh(batch)
-            weighed = time.perf_counter()
-            current, correct = train_step(batch, weights)
-            seconds = time.perf_counter() - began
-            position = _advance(position, len(batch.labels), correct, current, seconds, weighed - began)
+            done_steps = position.epoch * len(batches) + position.batch
+            stepper.set_rate(schedule(done_steps, len(batches), epochs))
+            position = _advance(position, stepper.step(batch, epoch=position.epoch, batch=position.batch))
             if after_step is not None:
                 after_step(position)
         done, totals = position.epoch + 1, position.totals
@@ -168,7 +122,7 @@ def train_representation(
         yield EpochSummary(
             epoch=done,
             loss=totals.loss / totals.seen,
-            learning_rate=base_rates[0] * schedule(done * len(batches) - 1, len(batches), epochs),
+            learning_rate=stepper.base_rate * schedule(done * len(batches) - 1, len(batches), epochs),
             accuracy=totals.correct / totals.seen,
             seconds=totals.seconds,
             images_per_second=totals.seen / max(totals.seconds, 1e-9),
@@ -177,35 +131,16 @@ def train_representation(
             learned_weights=None if reweighting is None else reweighting.finish_epoch(),
             weighing_seconds=totals.weighing,
         )
-    for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-        group["lr"] = rate
+    stepper.set_rate(1.0)
 
 
-def _loss(loss: Loss, logits: torch.Tensor, piece: Batch, whole: Batch) -> torch.Tensor:
-    """What a piece adds to the loss of the whole batch: all of it when the piece is the batch."""
-
-    def part(mine: torch.Tensor, all_of_them: torch.Tensor) -> torch.Tensor:
-        value = loss(logits, mine)
-        if piece is whole:
-            return value
-        mass = loss.mass(all_of_them)
-        return value * (loss.mass(mine) / mass) if mass else value
-
-    value = part(piece.labels, whole.labels)
-    if piece.partners is None:
-        return value
-    return piece.share * value + (1 - piece.share) * part(piece.partners, whole.partners)
-
-
-def _advance(
-    position: Position, count: int, correct: int, value: float, seconds: float, weighing: float
-) -> Position:
+def _advance(position: Position, step: Step) -> Position:
     totals = position.totals
     grown = Totals(
-        loss=totals.loss + value * count,
-        correct=totals.correct + correct,
-        seen=totals.seen + count,
-        seconds=totals.seconds + seconds,
-        weighing=totals.weighing + weighing,
+        loss=totals.loss + step.loss * step.count,
+        correct=totals.correct + step.correct,
+        seen=totals.seen + step.count,
+        seconds=totals.seconds + step.seconds,
+        weighing=totals.weighing + step.weighing,
     )
     return replace(position, batch=position.batch + 1, totals=grown)

@@ -558,13 +558,13 @@ def test_deferred_weighting_changes_nothing_before_its_epoch(digits, tmp_path):
 @pytest.mark.parametrize("normalizer", ["batch", "weights"])
 def test_accumulated_loss_is_the_whole_batchs_whatever_divides_it(normalizer):
     from stages.data.batches import Batch
-    from stages.representation import _loss
+    from stages.step import part_of_loss
 
     loss = make_loss("cross_entropy", weighting="inverse_frequency", normalizer=normalizer)
     logits, partners = images(7, 5).double(), LABELS.flip(0)
     whole = Batch(logits, LABELS, partners, 0.3)
     expected = 0.3 * loss(logits, LABELS) + 0.7 * loss(logits, partners)
-    parts = [_loss(loss, piece.inputs, piece, whole) for piece in whole.pieces(3)]
+    parts = [part_of_loss(loss, piece.inputs, piece, whole) for piece in whole.pieces(3)]
     torch.testing.assert_close(sum(parts), expected)
 
 

@@ -17,7 +17,8 @@ from pipeline.checkpoint import Checkpoints, load_tensors, save_tensors
 from pipeline.errors import Damaged, Interrupted, LongtailError
 from pipeline.execute import run_extraction, run_stage_one
 from pipeline.store import Store
-from stages.representation import NonFiniteLoss, Position
+from stages.representation import Position
+from stages.step import NonFiniteLoss
 
 SAMPLERS = ("instance_balanced", "class_balanced", "square_root", "progressively_balanced")
 
