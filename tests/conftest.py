@@ -47,3 +47,23 @@ def page(digits, tmp_path_factory):
     found = longtail("--root", folder / "root", "report", "--html", folder / "page.html")
     assert found.status == 0, found.err
     return folder / "page.html"
+
+
+@pytest.fixture
+def stop_at_save(monkeypatch):
+    """``stop_at_save(3, 10)``: training dies, KeyboardInterrupt, right after its 3rd and 10th checkpoint."""
+    from pipeline.checkpoint import Checkpoints
+
+    def arrange(*numbers: int) -> None:
+        save, calls = Checkpoints.save, []
+
+        def save_then_die(self, *args, **options):
+            said = save(self, *args, **options)
+            calls.append(said)
+            if len(calls) in numbers:
+                raise KeyboardInterrupt
+            return said
+
+        monkeypatch.setattr(Checkpoints, "save", save_then_die)
+
+    return arrange

@@ -515,23 +515,14 @@ def test_cdb_without_validation_is_refused_with_the_setting(digits, store):
         ("{name: sigmoid, weighting: inverse_sqrt, start_epoch: 1}", "{name: deferred, start_epoch: 1}"),
     ],
 )
-def test_training_stopped_in_an_epoch_goes_on_bitwise_equal(digits, tmp_path, monkeypatch, loss, sampler):
-    from pipeline.checkpoint import Checkpoints
+def test_training_stopped_in_an_epoch_goes_on_bitwise_equal(digits, tmp_path, stop_at_save, loss, sampler):
     from pipeline.store import Store
 
     chosen = [f"representation.loss={loss}", f"representation.sampler={sampler}"]
     whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
     run_stage_one(digits(*chosen), whole)
-    eager, save, calls = digits(*chosen, "system.checkpoint_minutes=1e-9"), Checkpoints.save, []
-
-    def save_then_die(self, *args, **options):
-        said = save(self, *args, **options)
-        calls.append(said)
-        if len(calls) in (3, 10):  # inside the first and the second epoch
-            raise KeyboardInterrupt
-        return said
-
-    monkeypatch.setattr(Checkpoints, "save", save_then_die)
+    eager = digits(*chosen, "system.checkpoint_minutes=1e-9")
+    stop_at_save(3, 10)  # inside the first and the second epoch
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             run_stage_one(eager, broken)
