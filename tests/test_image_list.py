@@ -447,6 +447,34 @@ def test_a_dead_worker_is_an_error_and_no_hang(folder):
     assert "a process that decodes pictures died" in done.stdout
 
 
+LEFT_OPEN = """
+import sys
+import numpy as np
+from stages.data import DATASETS, Request
+from stages.data.transforms import Augment
+
+root = sys.argv[1]
+part = DATASETS.create("image_list", root=root, train=f"{root}/train.txt", image_size=16, workers=2,
+                       validation_per_class=0).train
+stream = part.stream([Request(np.array([k % 12]), (0, "test", k)) for k in range(400)], Augment())
+next(stream)
+sys.modules["keeps it"] = stream  # to the very end
+print("ended", flush=True)
+"""
+
+
+def test_a_stream_left_open_does_not_keep_the_process_from_ending(folder):
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT_OPEN, str(folder)], capture_output=True, text=True, timeout=90,
+        env={**os.environ, "TMPDIR": str(folder)}, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout == "ended\n", done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_images_in_memory_refuse_what_needs_files(folder):
     part = read(folder, in_memory=True, validation_per_class=0).train
     sampler = SAMPLERS.create("class_balanced", part.labels, 3, seed=0)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +16,7 @@ from stages.data import Request
 from stages.data.pictures import open_picture, usable_cores
 from stages.data.preprocessing import Preprocessing
 from stages.data.transforms import Augment, Mixture, draw_mixture
+from stages.data.workers import end_workers, leave_signals_to_the_parent, start_workers
 from stages.randomness import generator
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, of pixels in 0…255
 LUMA = (0.299, 0.587, 0.114)  # of R, G and B in a grey pixel (ITU-R BT.601), as Pillow converts
-STOPPING = (signal.SIGINT, signal.SIGTERM)
 MOST_WORKERS = 16  # by default: past that a disk is the limit
 
 
@@ -120,14 +118,16 @@ class ImageFiles:
             _Worked(self, requests, augment),
             batch_size=None,  # an item is a batch
             num_workers=min(self.workers, len(requests)),
-            worker_init_fn=_leave_signals_to_the_parent,
+            worker_init_fn=leave_signals_to_the_parent,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # it draws a seed, which nothing here has a use for
         )
-        with _signals_held():  # a worker begins with them blocked, before it can say what it does with them
-            batches = iter(loader)
-        for request in requests:
-            yield self._mixed(self._ready(_received(batches)), request, augment)
+        batches = start_workers(loader)
+        try:
+            for request in requests:
+                yield self._mixed(self._ready(_received(batches)), request, augment)
+        finally:
+            end_workers(batches)
 
     def _ready(self, pixels: torch.Tensor | str) -> torch.Tensor:
         """uint8 (B, C, S, S) to what the network takes; a worker's complaint is raised."""
@@ -224,18 +224,3 @@ def picture_transform(image_size: int, resize: int, augment: Augment | None) -> 
     if augment.jitter:
         steps.append(v2.ColorJitter(augment.jitter, augment.jitter, augment.jitter))
     return v2.Compose([*steps, v2.PILToTensor()])
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Inside the block SIGINT and SIGTERM wait, as they do for ever in processes that are forked there."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _leave_signals_to_the_parent(worker: int) -> None:
-    for number in STOPPING:  # which a terminal or a scheduler sends to all
-        signal.signal(number, signal.SIG_IGN)  # the parent finishes its step, then ends its workers
