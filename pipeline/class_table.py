@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.report import aligned, bars, grouped, row_label
 from stages.shots import shot_group
+from stages.wording import printable
 
 KEYS = ("run", "representation", "classifier", "params", "split", "seed", "data_seed", "protocol")
 
@@ -50,7 +51,7 @@ def _matrix(rows: list[dict[str, Any]]) -> list[list[str]]:
     for c, (name, count) in enumerate(zip(first["class_names"], first["class_counts"], strict=True)):
         found = [row["metrics"]["class_accuracy"][c] for row in rows]
         cells = ["–" if value is None else f"{100 * value:.1f}" for value in found]
-        lines.append([name, str(count), _group(first, count), *cells])
+        lines.append([printable(name), str(count), _group(first, count), *cells])
     return lines
 
 

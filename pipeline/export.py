@@ -6,6 +6,7 @@ import importlib.metadata
 import io
 import json
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -51,7 +52,7 @@ def export(
     path = Path(file).expanduser()
     if path.suffix not in WRITERS:
         raise LongtailError(f"{file}: must end in {' or '.join(WRITERS)}, which says what is written")
-    if path.is_dir() or (path.exists() and not force):
+    if path.is_dir() or (os.path.lexists(path) and not force):
         raise LongtailError(f"{path}: exists already; --force overwrites a file")
     write = WRITERS[path.suffix]()
     result, _ = pick(store, reference, overrides, classifier)
@@ -128,6 +129,8 @@ def largest_difference(model: nn.Module, run: Run, example: torch.Tensor) -> flo
         found = run(inputs)
         finite = np.isfinite(expected)
         if found.shape != expected.shape or not np.array_equal(found[~finite], expected[~finite]):
+            return np.inf
+        if not np.isfinite(found[finite]).all():  # NaN is larger than nothing
             return np.inf
         gap = np.abs(found[finite] - expected[finite]).max()
         worst = max(worst, float(gap / max(np.abs(expected[finite]).max(), 1e-12)))

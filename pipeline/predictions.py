@@ -7,6 +7,8 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
+from stages.wording import printable
+
 WIDEST = 60  # characters of a column before longer entries push the rest aside
 
 
@@ -31,12 +33,6 @@ def render(
     else:
         width = min(max(len(printable(name)) for name in (key, *_extremes(names))), WIDEST)
         yield from _table(found, key, title, width, min(max(map(len, classes)), WIDEST))
-
-
-def printable(of: str | int) -> str:
-    """A path as text any terminal takes: what is no character there becomes a question mark."""
-    text = str(of).encode("utf-8", "replace").decode("utf-8")
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _extremes(names: Sequence) -> Sequence:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +31,19 @@ def scalars(config: Config, folder: Path, memory: Memory) -> Iterator[Callable[[
         raise LongtailError(
             "system.tensorboard: needs the extra tensorboard: pip install 'longtail[tensorboard]'"
         ) from None
-    with SummaryWriter(folder / "tensorboard", purge_step=memory.position.epoch + 1) as writer:
+    purged = memory.position.epoch + 1
+    writer = cache(lambda: SummaryWriter(folder / "tensorboard", purge_step=purged))  # with the first epoch
 
-        def write(row: dict[str, Any]) -> None:
-            for name, value in numbers(row).items():
-                writer.add_scalar(name, value, row["epoch"])
-            writer.flush()
+    def write(row: dict[str, Any]) -> None:
+        for name, value in numbers(row).items():
+            writer().add_scalar(name, value, row["epoch"])
+        writer().flush()
 
+    try:
         yield write
+    finally:
+        if writer.cache_info().currsize:
+            writer().close()
 
 
 def numbers(row: dict[str, Any]) -> dict[str, float]:

@@ -214,6 +214,15 @@ def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Ch
     return checkpoints.save(trainee.network, trainee.optimizer, memory, **carried)
 
 
+def _prior_bias(loss: dict) -> bool:
+    """True for a loss whose head's bias is not decayed."""
+    from pipeline.components import registry
+    from stages.registry import split_spec
+
+    name, params = split_spec(loss)
+    return registry("losses").create(name, [1, 1], **params).prior_bias
+
+
 def _refuse_another_kind(settings: Representation, folder: Path) -> None:
     """LongtailError where the optimiser's state would not belong to this run's parameters."""
     said = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))["representation"]
@@ -224,6 +233,13 @@ def _refuse_another_kind(settings: Representation, folder: Path) -> None:
     for key in ("trainable", "no_weight_decay", "reweighting"):
         own[key] = full[key]
         earlier[key] = said.get(key, Representation.model_fields[key].default)
+    own["undecayed"], earlier["undecayed"] = (
+        sorted({*kinds, *(["head_bias"] if _prior_bias(spec) else [])})
+        for kinds, spec in (
+            (own["no_weight_decay"], full["loss"]),
+            (earlier["no_weight_decay"], said["loss"]),
+        )
+    )
     differing = [f"{key} {earlier[key]}, this run {own[key]}" for key in own if own[key] != earlier[key]]
     if differing:
         raise LongtailError(

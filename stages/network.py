@@ -93,6 +93,11 @@ class CosineHead(nn.Module):
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
+        # A margin loss multiplies by 30: cosines of half precision would take a handful of values.
+        with torch.autocast(features.device.type, enabled=False):
+            return self._cosines(features.float() if features.dtype != torch.float64 else features)
+
+    def _cosines(self, features: torch.Tensor) -> torch.Tensor:
         cosines = F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
         return cosines if self.scale == 1 else self.scale * cosines
 

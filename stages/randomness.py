@@ -19,10 +19,11 @@ def generator(seed: int, purpose: str, *position: int):
 
 
 @contextmanager
-def torch_seed(seed: int, purpose: str) -> Iterator[None]:
-    """Seed torch's CPU generator inside the block (weight initialisation), and restore it after."""
+def torch_seed(seed: int, purpose: str, *position: int, device=None) -> Iterator[None]:
+    """Seed torch's generators inside the block, the CPU's and that of a CUDA `device`; restore them after."""
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(generator(seed, purpose).integers(2**63)))
+    on_gpu = [] if device is None or torch.device(device).type != "cuda" else [device]
+    with torch.random.fork_rng(devices=on_gpu):
+        torch.manual_seed(int(generator(seed, purpose, *position).integers(2**63)))
         yield

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from stages.data.batches import Batch
 from stages.losses.base import Loss
 from stages.network import Network
+from stages.randomness import torch_seed
 
 if TYPE_CHECKING:
     from stages.meta_weights.learned import LearnedWeights
@@ -77,26 +78,37 @@ class Stepper:
         """
         began = time.perf_counter()
         self.loss.set_draws(self.seed, epoch, batch)
-        weights = self._weigh(whole, epoch, batch)
+        with self._seeded(epoch, batch):
+            weights = self._weigh(whole, epoch, batch)
         weighed = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
-        total, correct = 0.0, 0
-        for piece in whole.pieces(self.accumulation):
-            value, logits = self._value(piece, whole, weights)
-            current = value.item()
-            if not math.isfinite(current):
-                raise NonFiniteLoss(
-                    f"loss is {current} at epoch {epoch + 1}, batch {batch + 1}; "
-                    "a lower learning rate, a warm-up or gradient clipping may help"
-                )
-            value.backward()
-            total, correct = total + current, correct + int((logits.argmax(1) == piece.labels).sum())
+        with self._seeded(epoch, batch):
+            total, correct = self._add_gradients(whole, weights, f"epoch {epoch + 1}, batch {batch + 1}")
         if self.clip_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_grad_norm)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
         return Step(total, correct, len(whole.labels), time.perf_counter() - began, weighed - began)
+
+    def _seeded(self, epoch: int, batch: int):
+        """What layers draw (dropout, stochastic depth) is a function of seed, epoch and batch, too."""
+        return torch_seed(self.seed, "network", epoch, batch, device=self.device)
+
+    def _add_gradients(self, whole: Batch, weights: torch.Tensor | None, where: str) -> tuple[float, int]:
+        """Add the gradient of the batch's loss up, piece by piece; the loss, and how many are right."""
+        total, correct = 0.0, 0
+        for piece in whole.pieces(self.accumulation):
+            value, logits = self._value(piece, whole, weights)
+            current = value.item()
+            if not math.isfinite(current):
+                raise NonFiniteLoss(
+                    f"loss is {current} at {where}; a lower learning rate, a warm-up or gradient clipping "
+                    "may help"
+                )
+            value.backward()
+            total, correct = total + current, correct + int((logits.argmax(1) == piece.labels).sum())
+        return total, correct
 
     def _weigh(self, whole: Batch, epoch: int, batch: int) -> torch.Tensor | None:
         """Learned weights (B,) of the samples; None where they are not learned."""

@@ -46,3 +46,9 @@ def looked_for(path: str | Path) -> str:
     full = os.path.abspath(os.path.expanduser(path))
     state = "which is a file" if os.path.isfile(full) else "which is not there"
     return f"{str(path)!r} ({state if str(path) == full else f'{full}, {state}'})"
+
+
+def printable(of: str | int) -> str:
+    """A path as text any terminal takes: what is no character there becomes a question mark."""
+    text = str(of).encode("utf-8", "replace").decode("utf-8")
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -233,6 +233,7 @@ def test_difference_is_infinite_where_only_one_side_is():
         return found
 
     assert largest_difference(model, masked, example) == np.inf
+    assert largest_difference(model, lambda x: model(x).detach().numpy() * np.nan, example) == np.inf
     assert largest_difference(model, lambda inputs: model(inputs).detach().numpy(), example) < 1e-6
 
 

@@ -327,14 +327,27 @@ def test_focal_gradient_at_certainty_is_finite_for_a_gamma_below_one():
 def test_draws_are_a_function_of_seed_and_position(name):
     loss, logits = make_loss(name, threshold=0.5, gamma=0.5), images(7, 5)
 
-    def values(*key):
-        loss.set_draws(*key)
-        return [loss(logits, LABELS).item() for _ in range(8)]
+    def values(seed, epoch):
+        found = []
+        for step in range(16):
+            loss.set_draws(seed, epoch, step)
+            found.append(loss(logits, LABELS).item())
+        return found
 
-    first = values(0, 2, 5)
-    assert len(set(first)) > 1  # each pass has draws of its own
-    assert values(0, 2, 5) == first
-    assert values(1, 2, 5) != first and values(0, 2, 6) != first
+    first = values(0, 2)
+    assert len(set(first)) > 1
+    assert values(0, 2) == first
+    assert values(1, 2) != first and values(0, 3) != first
+
+
+def test_equalization_draws_once_a_batch_whatever_its_pieces():
+    loss, logits = make_loss("equalization", threshold=0.5, gamma=0.5), images(7, 5)
+    spared = make_loss("equalization", threshold=0.5)(logits, LABELS)
+    drawn = []
+    for step in range(16):
+        loss.set_draws(0, 0, step)
+        drawn.append([bool(loss(logits, LABELS) == spared) for _ in range(4)])
+    assert all(len(set(pieces)) == 1 for pieces in drawn) and len({pieces[0] for pieces in drawn}) == 2
 
 
 def test_equalization_spares_rare_classes_as_often_as_gamma_says():
@@ -687,10 +700,17 @@ def test_two_corrections_for_class_counts_are_told(loss, sampler, twice):
     name, params = (loss, {}) if isinstance(loss, str) else (loss["name"], {**loss})
     params.pop("name", None)
     drawn = SAMPLERS.create(sampler, np.repeat(range(3), [50, 20, 5]), 3, seed=0)
-    said = corrected_twice(make_loss(name, [50, 20, 5], **params), name, drawn, sampler, epoch=0)
+    said = corrected_twice(make_loss(name, [50, 20, 5], **params), name, drawn, sampler, epoch=9)
     assert (said is not None) == twice
     if twice:
         assert name in said and sampler in said
+
+
+def test_weights_that_never_apply_are_no_correction():
+    drawn = SAMPLERS.create("class_balanced", np.repeat(range(3), [50, 20, 5]), 3, seed=0)
+    loss = make_loss("cross_entropy", [50, 20, 5], weighting="inverse_frequency", start_epoch=5)
+    assert corrected_twice(loss, "cross_entropy", drawn, "class_balanced", epoch=4) is None
+    assert corrected_twice(loss, "cross_entropy", drawn, "class_balanced", epoch=5)
 
 
 def test_progressive_sampling_corrects_at_its_end_only():
@@ -732,6 +752,14 @@ def test_two_phase_training_is_a_configuration(digits, store):
     )
     result = run_stage_two(config, store)[0]
     assert result["metrics"]["test"]["accuracy"] > 0.3
+
+
+def test_cosines_keep_their_precision_under_half_precision():
+    head = build_head(make_loss("ldam"), 64, 3)
+    near = (head.weight.detach()[:1] + 0.01 * images(256, 64)).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        cosines = head(near.bfloat16())
+    assert cosines.dtype == torch.float32 and len(cosines[:, 0].unique()) > 128
 
 
 def test_head_of_a_scaled_cosine_is_what_the_network_says():

@@ -323,6 +323,7 @@ def test_a_run_may_continue_a_config(store, tmp_path):
             LongtailError,
             r"no_weight_decay \[\], this run \['bias'\]",
         ),
+        (["representation.loss=sigmoid"], LongtailError, r"undecayed \[\], this run \['head_bias'\]"),
     ],
 )
 def test_what_cannot_be_continued_is_refused(digits, store, overrides, error, message):

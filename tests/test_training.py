@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline.checkpoint import Checkpoints, load_tensors, save_tensors
 from pipeline.errors import Damaged, Interrupted, LongtailError
@@ -157,6 +158,38 @@ def test_resume_inside_an_epoch_is_bitwise_equal(digits, tmp_path, monkeypatch, 
     ]
     for row, other in zip(*rows, strict=True):
         assert row["loss"] == other["loss"] and row["accuracy"] == other["accuracy"]
+
+
+class Dropping(torch.nn.Module):
+    """A backbone that draws random numbers in every training step."""
+
+    num_features, last_block = 64, ()
+
+    def __init__(self, in_channels=3):
+        super().__init__()
+        self.layers = torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(64 * in_channels, 64), torch.nn.ReLU()
+        )
+
+    def forward(self, inputs):
+        return self.layers(inputs)
+
+
+def test_a_network_that_drops_features_at_random_resumes_bitwise_equal(
+    digits, tmp_path, stop_at_save, monkeypatch
+):
+    from stages.backbones import BACKBONES
+
+    monkeypatch.setitem(BACKBONES._objects, "small_cnn", lambda in_channels, **_: Dropping(in_channels))
+    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
+    run_stage_one(digits(), whole)
+    torch.rand(7)  # the global generator stands elsewhere
+    eager = digits("system.checkpoint_minutes=1e-9")
+    stop_at_save(3)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage_one(eager, broken)
+    run_stage_one(eager, broken)
+    assert_same_weights(weights(digits(), whole), weights(eager, broken))
 
 
 def test_resume_after_the_last_short_batch_of_an_epoch_is_bitwise_equal(digits, tmp_path, monkeypatch):

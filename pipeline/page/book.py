@@ -192,7 +192,7 @@ def _environment():
 
 def _render(sections: list[Section], rows: list[dict[str, Any]]) -> str:
     runs = [section for section in sections if section.chapter is not None]
-    anchors = {(s.chapter.key, s.chapter.seed): (s.anchor, s.title) for s in runs}
+    anchors = {s.chapter.identity: (s.anchor, s.title) for s in runs}
     data = list(dict.fromkeys(section.chapter.settings["data"] for section in runs))
     return (
         _environment()

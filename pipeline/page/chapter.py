@@ -15,6 +15,7 @@ from pipeline.runs import Found
 from pipeline.sections import Evaluation
 from pipeline.store import Store, read_json
 from stages.shots import shot_group
+from stages.wording import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,10 +42,15 @@ class Chapter:
             first["representation"],
             first["settings"],
         )
-        self.counts, self.names = first["class_counts"], first["class_names"]
+        self.counts, self.names = first["class_counts"], [printable(n) for n in first["class_names"]]
         self.seed, self.data_seed = first["seed"], first["data_seed"]
         self.rows = records(results, evaluation=Evaluation(**thresholds))
         self._read: dict[str, Any] = {}
+
+    @property
+    def identity(self) -> tuple:
+        """What no other chapter of a page shares: features, seed and the shot groups' limits."""
+        return (self.key, self.seed, tuple(sorted(self.thresholds.items())))
 
     # -- who is shown and how -------------------------------------------------------------------------
 
@@ -55,13 +61,16 @@ class Chapter:
 
     @cached_property
     def best(self) -> dict[str, Any]:
-        """The result that is best on validation (on test without validation), joint only when alone."""
+        """The result that is best on validation (the first without validation), joint only when alone."""
         others = [r for r in self.results if r is not self.joint]
         return max(others or self.results, key=_reached)
 
     @cached_property
     def shown(self) -> list[dict[str, Any]]:
-        """The results that are drawn: all, or joint and the best of the others on validation, in order."""
+        """The results that are drawn: all, or joint and the best of the others on validation, in order.
+
+        Without validation the first take their place: the test split chooses nothing.
+        """
         others = [r for r in self.results if r is not self.joint]
         best = sorted(others, key=_reached, reverse=True)[: len(STYLES) - (self.joint is not None)]
         kept = {r["run"] for r in best} | ({self.joint["run"]} if self.joint else set())
@@ -77,7 +86,8 @@ class Chapter:
         """A sentence for captions when not every result is drawn."""
         if len(self.shown) == len(self.results):
             return ""
-        whom = f"{len(self.others)} best on validation of {len(self.results)} classifiers"
+        which = "best on validation" if "val" in self.results[0]["metrics"] else "first"
+        whom = f"{len(self.others)} {which} of {len(self.results)} classifiers"
         return f" Drawn are joint and the {whom}." if self.joint else f" Drawn are the {whom}."
 
     @cached_property
@@ -200,5 +210,4 @@ def chapters(store: Store, found: Iterable[Found]) -> list[Chapter]:
 
 
 def _reached(result: dict[str, Any]) -> float:
-    metrics = result["metrics"]
-    return metrics.get("val", metrics["test"])["balanced_accuracy"]
+    return result["metrics"]["val"]["balanced_accuracy"] if "val" in result["metrics"] else 0.0

@@ -146,9 +146,19 @@ def number(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
+def _is_name(label: str) -> bool:
+    """True for a label of ours that begins with an underscore; matplotlib's own are ``_child0``."""
+    return label.startswith("_") and not re.fullmatch(r"_(child|nolegend_).*", label)
+
+
 def legend(figure: Figure, axes: Axes, *, columns: int = 3) -> None:
     """A legend of `axes` above everything; the figure grows by what it takes."""
+    for artist in [*axes.lines, *axes.collections, *axes.patches]:
+        if _is_name(artist.get_label()):  # matplotlib leaves labels out that begin with an underscore
+            artist.set_label(f"\N{ZERO WIDTH SPACE}{artist.get_label()}")
     handles, labels = axes.get_legend_handles_labels()
+    if not labels:
+        return
     widest = max(map(len, labels), default=0)
     columns = min(columns, len(labels), max(1, 54 // (widest + 7)))
     figure.set_figheight(figure.get_figheight() + 0.18 * -(-len(labels) // columns))

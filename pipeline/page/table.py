@@ -25,8 +25,8 @@ class Table(NamedTuple):
     rows: list[list[Cell]]
 
 
-def results_table(rows: list[dict[str, Any]], anchors: dict[tuple[str, int], tuple[str, str]]) -> Table:
-    """Records as a table; `anchors` gives (anchor, title) of a run by (features, seed).
+def results_table(rows: list[dict[str, Any]], anchors: dict[tuple, tuple[str, str]]) -> Table:
+    """Records as a table; `anchors` gives (anchor, title) of a run by a chapter's identity.
 
     A run that is not on the page, for want of a test result, has its id in place of a link.
     """
@@ -38,7 +38,8 @@ def results_table(rows: list[dict[str, Any]], anchors: dict[tuple[str, int], tup
     best, places = _best(rows, columns), {run: place for place, run in enumerate(anchors)}
     lines = []
     for row in sorted(rows, key=lambda row: places.get((row["features"], row["seed"]), len(places))):
-        anchor, title = anchors.get((row["features"], row["seed"]), (None, row["features"]))
+        limits = tuple(sorted(row["thresholds"].items()))
+        anchor, title = anchors.get((row["features"], row["seed"], limits), (None, row["features"]))
         cells = [Cell(title, title, anchor), Cell(row_label(row), row_label(row))]
         cells += [Cell(row["split"], row["split"])] if len(splits) > 1 else []
         for _, key, _ in columns:

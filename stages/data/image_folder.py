@@ -69,6 +69,9 @@ def image_folder(
     from stages.data.pictures import check_fit, picture_part
 
     parts, class_names = scan(root, allow_outside=allow_outside)
+    for name in class_names:
+        if name != name.encode("utf-8", "replace").decode("utf-8"):
+            raise ValueError(f"data.root: class folder {name!r} is not named in UTF-8; rename it")
     shape = {"image_size": image_size, "resize": resize, "mode": mode, "in_memory": in_memory}
     shape |= {"mean": mean, "std": std}
     check_fit(sum(map(len, parts.values())), **shape)

@@ -78,11 +78,12 @@ class Loss(nn.Module):
         """What the random draws of the next batch are made from: a seed and (epoch, batch)."""
         self._draws, self._calls = (seed, *position), 0
 
-    def generator(self) -> np.random.Generator:
-        """For one forward pass; without :meth:`set_draws` each pass has its own."""
+    def generator(self, *, of_batch: bool = False) -> np.random.Generator:
+        """For one forward pass, or `of_batch` for all of a batch; without :meth:`set_draws` always anew."""
         self._calls += 1
         seed, *position = self._draws
-        return generator(seed, "loss", *position, self._calls)
+        one_for_all = of_batch and position
+        return generator(seed, "loss", *position, 0 if one_for_all else self._calls)
 
     def set_class_accuracy(self, accuracy: Sequence[float | None]) -> None:
         """Validation accuracy of each class (C,), in [0, 1] or None, after each epoch."""
@@ -105,8 +106,7 @@ class WeightedLoss(Loss):
         self.normalizer, self.start_epoch = normalizer, start_epoch
         weights = build_weights(weighting, self.class_counts)
         self._plain = bool((weights[self.class_counts > 0] == 1).all())
-        clipped = split_spec(weighting)[0] == "clipped_inverse_frequency"  # goes with balanced batches
-        self.corrects_prior = not (self._plain or clipped)
+        self._clipped = split_spec(weighting)[0] == "clipped_inverse_frequency"  # goes with balanced batches
         self.per_class("class_weights", weights)
         self._epoch = 0
 
@@ -117,6 +117,10 @@ class WeightedLoss(Loss):
     def weighs(self) -> bool:
         """True when class weights apply in the current epoch."""
         return not self._plain and self._epoch >= self.start_epoch
+
+    @property
+    def corrects_prior(self) -> bool:
+        return self.weighs and not self._clipped
 
     def mass(self, labels: torch.Tensor) -> float:
         if self.normalizer == "batch" or not self.weighs:

@@ -44,7 +44,7 @@ class Equalization(Sparing):
 
     def per_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         each, targets = binary_cross_entropy(self.widened(logits), labels)
-        if self.gamma == 1 or self.generator().random() < self.gamma:
+        if self.gamma == 1 or self.generator(of_batch=True).random() < self.gamma:
             each = each * (1 - self.rare.to(each.dtype) * (1 - targets))
         return self.over_present(each)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from stages.data import Part
 from stages.data.batches import Batch
@@ -57,7 +58,8 @@ class LearnedWeights:
             return cross_entropy(loss.scale * logits, labels).mean()
 
         params = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
-        with running_statistics_kept(network):
+        # Flash attention has no forward-mode derivative.
+        with running_statistics_kept(network), sdpa_kernel(SDPBackend.MATH):
             weights = self.rule.weigh(losses_at, meta_loss_at, params, rate).detach()
         self._count(weights, batch)
         return weights
