@@ -78,8 +78,7 @@ class Stepper:
         """
         began = time.perf_counter()
         self.loss.set_draws(self.seed, epoch, batch)
-        with self._seeded(epoch, batch):
-            weights = self._weigh(whole, epoch, batch)
+        weights = None if self.reweighting is None else self._weigh(whole, epoch, batch)
         weighed = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
         with self._seeded(epoch, batch):
@@ -110,12 +109,11 @@ class Stepper:
             total, correct = total + current, correct + int((logits.argmax(1) == piece.labels).sum())
         return total, correct
 
-    def _weigh(self, whole: Batch, epoch: int, batch: int) -> torch.Tensor | None:
-        """Learned weights (B,) of the samples; None where they are not learned."""
-        if self.reweighting is None:
-            return None
-        rate = self.optimizer.param_groups[0]["lr"]
-        return self.reweighting.weigh(self.network, self.loss, whole, epoch=epoch, step=batch, rate=rate)
+    def _weigh(self, whole: Batch, epoch: int, batch: int) -> torch.Tensor:
+        """Learned weights (B,) of the samples."""
+        place = {"epoch": epoch, "step": batch, "rate": self.optimizer.param_groups[0]["lr"]}
+        with self._seeded(epoch, batch):
+            return self.reweighting.weigh(self.network, self.loss, whole, **place)
 
     def _value(
         self, piece: Batch, whole: Batch, weights: torch.Tensor | None
