@@ -25,5 +25,9 @@ def torch_seed(seed: int, purpose: str, *position: int, device=None) -> Iterator
 
     on_gpu = [] if device is None or torch.device(device).type != "cuda" else [device]
     with torch.random.fork_rng(devices=on_gpu):
-        torch.manual_seed(int(generator(seed, purpose, *position).integers(2**63)))
+        drawn = int(generator(seed, purpose, *position).integers(2**63))
+        torch.default_generator.manual_seed(drawn)  # torch.manual_seed formats a stack trace for idle GPUs
+        for gpu in on_gpu:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(drawn)
         yield
