@@ -16,7 +16,7 @@ from pipeline.execute import Workbench
 from pipeline.fitting import load_predictions
 from pipeline.progress import TimeLeft
 from pipeline.recipes import merge, parse_override, read_settings
-from pipeline.report import label
+from pipeline.report import label, shown_name
 from pipeline.store import Store
 
 log = logging.getLogger("longtail")
@@ -133,29 +133,43 @@ def run_ablation(grid: Sequence[Variant], store: Store) -> Ablation:
             found.failed.append(said)
             continue
         for result in results:
-            column = column_of(result)
+            column = column_of(label(result), result["params"])
             if column not in found.columns:
                 found.columns.append(column)
             found.cells.setdefault((variant.row, column), []).append(result)
     return found
 
 
-def column_of(result: dict[str, Any]) -> str:
+def column_of(classifier: str, params: dict[str, Any]) -> str:
     """What a classifier's column is called: its name and the parameters it was given."""
-    params = ", ".join(f"{k}={_in_full(v)}" for k, v in result["params"].items())
-    return f"{label(result)}({params})" if params else label(result)
+    told = ", ".join(f"{k}={_in_full(v)}" for k, v in params.items())
+    return f"{classifier}({told})" if told else classifier
 
 
-def find_baseline(found: Ablation, wanted: str | None) -> tuple[str, str]:
-    """The cell ``ROW/CLASSIFIER`` names, or ``CLASSIFIER`` in the first row; the first cell for None."""
+def planned_cells(grid: Iterable[Variant]) -> list[tuple[str, str]]:
+    """Every (row, column) a grid will fill, in the table's order."""
+    found = []
+    for variant in grid:
+        trained = variant.config.representation
+        epochs = trained.epochs if trained is not None else 0
+        for spec in variant.config.classifiers:
+            params = {k: v for k, v in spec.minimal().items() if k != "name"}
+            found.append((variant.row, column_of(shown_name(spec.name, epochs), params)))
+    return list(dict.fromkeys(found))
+
+
+def find_baseline(cells: Sequence[tuple[str, str]], wanted: str | None) -> tuple[str, str]:
+    """The one of `cells` that ``ROW/CLASSIFIER`` or, in the first row, ``CLASSIFIER`` names; None: the first.
+
+    ConfigError lists what there is.
+    """
     if wanted is None:
-        return next(iter(found.cells))
-    row, _, column = wanted.rpartition("/")
-    cell = (row or found.rows[0], column)
-    if cell not in found.cells:
-        choices = ", ".join(f"{r}/{c}" for r, c in found.cells)
-        raise ConfigError(f"--baseline must be one of {choices}; got {wanted!r}")
-    return cell
+        return cells[0]
+    named = {f"{row}/{column}": (row, column) for row, column in cells}
+    found = named.get(wanted) or named.get(f"{cells[0][0]}/{wanted}")
+    if found is None:
+        raise ConfigError(f"--baseline must be one of {', '.join(named)}; got {wanted!r}")
+    return found
 
 
 def difference(store: Store, results: list[dict[str, Any]], baseline: list[dict[str, Any]]):

@@ -70,9 +70,13 @@ def records(
 
 
 def label(result: dict[str, Any]) -> str:
+    """What tables call the classifier of a result."""
+    return shown_name(result["classifier"], result["settings"].get("epochs", 0))
+
+
+def shown_name(classifier: str, epochs: int) -> str:
     """A classifier's name; a joint head fitted on features for want of a trained one says so."""
-    trained = result["settings"].get("epochs", 0) > 0
-    return "joint (linear)" if result["classifier"] == "joint" and not trained else result["classifier"]
+    return "joint (linear)" if classifier == "joint" and not epochs else classifier
 
 
 def _fitted(result: dict[str, Any]) -> dict[str, Any]:

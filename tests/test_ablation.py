@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline import fitting
-from pipeline.ablation import column_of, find_baseline, run_ablation, variants
+from pipeline.ablation import column_of, find_baseline, planned_cells, run_ablation, variants
 from pipeline.cli import cli
 from pipeline.errors import ConfigError
 from pipeline.execute import run_stage_two
@@ -39,7 +39,7 @@ def ablated(tmp_path_factory):
 def test_column_tells_parameters_in_full_and_components_by_name():
     loss = {"name": "focal", "gamma": 0.123456, "weighting": {"name": "inverse_sqrt"}}
     params = {"sampler": {"name": "instance_balanced"}, "loss": loss, "epochs": 2}
-    assert column_of({"classifier": "crt", "settings": {}, "params": params}) == (
+    assert column_of("crt", params) == (
         "crt(sampler=instance_balanced, loss=focal(gamma=0.123456, weighting=inverse_sqrt), epochs=2)"
     )
 
@@ -210,12 +210,31 @@ def test_a_failed_run_is_reported_and_the_rest_goes_on(tmp_path):
 
 
 def test_a_baseline_that_is_no_cell_is_refused_with_the_choices(ablated):
-    found = ablated[2]
-    assert find_baseline(found, None) == ("instance_balanced", "joint")
-    assert find_baseline(found, "ncm") == ("instance_balanced", "ncm")
-    assert find_baseline(found, "square_root/crt") == ("square_root", "crt")
+    grid, _, found = ablated
+    planned = planned_cells(grid)
+    assert planned == list(found.cells)
+    assert find_baseline(planned, None) == ("instance_balanced", "joint")
+    assert find_baseline(planned, "ncm") == ("instance_balanced", "ncm")
+    assert find_baseline(planned, "square_root/crt") == ("square_root", "crt")
     with pytest.raises(ConfigError, match=r"must be one of instance_balanced/joint, .*; got 'nothing/crt'"):
-        find_baseline(found, "nothing/crt")
+        find_baseline(planned, "nothing/crt")
+
+
+def test_a_wrong_baseline_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(ConfigError, match="--baseline must be one of as configured/joint"):
+        arguments = ["--root", str(tmp_path), "ablate", "digits_lt", *SMALL, "--baseline", "nothing/joint"]
+        CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert not list(tmp_path.rglob("representations/*"))
+
+
+def test_without_its_baseline_the_differences_are_to_the_first_cell_and_that_is_said(tmp_path, caplog):
+    arguments = [
+        "--root", str(tmp_path), "ablate", "digits_lt", *SMALL[:2], "classifiers=[joint]",
+        "--vary", "representation.sampler=uniform_batch,square_root",
+    ]  # fmt: skip
+    done = CliRunner().invoke(cli, arguments)
+    assert "square_root" in done.output and done.exit_code == 1
+    assert "uniform_batch/joint has no result; differences are to square_root/joint" in caplog.text
 
 
 # -- the bootstrap ----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import click
@@ -22,6 +23,8 @@ from pipeline.verbs.options import (
     splits_of,
     with_config,
 )
+
+log = logging.getLogger("longtail")
 
 
 @click.command()
@@ -85,14 +88,17 @@ def ablate(
 
     Example: longtail ablate digits_lt --seeds 3 --metric error
     """
-    from pipeline.ablation import find_baseline, run_ablation, variants
+    from pipeline.ablation import find_baseline, planned_cells, run_ablation, variants
     from pipeline.tables import cells, render_ablation
 
     grid = variants(config, overrides, vary=vary, seeds=seeds, data_seeds=data_seeds)
+    settings = grid[0].config
+    cell = find_baseline(planned_cells(grid), baseline or settings.ablation.baseline)
     found = run_ablation(grid, store)
     if found.cells:
-        settings = grid[0].config
-        cell = find_baseline(found, baseline or settings.ablation.baseline)
+        if cell not in found.cells:
+            cell, lost = next(iter(found.cells)), cell
+            log.warning("%s/%s has no result; differences are to %s/%s", *lost, *cell)
         thresholds = {"many": settings.evaluation.many, "few": settings.evaluation.few}
         click.echo(render_ablation(cells(store, found, cell, **thresholds), metric, form))
     if found.failed:
