@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from stages.wording import printable
+from stages.wording import encodable, printable
 
 WIDEST = 60  # characters of a column before longer entries push the rest aside
 
@@ -27,7 +27,7 @@ def render(
         yield f"{key},rank,class,{unit}"
         for of, given, values in found:
             for rank, (name, value) in enumerate(zip(given, values, strict=True), 1):
-                yield _csv_line([printable(of), rank, name, f"{value:.6g}"])
+                yield _csv_line([encodable(of), rank, name, f"{value:.6g}"])
     elif form == "markdown":
         yield from _markdown(found, key, title)
     else:
@@ -71,13 +71,15 @@ def _json(found, key: str, unit: str) -> Iterator[str]:
     before = "["
     for of, given, values in found:
         told = [{"class": name, unit: value} for name, value in zip(given, values, strict=True)]
-        one = {key: of if isinstance(of, int) else printable(of), "predictions": told}
-        yield before + json.dumps(one, ensure_ascii=False, allow_nan=False)
+        one = {key: of if isinstance(of, int) else str(of), "predictions": told}
+        # A name of a file that is no text, which Python holds as lone surrogates, survives as their escapes.
+        text = json.dumps(one, ensure_ascii=False, allow_nan=False)
+        yield before + (text if text == encodable(text) else json.dumps(one, allow_nan=False))
         before = ","
     yield "]" if before == "," else "[]"
 
 
 def _csv_line(values: list) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(values)
-    return out.getvalue()
+    csv.writer(out, lineterminator="\n").writerow(values)  # which it has to know to quote a line break
+    return out.getvalue().removesuffix("\n")

@@ -19,7 +19,7 @@ from pipeline.publish import publish_bytes
 from pipeline.show import chart
 from stages.data.image_folder import scan
 from stages.data.pictures import FORMATS
-from stages.wording import listed
+from stages.wording import listed, printable
 
 log = logging.getLogger("longtail")
 
@@ -120,9 +120,8 @@ def to_yaml(sections: dict[str, list[Choice]], command: str, folder: str, found:
 
 def _comment(text: str, indent: str) -> str:
     # A folder's name may hold line breaks, and YAML's are more than Python's textwrap knows.
-    safe = "".join(character if character.isprintable() else "?" for character in text)
-    mark = f"{indent}# "
-    return textwrap.fill(safe, 110, initial_indent=mark, subsequent_indent=mark, break_long_words=False)
+    text, mark = printable(text), f"{indent}# "
+    return textwrap.fill(text, 110, initial_indent=mark, subsequent_indent=mark, break_long_words=False)
 
 
 def _warn_of_coarse(tested: dict[str, int]) -> None:

@@ -48,7 +48,11 @@ def looked_for(path: str | Path) -> str:
     return f"{str(path)!r} ({state if str(path) == full else f'{full}, {state}'})"
 
 
-def printable(of: str | int) -> str:
-    """A path as text any terminal takes: what is no character there becomes a question mark."""
-    text = str(of).encode("utf-8", "replace").decode("utf-8")
-    return "".join(character if character.isprintable() else "?" for character in text)
+def encodable(of: object) -> str:
+    """A path as text that UTF-8 can hold: bytes of its name that are no characters become question marks."""
+    return str(of).encode("utf-8", "replace").decode("utf-8")
+
+
+def printable(of: object) -> str:
+    """A path as text any terminal takes: what would not be seen there becomes a question mark."""
+    return "".join(character if character.isprintable() else "?" for character in encodable(of))

@@ -336,7 +336,19 @@ def test_formats_say_the_same():
 
 
 def test_names_that_are_no_text_are_printed_all_the_same():
-    assert printable(b"\xff\n.png".decode("utf-8", "surrogateescape")) == "??.png"
+    name = b"\xff\n.png".decode("utf-8", "surrogateescape")
+    assert printable(name) == "??.png"
+    assert "??.png" in "\n".join(render([(name, ["cat"], [1.0])], "table", **{**FORM, "names": [name]}))
+
+
+def test_data_keeps_a_file_name_as_it_is():
+    for name in ("a\tb\n.png", "größe.png", b"\xff\n.png".decode("utf-8", "surrogateescape")):
+        text = "\n".join(render([(name, ["cat"], [1.0])], "json", **FORM))
+        assert json.loads(text.encode("utf-8"))[0]["path"] == name
+    rows = list(
+        csv.DictReader(io.StringIO("\n".join(render([("a\tb\n.png", ["cat"], [1.0])], "csv", **FORM))))
+    )
+    assert rows[0]["path"] == "a\tb\n.png"
 
 
 def test_predicting_needs_no_training_data(tmp_path, root, pictures, monkeypatch):
