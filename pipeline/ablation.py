@@ -58,8 +58,8 @@ def variants(
     """Every configuration of a grid: ``ablation.methods`` times what ``ablation.vary`` sets times replicates.
 
     `vary` takes the place of the latter, ``KEY=a,b,c`` or ``KEY=[a, {name: b, ...}]``. Replicates of a row
-    are `seeds` training seeds, counting up from the configuration's ``seed``, times `data_seeds` splits, from
-    its ``data.seed``. Raises ConfigError with all that is wrong.
+    are `seeds` training seeds, counting up from the row's ``seed``, times `data_seeds` splits, from its
+    ``data.seed``. Raises ConfigError with all that is wrong.
     """
     settings, source = read_settings(reference, overrides)
     base = check_config(settings, source)
@@ -74,9 +74,11 @@ def variants(
             changed = merge(changed, parse_override(f"{key}={_flow(value)}"))
             words.append(_words(key, value))
         where = f"{source} ({', '.join(words)})"
-        first = check_config(changed, where).data.full()["seed"]
-        for split, seed in product(range(splits), range(base.seed, base.seed + count)):
-            drawn = {"seed": seed} | ({"data": {"seed": first + split}} if split else {})
+        first = check_config(changed, where)
+        for split, number in product(range(splits), range(count)):
+            drawn = {"seed": first.seed + number}
+            if split:
+                drawn |= {"data": {"seed": first.data.full()["seed"] + split}}
             config = check_config(merge(changed, drawn), where)
             found.append(Variant(", ".join(words) or "as configured", config))
     return found
@@ -124,7 +126,9 @@ def run_ablation(grid: Sequence[Variant], store: Store) -> Ablation:
         try:
             check_choices(variant.config)
             bench = Workbench(variant.config, store)
-            results = [bench.result(spec) for spec in variant.config.classifiers]
+            # A result may have been made under other shot groups than this row asks for.
+            limits = {"thresholds": variant.config.evaluation.thresholds}
+            results = [bench.result(spec) | limits for spec in variant.config.classifiers]
         except (Interrupted, KeyboardInterrupt):
             raise
         except (LongtailError, ValueError, OSError, ArithmeticError) as error:
@@ -174,6 +178,8 @@ def find_baseline(cells: Sequence[tuple[str, str]], wanted: str | None) -> tuple
 
 def difference(store: Store, results: list[dict[str, Any]], baseline: list[dict[str, Any]]):
     """The paired bootstrap's difference in test balanced accuracy, over seeds both have; None without any."""
+    import numpy as np
+
     from stages.bootstrap import paired_difference
 
     theirs = {(r["seed"], r["data_seed"]): r for r in baseline}
@@ -183,7 +189,7 @@ def difference(store: Store, results: list[dict[str, Any]], baseline: list[dict[
     one, other, labels = [], [], []
     for ours, base in pairs:
         mine, its = (load_predictions(store, r["run"]) for r in (ours, base))
-        if not (mine["test.y"] == its["test.y"]).all():
+        if not np.array_equal(mine["test.y"], its["test.y"]):
             return None  # other samples: nothing to pair
         one.append(mine["test"] == mine["test.y"])
         other.append(its["test"] == its["test.y"])

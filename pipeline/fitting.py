@@ -173,7 +173,7 @@ def publish(
         "seed": config.seed,
         "data_seed": config.data.full()["seed"],
         "protocol": config.evaluation.protocol,
-        "thresholds": _thresholds(config),
+        "thresholds": config.evaluation.thresholds,
         "settings": _summary(config, store, spec, representation),
         "class_counts": features.class_counts,
         "class_names": features.class_names,
@@ -265,10 +265,6 @@ def _verified(store: Store, name: str, file: str):
 
 def _parts(features: FeatureSet) -> dict[str, Features]:
     return {"val": features.val, "test": features.test}
-
-
-def _thresholds(config: Config) -> dict[str, int]:
-    return {"many": config.evaluation.many, "few": config.evaluation.few}
 
 
 def _is_choice(key: str, entry: dict[str, Any]) -> bool:

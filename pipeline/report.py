@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.sections import Evaluation
 from stages.shots import shot_accuracies
-from stages.wording import counted
+from stages.wording import counted, printable
 
 FORMATS = ("table", "markdown", "csv", "json")
 METRICS = (  # what ablations summarise
@@ -39,9 +39,7 @@ def records(
     """One record a result and split. Shot groups follow `evaluation`, by default the run's thresholds."""
     found = []
     for result in results:
-        thresholds = result["thresholds"]
-        if evaluation is not None:
-            thresholds = {"many": evaluation.many, "few": evaluation.few}
+        thresholds = result["thresholds"] if evaluation is None else evaluation.thresholds
         for split in splits:
             if split not in result["metrics"]:
                 continue
@@ -111,12 +109,24 @@ def differences(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, str
     values: dict[str, dict[str, dict[str, str]]] = {}
     for row in rows:
         known = values.setdefault(row["settings"]["data"], {})
-        for key, value in row["settings"].get("all", {}).items():
-            known.setdefault(key, {})[str(value)] = value_text(value)
+        for key, value in _every_setting(row).items():
+            known.setdefault(key, {})[str(value)] = printable(value_text(value))
     return {
         data: {key: _short(words) for key, words in known.items() if len(words) > 1}
         for data, known in values.items()
     }
+
+
+def _every_setting(row: dict[str, Any]) -> dict[str, Any]:
+    """Settings by dotted names; that of a component itself is its name, as None is where there is none."""
+    return {key.removesuffix(".name"): value for key, value in row["settings"].get("all", {}).items()}
+
+
+def told_apart(row: dict[str, Any], told: dict[str, dict[str, dict[str, str]]]) -> list[str]:
+    """``setting=value`` of a row wherever `told`, the :func:`differences` to others, has the setting."""
+    own = _every_setting(row)
+    differing = told.get(row["settings"]["data"], {})
+    return [f"{key}={words[str(own[key])]}" for key, words in differing.items() if key in own]
 
 
 def _short(words: dict[str, str]) -> dict[str, str]:
@@ -141,9 +151,7 @@ def heading(row: dict[str, Any], told: dict[str, dict[str, dict[str, str]]] | No
         parts.append(settings["dtype"])
     if settings.get("views"):
         parts.append(counted(settings["views"], "view"))
-    own = settings.get("all", {})
-    differing = (told or {}).get(settings["data"], {})
-    parts += [f"{key}={words[str(own[key])]}" for key, words in differing.items() if key in own]
+    parts += told_apart(row, told or {})
     parts.append(f"seed {row['seed']}" + (f", data seed {row['data_seed']}" if row["data_seed"] else ""))
     parts.append(row["representation"] or f"features {row['features']}")
     if row["protocol"] == "paper":

@@ -219,6 +219,11 @@ class Evaluation(Section):
             raise Problems([Problem("", f"must be ≤ evaluation.many ({many}), got {few}")])
         return few
 
+    @property
+    def thresholds(self) -> dict[str, int]:
+        """The limits of the shot groups, as keyword arguments."""
+        return {"many": self.many, "few": self.few}
+
 
 def _methods(value: Any) -> Any:
     if not isinstance(value, dict):

@@ -15,11 +15,11 @@ from pipeline.store import Store
 from stages.shots import shot_accuracies
 
 
-def cells(store: Store, found: Ablation, baseline: tuple[str, str], *, many: int, few: int) -> list[dict]:
+def cells(store: Store, found: Ablation, baseline: tuple[str, str]) -> list[dict]:
     """One record a cell: mean, sample deviation and n of every metric, and the difference to the baseline."""
     records = []
     for (row, column), results in found.cells.items():
-        values = [_metrics(result, many, few) for result in results]
+        values = [_metrics(result) for result in results]
         gap = None
         if (row, column) != baseline:
             gap = difference(store, results, found.cells[baseline])
@@ -65,9 +65,9 @@ def render_ablation(records: list[dict[str, Any]], metrics: Sequence[str], form:
     return "\n".join(texts)
 
 
-def _metrics(result: dict[str, Any], many: int, few: int) -> dict[str, float | None]:
+def _metrics(result: dict[str, Any]) -> dict[str, float | None]:
     found = dict(result["metrics"]["test"])
-    found.update(shot_accuracies(found["class_accuracy"], result["class_counts"], many=many, few=few))
+    found |= shot_accuracies(found["class_accuracy"], result["class_counts"], **result["thresholds"])
     found["error"] = 1 - found["accuracy"]
     return {key: found[key] for key in METRICS}
 
@@ -111,19 +111,8 @@ def _csv(records: list[dict[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     stats = [f"{key}_{kind}" for key in METRICS for kind in ("mean", "std")]
-    writer.writerow(
-        [
-            "row",
-            "classifier",
-            "protocol",
-            "n",
-            *stats,
-            "baseline",
-            "difference",
-            "difference_low",
-            "difference_high",
-        ]
-    )
+    gaps = ["difference", "difference_low", "difference_high"]
+    writer.writerow(["row", "classifier", "protocol", "n", *stats, "baseline", *gaps])
     for record in records:
         gap = record["difference"] or {"mean": None, "low": None, "high": None}
         values = [record["metrics"][key][kind] for key in METRICS for kind in ("mean", "std")]

@@ -216,7 +216,7 @@ def validator(config: Config, splits: Splits, device: str) -> Callable[[Network]
     if not len(splits.val):
         return None
     val = splits.val.to(device)
-    thresholds = {"many": config.evaluation.many, "few": config.evaluation.few}
+    thresholds = config.evaluation.thresholds
 
     def validate(network: Network) -> dict[str, Any]:
         scores = forward_rows(network, val, np.arange(len(val)), device=device)

@@ -60,6 +60,18 @@ def test_grid_is_every_combination_times_seeds():
     assert grid[-1].config.representation.batch_size == 64
 
 
+def test_seeds_count_up_from_the_one_a_row_sets():
+    grid = variants("digits_lt", [], vary=["seed=0,3"], seeds=2)
+    assert [(v.row, v.config.seed) for v in grid] == [
+        ("seed=0", 0),
+        ("seed=0", 1),
+        ("seed=3", 3),
+        ("seed=3", 4),
+    ]
+    grid = variants("digits_lt", ["ablation.methods={a: {seed: 3}, b: {seed: 5}}"])
+    assert [(v.row, v.config.seed) for v in grid] == [("a", 3), ("b", 5)]
+
+
 METHODS = (
     "ablation.methods={plain: {}, LDAM-DRS: {representation: {loss: ldam, "
     "sampler: {name: deferred, start_epoch: 1}}}}"
@@ -147,7 +159,7 @@ def test_a_second_ablation_does_nothing(ablated, monkeypatch):
 
 def test_mean_and_sample_deviation_are_those_of_the_seeds(ablated):
     _, store, found = ablated
-    for record in cells(store, found, ("instance_balanced", "joint"), **SHOTS):
+    for record in cells(store, found, ("instance_balanced", "joint")):
         results = found.cells[record["row"], record["classifier"]]
         for key in ("balanced_accuracy", "few", "ece"):
             values = [r["metrics"]["test"][key] for r in results]
@@ -160,9 +172,29 @@ def test_mean_and_sample_deviation_are_those_of_the_seeds(ablated):
         assert record["seeds"] == [0, 1, 2] and len(record["runs"]) == 3
 
 
+def test_each_row_has_the_shot_groups_it_asks_for(tmp_path):
+    many = "evaluation.many=60,20"
+    grid = variants("digits_lt", [*SMALL[:2], "classifiers=[joint]", "evaluation.few=8"], vary=[many])
+    found = run_ablation(grid, Store(tmp_path))
+    records = cells(Store(tmp_path), found, ("many=60", "joint"))
+    accuracy = found.cells["many=60", "joint"][0]["metrics"]["test"]["class_accuracy"]
+    counts = found.cells["many=60", "joint"][0]["class_counts"]
+    for record, limit in zip(records, (60, 20), strict=True):
+        expected = np.mean([a for a, n in zip(accuracy, counts, strict=True) if n > limit])
+        assert record["metrics"]["many"]["mean"] == pytest.approx(expected)
+
+
+def test_rows_on_other_test_samples_have_no_difference(tmp_path):
+    sizes = "data.test_per_class=20,40"
+    grid = variants("digits_lt", [*SMALL[:2], "classifiers=[joint]"], vary=[sizes])
+    found = run_ablation(grid, Store(tmp_path))
+    records = cells(Store(tmp_path), found, ("test_per_class=20", "joint"))
+    assert [record["difference"] for record in records] == [None, None]
+
+
 def test_difference_is_that_of_the_means_inside_its_interval(ablated):
     _, store, found = ablated
-    records = cells(store, found, ("instance_balanced", "joint"), **SHOTS)
+    records = cells(store, found, ("instance_balanced", "joint"))
     base = records[0]["metrics"]["balanced_accuracy"]["mean"]
     assert records[0]["difference"] is None
     for record in records[1:]:
@@ -173,7 +205,7 @@ def test_difference_is_that_of_the_means_inside_its_interval(ablated):
 
 def test_each_metric_asked_for_has_a_table(ablated):
     _, store, found = ablated
-    records = cells(store, found, ("instance_balanced", "joint"), **SHOTS)
+    records = cells(store, found, ("instance_balanced", "joint"))
     both = render_ablation(records, ["balanced_accuracy", "few"], "table")
     for metric in ("balanced_accuracy", "few"):
         alone = render_ablation(records, [metric], "table")
@@ -183,7 +215,7 @@ def test_each_metric_asked_for_has_a_table(ablated):
 
 def test_every_format_tells_the_same(ablated):
     _, store, found = ablated
-    records = cells(store, found, ("instance_balanced", "joint"), **SHOTS)
+    records = cells(store, found, ("instance_balanced", "joint"))
     parsed = json.loads(render_ablation(records, ["balanced_accuracy"], "json"))
     assert parsed == json.loads(json.dumps(records))
     rows = list(csv.DictReader(io.StringIO(render_ablation(records, ["balanced_accuracy"], "csv"))))

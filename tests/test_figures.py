@@ -13,7 +13,7 @@ pytest.importorskip("jinja2", reason="the page needs the extra `report`")
 from pipeline.page import calibration, classes, confusion, epochs, matrix, weights
 from pipeline.page.axis import ClassAxis
 from pipeline.page.chapter import Chapter, chapters
-from pipeline.page.drawing import STYLES, Missing
+from pipeline.page.drawing import STYLES, Missing, page_svg
 from pipeline.runs import find_results
 from pipeline.store import Store
 
@@ -271,6 +271,21 @@ def test_runs_are_told_apart_by_what_differs_on_their_data_alone():
         "toy, lr=0.1": 1, "toy, lr=0.2": 1, "other": 1,
     }  # fmt: skip
     assert list(matrix.varied(parts[:1])) == ["toy"]
+
+
+def test_runs_alike_in_all_but_their_id_are_rows_of_their_own():
+    parts = [toy(result(accuracy=(0.5,), representation=name)) for name in ("one", "two")]
+    assert [len(c) for c in matrix.varied(parts).values()] == [1, 1]
+    assert all(words.endswith(c[0].representation) for words, c in matrix.varied(parts).items())
+
+
+def test_what_no_figure_can_show_is_replaced_in_a_row():
+    def at(root):
+        settings = {"data": "toy", "checkpoint": "last", "epochs": 1, "reached": 1, "all": {"root": root}}
+        return toy(result(settings=settings))
+
+    drawing = matrix.matrix([at("a\x01"), at("b\udcff")])
+    assert page_svg(drawing, "x").count("?") == 2
 
 
 def test_matrix_has_mean_and_sample_deviation_over_seeds():

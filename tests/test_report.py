@@ -90,6 +90,14 @@ def test_runs_on_other_data_are_not_compared():
     assert heading(rows[0], differences(rows)) == heading(rows[0])
 
 
+def test_a_component_some_runs_lack_tells_them_apart():
+    rows = [row(), row()]
+    rows[0]["settings"]["all"] |= {"reweighting": None}
+    rows[1]["settings"]["all"] |= {"reweighting.name": "l2rw", "reweighting.per_class": 10}
+    told = differences(rows)
+    assert [heading(r, told).split(" · ")[1] for r in rows] == ["reweighting=None", "reweighting=l2rw"]
+
+
 # -- class by class ---------------------------------------------------------------------------------------
 
 

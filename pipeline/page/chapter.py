@@ -203,7 +203,7 @@ def chapters(store: Store, found: Iterable[Found]) -> list[Chapter]:
         for result in results:
             if "test" in result["metrics"]:
                 own = result["thresholds"]
-                limits = own if evaluation is None else {"many": evaluation.many, "few": evaluation.few}
+                limits = own if evaluation is None else evaluation.thresholds
                 key = (result["features"], result["seed"], tuple(sorted(limits.items())))
                 groups.setdefault(key, []).append(result)
     return [Chapter(store, results, dict(key[2])) for key, results in groups.items()]

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.page.chapter import Chapter
 from pipeline.page.drawing import PAPER, Drawing, canvas
 from pipeline.page.words import classifier_text, shortened
-from pipeline.report import differences, value_text
+from pipeline.report import differences, told_apart, value_text
 
 MOST_ROWS, MOST_COLUMNS = 24, 12
 NAMED = ("data", "backbone", "sampler", "loss", "epochs", "checkpoint", "views", "dtype")  # of settings
@@ -26,17 +26,20 @@ class Cell(NamedTuple):
 
 
 def varied(chapters: list[Chapter]) -> dict[str, list[Chapter]]:
-    """Chapters by what tells them apart beside seeds, in words."""
+    """Chapters by what tells them apart beside seeds, in words; no two of a row have the same seeds."""
     shared = [k for k in NAMED if len({value_text(c.settings.get(k)) for c in chapters}) > 1]
     told = differences([chapter.rows[0] for chapter in chapters])
     found: dict[str, list[Chapter]] = {}
     for chapter in chapters:
-        settings, own = chapter.settings, chapter.settings.get("all", {})
-        words = [_words(key, settings[key]) for key in shared if key in settings]
-        differing = told.get(settings["data"], {})
-        words += [f"{key}={texts[str(own[key])]}" for key, texts in differing.items() if key in own]
-        found.setdefault(", ".join(words) or settings["data"], []).append(chapter)
-    return dict(sorted(found.items()))
+        words = [_words(key, chapter.settings[key]) for key in shared if key in chapter.settings]
+        words += told_apart(chapter.rows[0], told)
+        found.setdefault(", ".join(words) or chapter.settings["data"], []).append(chapter)
+    apart: dict[str, list[Chapter]] = {}
+    for row, members in sorted(found.items()):
+        alike = len({(c.seed, c.data_seed) for c in members}) < len(members)
+        for c in members:  # alike in all that is recorded: their ids tell them apart
+            apart.setdefault(f"{row}, {c.representation or c.key}" if alike else row, []).append(c)
+    return apart
 
 
 def _words(key: str, value: Any) -> str:

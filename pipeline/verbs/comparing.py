@@ -92,15 +92,13 @@ def ablate(
     from pipeline.tables import cells, render_ablation
 
     grid = variants(config, overrides, vary=vary, seeds=seeds, data_seeds=data_seeds)
-    settings = grid[0].config
-    cell = find_baseline(planned_cells(grid), baseline or settings.ablation.baseline)
+    cell = find_baseline(planned_cells(grid), baseline or grid[0].config.ablation.baseline)
     found = run_ablation(grid, store)
     if found.cells:
         if cell not in found.cells:
             cell, lost = next(iter(found.cells)), cell
             log.warning("%s/%s has no result; differences are to %s/%s", *lost, *cell)
-        thresholds = {"many": settings.evaluation.many, "few": settings.evaluation.few}
-        click.echo(render_ablation(cells(store, found, cell, **thresholds), metric, form))
+        click.echo(render_ablation(cells(store, found, cell), metric, form))
     if found.failed:
         raise LongtailError("\n".join(f"failed: {said}" for said in found.failed))
 
