@@ -155,6 +155,8 @@ def publish(
     splits: tuple[str, ...],
 ) -> dict[str, Any]:
     """Judge a fitted classifier on `splits` and publish it with its result, which is returned."""
+    import numpy as np
+
     from pipeline.checkpoint import save_tensors
     from pipeline.environment import versions
     from stages.classifiers.state import to_state
@@ -178,6 +180,11 @@ def publish(
         "class_counts": features.class_counts,
         "class_names": features.class_names,
         "sizes": {split: len(part) for split, part in _parts(features).items() if len(part)},
+        "class_samples": {
+            split: np.bincount(part.y, minlength=len(features.class_counts)).tolist()
+            for split, part in _parts(features).items()
+            if len(part)
+        },
         "metrics": {},
         "seconds": seconds,
         "versions": versions(),

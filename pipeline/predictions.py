@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
+from pipeline.report import in_markdown
 from stages.wording import encodable, printable
 
 WIDEST = 60  # characters of a column before longer entries push the rest aside
@@ -53,17 +54,14 @@ def _table(found, key: str, title: str, width: int, class_width: int) -> Iterato
 
 
 def _markdown(found, key: str, title: str) -> Iterator[str]:
-    def safe(text: str) -> str:
-        return text.replace("|", "\\|")
-
     yield title
     yield ""
     for number, (of, given, values) in enumerate(found):
         if not number:
             yield f"| {key} |" + "".join(f" {rank} |" for rank in range(1, len(given) + 1))
             yield "|---|" + "---|" * len(given)
-        cells = [f"{safe(name)} {value}" for name, value in _cells(given, values)]
-        yield "| " + " | ".join([safe(printable(of)), *cells]) + " |"
+        cells = [f"{name} {value}" for name, value in _cells(given, values)]
+        yield "| " + " | ".join(map(in_markdown, [printable(of), *cells])) + " |"
 
 
 def _json(found, key: str, unit: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.sections import Evaluation
 from stages.shots import shot_accuracies
-from stages.wording import counted, printable
+from stages.wording import as_written, counted, printable
 
 FORMATS = ("table", "markdown", "csv", "json")
 METRICS = (  # what ablations summarise
@@ -58,6 +58,7 @@ def records(
                     "metrics": metrics,
                     "class_names": result["class_names"],
                     "class_counts": result["class_counts"],
+                    "class_samples": result.get("class_samples", {}).get(split),  # older results have none
                     "thresholds": thresholds,
                     "features": result["features"],
                     "settings": result["settings"],
@@ -168,6 +169,8 @@ def value_text(value: Any) -> str:
     """A parameter as a label has it: four digits of a number, ``name(key=value)`` of a component."""
     if isinstance(value, dict) and "name" in value:
         return _spec_text(value)
+    if value is None or isinstance(value, bool):
+        return as_written(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -214,10 +217,14 @@ def aligned(lines: list[list[str]]) -> str:
     return "\n".join(line.rstrip() for line in drawn)
 
 
+def in_markdown(cell: str) -> str:
+    """A cell of a Markdown table that neither ends the cell nor opens a tag."""
+    return cell.replace("|", "\\|").replace("<", "\\<")
+
+
 def bars(lines: list[list[str]]) -> str:
     """Cells as a Markdown table after an empty line, the first line its head."""
-    safe = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    drawn = ["| " + " | ".join(line) + " |" for line in safe]
+    drawn = ["| " + " | ".join(map(in_markdown, line)) + " |" for line in lines]
     return "\n".join(["", drawn[0], "|---|" + "---:|" * (len(lines[0]) - 1), *drawn[1:]])
 
 

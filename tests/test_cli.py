@@ -43,6 +43,7 @@ RECORD_KEYS = [
     "metrics",
     "class_names",
     "class_counts",
+    "class_samples",
 ]
 METRIC_KEYS = [
     "accuracy", "top5_accuracy", "balanced_accuracy", "macro_precision", "many", "medium", "few",

@@ -13,9 +13,10 @@ pytest.importorskip("jinja2", reason="the page needs the extra `report`")
 from pipeline.page import calibration, classes, confusion, epochs, matrix, weights
 from pipeline.page.axis import ClassAxis
 from pipeline.page.chapter import Chapter, chapters
-from pipeline.page.drawing import STYLES, Missing, page_svg
+from pipeline.page.drawing import STYLES, Missing, _titled, page_svg
 from pipeline.runs import find_results
 from pipeline.store import Store
+from stages.network import Head
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_spread_shows_mean_and_population_deviation():
     assert container.lines[0].get_xdata() == pytest.approx([40])
     ((low, high),) = [segment[:, 0] for segment in container.lines[2][0].get_segments()]
     assert (low, high) == pytest.approx((20, 60))
-    assert drawing.title == "Classes differ least with joint: SD 20.0 points"
+    assert drawing.title == "Accuracy differs between classes by an SD of 20.0 points"
 
 
 def test_counts_name_the_extremes_and_leave_absent_classes_out_of_the_ratio():
@@ -147,6 +148,45 @@ def test_tau_chosen_on_test_is_marked(chapter):
     drawing = weights.accuracy_over_tau(Chapter(chapter.store, chapter.results, chapter.thresholds))
     labels = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
     assert labels[-1].endswith("†") and "on the test split (protocol paper, †)" in drawing.caption
+
+
+def test_tau_given_by_hand_does_not_speak_for_the_choice(chapter):
+    chosen = next(r for r in chapter.results if r["classifier"] == "tau_norm")
+    by_hand = {**chosen, "run": "by-hand", "params": {"tau": 0.0}, "fitted": {"tau_": 0.0}}
+    both = Chapter(chapter.store, [by_hand, *chapter.results], chapter.thresholds)
+    assert f"τ = {chosen['fitted']['tau_']:.2f}" in weights.accuracy_over_tau(both).title
+    others = [r for r in chapter.results if r is not chosen]
+    alone = weights.accuracy_over_tau(Chapter(chapter.store, [*others, by_hand], chapter.thresholds))
+    assert "by hand" in alone.caption and "No τ beats" not in alone.title
+
+
+def test_norms_by_sampler_compares_runs_that_differ_in_nothing_else():
+    def at(sampler, loss, weight):
+        settings = {"data": "toy", "checkpoint": "last", "sampler": {"name": sampler}, "loss": {"name": loss}}
+        found = toy(result(accuracy=(0.5, 0.5), counts=(9, 1), settings=settings))
+        found.__dict__["head"] = Head(np.array(weight), None)
+        return found
+
+    parts = [
+        at("a", "focal", [[1.0], [1.0]]),
+        at("b", "ldam", [[3.0], [1.0]]),
+        at("c", "ldam", [[5.0], [1.0]]),
+    ]
+    drawing = weights.norms_by_sampler(parts)
+    labels = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+    assert labels == ["b", "c"] and "left out" not in drawing.caption
+    assert weights.norms_by_sampler(parts[:2]) is None
+
+
+def test_a_title_stands_above_the_legend(chapter):
+    drawing = classes.class_accuracy(chapter)
+    height = drawing.figure.get_figheight()
+    with _titled(drawing):
+        drawing.figure.draw_without_rendering()
+        title, (key,) = drawing.figure.texts[-1].get_window_extent(), drawing.figure.legends
+        panel = drawing.figure.axes[0].get_tightbbox()
+        assert title.y0 >= key.get_window_extent().y1 >= key.get_window_extent().y0 >= panel.y1
+    assert drawing.figure.get_figheight() == height
 
 
 def test_norms_are_those_of_the_published_weights(chapter):
@@ -226,6 +266,28 @@ def test_changed_data_give_no_pictures(chapter, monkeypatch):
     assert confusion.confusions(chapter, confusion.Samples()).pictures == []
 
 
+def test_shares_of_few_samples_come_after_those_of_many():
+    labels = np.repeat([0, 1], [20, 1])
+    predicted = np.where(labels == 1, 0, np.arange(21) % 4 == 0)
+    assert [(p.true, p.count, p.total) for p in confusion.confused_pairs(predicted, labels)] == [
+        (0, 5, 20), (1, 1, 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [
+        (None, ""),
+        ([40, 40, 0], " A class has 40 test samples."),
+        ([40, 3, 1], " A class has 1 to 40 test samples; 2 classes have fewer than 10."),
+        ([40, 12], " A class has 12 to 40 test samples."),
+    ],
+)
+def test_captions_say_how_many_samples_accuracies_are_of(samples, said):
+    told = {} if samples is None else {"class_samples": {"test": samples}}
+    assert toy(result(**told)).sizes == said
+
+
 # -- epochs and all runs together -------------------------------------------------------------------------
 
 
@@ -244,6 +306,26 @@ def test_class_weights_are_drawn_where_a_loss_adapts_them():
     np.testing.assert_allclose([line.get_ydata() for line in above.get_lines()], [[0.9, 0.8], [1.1, 1.2]])
     np.testing.assert_allclose(below.get_lines()[0].get_ydata(), [np.nan, 1.5])
     assert drawing.title.startswith("Class c1 ends with the largest weight, 1.20")
+
+
+def test_learned_weights_are_drawn_by_class_and_by_label():
+    def chapter(**groups):
+        found = toy(result(accuracy=(0.5, 0.5), counts=(90, 10), representation="r"))
+        found.__dict__["history"] = [
+            {"epoch": n, "loss": 1.0, "learned_weights": {"class_weights": [0.9, w], **groups}}
+            for n, w in ((1, None), (2, 1.5))
+        ]
+        return found
+
+    noisy = epochs.learned_weights(chapter(clean=1.2, flipped=0.4))
+    above, below = noisy.figure.axes
+    np.testing.assert_allclose([line.get_ydata() for line in above.get_lines()], [[0.9, 0.9], [np.nan, 1.5]])
+    np.testing.assert_allclose([line.get_ydata() for line in below.get_lines()], [[1.2, 1.2], [0.4, 0.4]])
+    assert noisy.title == "Right labels end with a mean weight of 1.20, wrong ones of 0.40"
+    clean = epochs.learned_weights(chapter(clean=None, flipped=None))
+    assert len(clean.figure.axes) == 1 and clean.title.startswith(
+        "Class c1 ends with the largest weights, 1.50"
+    )
 
 
 def test_class_weights_are_not_drawn_for_other_losses(chapter):

@@ -83,6 +83,20 @@ def test_results_table_is_that_of_the_records(page, root):
     assert sorted(values) == sorted(expected)
 
 
+def test_results_table_follows_the_sections_and_links_each_row_to_its_own(page, root):
+    text = page.read_text()
+    table = re.search(r"<tbody>(.*?)</tbody>", text, re.DOTALL)[1]
+    links = re.findall(r'<a href="#(run-[^"]*)"', table)
+    sections = re.findall(r'id="(run-[0-9a-f]{8})"', text)
+    assert list(dict.fromkeys(links)) == list(dict.fromkeys(sections))
+    rows = [row for found, _ in find_results(Store(root), ()) for row in records(found)]
+    for line in table.split("</tr>")[:-1]:
+        anchor = re.search(r'href="#run-([0-9a-f]{8})', line)[1]
+        reached = re.search(r'class="number" data-value="([^"]*)"', line)[1]
+        ours = [r for r in rows if r["representation"].startswith(anchor)]
+        assert reached in [str(r["metrics"]["balanced_accuracy"]) for r in ours]
+
+
 def test_names_of_classes_cannot_become_markup(root, tmp_path, monkeypatch):
     monkeypatch.setattr(book, "_figures", lambda c, samples: [("counts", lambda: classes.class_counts(c))])
     store = Store(root)

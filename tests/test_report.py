@@ -95,7 +95,7 @@ def test_a_component_some_runs_lack_tells_them_apart():
     rows[0]["settings"]["all"] |= {"reweighting": None}
     rows[1]["settings"]["all"] |= {"reweighting.name": "l2rw", "reweighting.per_class": 10}
     told = differences(rows)
-    assert [heading(r, told).split(" · ")[1] for r in rows] == ["reweighting=None", "reweighting=l2rw"]
+    assert [heading(r, told).split(" · ")[1] for r in rows] == ["reweighting=null", "reweighting=l2rw"]
 
 
 # -- class by class ---------------------------------------------------------------------------------------
@@ -104,13 +104,22 @@ def test_a_component_some_runs_lack_tells_them_apart():
 def test_classes_are_rows_by_name_with_count_and_group(root):
     table = ok("--root", root, "run", *RUN, "--classes").out.splitlines()
     assert table == ok("--root", root, "report", *RUN, "--classes").out.splitlines()
-    assert re.split(r"\s{2,}", table[1]) == ["class", "train", "group", "ncm", "joint", "tau_norm tau=1"]
+    assert re.split(r"\s{2,}", table[1]) == [
+        "class",
+        "train",
+        "group",
+        "test",
+        "ncm",
+        "joint",
+        "tau_norm tau=1",
+    ]
     rows = [line.split() for line in table[3:]]
     found = records(root, "run", *RUN)
     assert [r[0] for r in rows] == [str(d) for d in range(10)] == found[0]["class_names"]
     assert [int(r[1]) for r in rows] == [110, 78, 56, 40, 29, 20, 14, 10, 7, 5] == found[0]["class_counts"]
     assert [r[2] for r in rows] == ["many"] * 3 + ["medium"] * 3 + ["few"] * 4
-    for column, record in enumerate(found, 3):
+    assert [int(r[3]) for r in rows] == [40] * 10 == found[0]["class_samples"]
+    for column, record in enumerate(found, 4):
         shown = [float(r[column]) for r in rows]
         np.testing.assert_allclose(shown, 100 * np.array(record["metrics"]["class_accuracy"]), atol=0.051)
 
@@ -124,14 +133,14 @@ def test_classes_in_every_format_say_the_same(root):
     plain, split = ["--root", root, "report", *RUN, "--classes"], ["--split", "all"]
     entries = json.loads(ok(*plain, *split, "--format", "json").out)
     assert len(entries) == 2 * 3 * 10
-    assert list(entries[0])[-4:] == ["class", "train", "group", "accuracy"]
+    assert list(entries[0])[-5:] == ["class", "train", "group", "samples", "accuracy"]
     rows = list(csv.DictReader(io.StringIO(ok(*plain, *split, "--format", "csv").out)))
     assert [(r["classifier"], r["split"], r["class"], float(r["accuracy"])) for r in rows] == [
         (e["classifier"], e["split"], e["class"], e["accuracy"]) for e in entries
     ]
     markdown = ok(*plain, "--format", "markdown").out.splitlines()
-    assert markdown[2] == "| class | train | group | ncm | joint | tau_norm tau=1 |"
-    assert all(line.count("|") == 7 for line in markdown[2:])
+    assert markdown[2] == "| class | train | group | test | ncm | joint | tau_norm tau=1 |"
+    assert all(line.count("|") == 8 for line in markdown[2:])
 
 
 def test_dry_run_has_no_classes_to_show(tmp_path):

@@ -146,6 +146,7 @@ def _figures(c: Chapter, samples: confusion.Samples) -> list[tuple[str, Callable
         ("confused classes", lambda: confusion.confusions(c, samples)),
         ("training curves", lambda: epochs.training_curves(c)),
         ("class weights over epochs", lambda: epochs.class_weights(c)),
+        ("learned weights over epochs", lambda: epochs.learned_weights(c)),
     ]
 
 

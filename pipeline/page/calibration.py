@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.page.chapter import Chapter
-from pipeline.page.drawing import MUTED, SKY, Drawing, Missing, canvas, legend
+from pipeline.page.drawing import MUTED, SKY, Drawing, Missing, canvas, legend, line
 
 LEAST = 5  # samples in a bin, below which its accuracy says nothing
 
@@ -31,14 +31,13 @@ def reliability_diagram(chapter: Chapter) -> Drawing:
         if table is None:
             continue
         some = table.samples >= LEAST
-        color, dashes, marker = chapter.style(result)
-        axes.plot(
+        line(
+            axes,
             100 * table.confidence[some] / table.samples[some],
             100 * table.hits[some] / table.samples[some],
-            color=color,
-            linestyle=dashes,
-            marker=marker,
+            chapter.style(result),
             label=f"{chapter.label(result)}: ECE {100 * chapter.metrics(result)['ece']:.1f} %",
+            every=1,
         )
     speaker = next(r for r in (chapter.joint, chapter.best, *chapter.shown) if r and r["run"] in tables)
     table = tables[speaker["run"]]
@@ -54,11 +53,12 @@ def reliability_diagram(chapter: Chapter) -> Drawing:
     legend(figure, axes, columns=2)
     gap = 100 * (table.confidence.sum() - table.hits.sum()) / table.samples.sum()
     word = "surer than right" if gap > 0 else "less sure than right"
-    least = min(tables, key=lambda run: chapter.metrics(_by_run(chapter, run))["ece"])
+    judged = [result for result in chapter.shown if result["run"] in tables]
+    least = min(judged, key=lambda result: chapter.metrics(result)["ece"])
     title = f"{chapter.label(speaker)} is {abs(gap):.1f} points {word}"
     if len(tables) > 1:
-        ece = 100 * chapter.metrics(_by_run(chapter, least))["ece"]
-        whom = "it" if least == speaker["run"] else chapter.labels[least]
+        ece = 100 * chapter.metrics(least)["ece"]
+        whom = "it" if least is speaker else chapter.label(least)
         title += f"; {whom} is calibrated best, ECE {ece:.1f} %"
     caption = (
         f"Test predictions in {ECE_BINS} bins of softmax confidence, those of fewer than {LEAST} samples "
@@ -66,7 +66,3 @@ def reliability_diagram(chapter: Chapter) -> Drawing:
         "classifiers whose scores are no logits have none." + chapter.omission
     )
     return Drawing("reliability", title, caption, figure)
-
-
-def _by_run(chapter: Chapter, run: str) -> dict:
-    return next(r for r in chapter.results if r["run"] == run)

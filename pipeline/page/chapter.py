@@ -15,7 +15,7 @@ from pipeline.runs import Found
 from pipeline.sections import Evaluation
 from pipeline.store import Store, read_json
 from stages.shots import shot_group
-from stages.wording import printable
+from stages.wording import counted, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stages.network import Head
 
 LONGEST_LABEL = 26
+FEW_SAMPLES = 10  # of a class in the test split, below which its accuracy says little
 REREAD = "`longtail classify CONFIG --fresh` makes it again"
 
 
@@ -125,6 +126,23 @@ class Chapter:
             if metrics[group] is not None:
                 return f"{text} accuracy", metrics[group]
         return "accuracy of the worst class", metrics["worst_class_accuracy"]
+
+    @property
+    def samples(self) -> list[int] | None:
+        """Test samples of each class, (C,); None for results that do not say."""
+        return self.results[0].get("class_samples", {}).get("test")
+
+    @property
+    def sizes(self) -> str:
+        """A sentence for captions: how many test samples class accuracies are of."""
+        judged = sorted(n for n in self.samples or [] if n)
+        if not judged:
+            return ""
+        if judged[0] == judged[-1]:
+            return f" A class has {counted(judged[0], 'test sample')}."
+        few = sum(n < FEW_SAMPLES for n in judged)
+        said = f"; {counted(few, 'class has', 'classes have')} fewer than {FEW_SAMPLES}" if few else ""
+        return f" A class has {judged[0]} to {judged[-1]} test samples{said}."
 
     def group_of(self, row: int) -> str | None:
         """The shot group of a class."""

@@ -6,7 +6,19 @@ import numpy as np
 
 from pipeline.page.axis import MOST_POINTS, ClassAxis
 from pipeline.page.chapter import Chapter
-from pipeline.page.drawing import BLUE, GREEN, INK, MUTED, ORANGE, VERMILION, Drawing, Missing, canvas, legend
+from pipeline.page.drawing import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    VERMILION,
+    Drawing,
+    Missing,
+    canvas,
+    legend,
+    line,
+)
 
 GROUP_COLORS = {"many": BLUE, "medium": GREEN, "few": VERMILION, None: MUTED}
 HATCHES = {"many": "", "medium": "////", "few": "xxxx", None: ""}
@@ -61,18 +73,8 @@ def class_accuracy(chapter: Chapter) -> Drawing:
     axis = ClassAxis(chapter.counts, chapter.names, most=MOST_POINTS)
     figure, (axes,) = canvas(height=2.9)
     for result in chapter.shown:
-        color, dashes, marker = chapter.style(result)
         values = 100 * axis.pick(chapter.metrics(result)["class_accuracy"])
-        every = max(1, len(values) // 12)
-        axes.plot(
-            axis.at,
-            values,
-            color=color,
-            linestyle=dashes,
-            marker=marker,
-            markevery=every,
-            label=chapter.label(result),
-        )
+        line(axes, axis.at, values, chapter.style(result), label=chapter.label(result))
     axes.set_ylim(top=102)
     axes.set_ylabel("class accuracy, %")
     axis.label(axes)
@@ -87,7 +89,10 @@ def class_accuracy(chapter: Chapter) -> Drawing:
             f"{what.capitalize()} {verb} from {100 * before:.0f} % with {chapter.label(chapter.joint)} "
             f"to {100 * reached:.0f} % with {chapter.label(chapter.best)}"
         )
-    caption = f"Test accuracy of each class, classes by training frequency.{axis.note}{chapter.omission}"
+    caption = (
+        "Test accuracy of each class, classes by training frequency."
+        f"{chapter.sizes}{axis.note}{chapter.omission}"
+    )
     return Drawing("class_accuracy", title, caption, figure)
 
 
@@ -122,12 +127,14 @@ def accuracy_spread(chapter: Chapter) -> Drawing:
     axes.set_xlabel("test accuracy of a class, %")
     least = min(range(len(shown)), key=spread.__getitem__)
     title = f"Classes differ least with {chapter.label(shown[least])}: SD {spread[least]:.1f} points"
+    if len(shown) == 1:
+        title = f"Accuracy differs between classes by an SD of {spread[0]:.1f} points"
     if chapter.joint is not None and shown[least] is not chapter.joint:
         title += f", {chapter.label(chapter.joint)} {spread[shown.index(chapter.joint)]:.1f}"
     caption = (
         "Each box spans the quartiles of class accuracy, whiskers the worst and the best class, the thick "
         "line is the median. The diamond below it is the mean (balanced accuracy) with one population "
-        f"standard deviation to either side.{chapter.omission}"
+        f"standard deviation to either side.{chapter.sizes}{chapter.omission}"
     )
     return Drawing("accuracy_spread", title, caption, figure)
 
@@ -166,7 +173,8 @@ def gained_and_lost(chapter: Chapter) -> Drawing | None:
     title = f"{chapter.label(chapter.best)} gains {_points(won)} and loses {_points(lost)}"
     caption = (
         f"Test accuracy of each class less that of {chapter.label(chapter.joint)}: bars up are gains, "
-        f"hatched bars down losses; classes by training frequency.{axis.note}{chapter.omission}"
+        "hatched bars down losses; classes by training frequency."
+        f"{chapter.sizes}{axis.note}{chapter.omission}"
     )
     return Drawing("gained_and_lost", title, caption, figure)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pipeline.page.chapter import Chapter
+from pipeline.page.chapter import FEW_SAMPLES, Chapter
 from pipeline.page.drawing import STYLES, Drawing, Picture, canvas, legend
 from pipeline.page.words import shortened
 
@@ -37,6 +37,7 @@ class Pair(NamedTuple):
 def confused_pairs(predicted, labels, *, most: int = MOST_PAIRS) -> list[Pair]:
     """The pairs of classes confused by the largest share of a class's samples, largest first.
 
+    Classes with fewer than :data:`FEW_SAMPLES` samples, whose shares say little, come after the others.
     `predicted`, `labels` (N,) row numbers.
     """
     predicted, labels = np.asarray(predicted), np.asarray(labels)
@@ -44,7 +45,8 @@ def confused_pairs(predicted, labels, *, most: int = MOST_PAIRS) -> list[Pair]:
     pairs, counts = np.unique(np.stack([labels[wrong], predicted[wrong]]), axis=1, return_counts=True)
     totals = np.bincount(labels)
     found = [Pair(int(t), int(s), int(n), int(totals[t])) for (t, s), n in zip(pairs.T, counts, strict=True)]
-    return sorted(found, key=lambda pair: (-pair.share, pair.true, pair.said))[:most]
+    order = sorted(found, key=lambda p: (p.total < FEW_SAMPLES, -p.share, p.true, p.said))
+    return order[:most]
 
 
 def confusions(chapter: Chapter, samples: Samples) -> Drawing | None:
@@ -56,8 +58,7 @@ def confusions(chapter: Chapter, samples: Samples) -> Drawing | None:
         return None
     figure, (axes,) = canvas(height=0.9 + 0.3 * len(pairs))
     places = np.arange(len(pairs))[::-1]
-    names = [f"{_name(chapter, p.true)} → {_name(chapter, p.said)}" for p in pairs]
-    color, _, marker = chapter.style(speaker)
+    names = [f"{_name(chapter, p.true)} → {_name(chapter, p.said)}, {p.count} of {p.total}" for p in pairs]
     axes.barh(
         places,
         [100 * p.share for p in pairs],
@@ -65,15 +66,18 @@ def confusions(chapter: Chapter, samples: Samples) -> Drawing | None:
         color=STYLES[5].color,
         label=chapter.label(speaker),
     )
-    title = f"{_name(chapter, pairs[0].true)} is taken for {_name(chapter, pairs[0].said)} in "
-    title += f"{100 * pairs[0].share:.0f} % of its test samples with {chapter.label(speaker)}"
+    first = pairs[0]
+    title = f"{_name(chapter, first.true)} is taken for {_name(chapter, first.said)} in {_often(first)} "
+    title += f"of its test samples with {chapter.label(speaker)}"
     caption = "Share of a class's test samples taken for another class; written true → predicted."
+    if any(pair.total < FEW_SAMPLES for pair in pairs):
+        caption += f" Classes with fewer than {FEW_SAMPLES} test samples come last."
     if other is not None:
-        theirs = {(p.true, p.said): p.share for p in _pairs(chapter, other, most=None)}
-        shares = [100 * theirs.get((p.true, p.said), 0.0) for p in pairs]
+        found = {(p.true, p.said): p for p in _pairs(chapter, other, most=None)}
+        theirs = [found.get((p.true, p.said), p._replace(count=0)) for p in pairs]
         color, _, marker = chapter.style(other)
         axes.plot(
-            shares,
+            [100 * p.share for p in theirs],
             places,
             linestyle="",
             marker=marker,
@@ -81,7 +85,7 @@ def confusions(chapter: Chapter, samples: Samples) -> Drawing | None:
             label=chapter.label(other),
             clip_on=False,
         )
-        title += f", in {shares[0]:.0f} % with {chapter.label(other)}"
+        title += f", in {_often(theirs[0])} with {chapter.label(other)}"
         caption += f" Markers show the same pairs with {chapter.label(other)}."
     axes.set_yticks(places, names)
     axes.grid(axis="y", visible=False)
@@ -97,6 +101,10 @@ def confusions(chapter: Chapter, samples: Samples) -> Drawing | None:
 def _pairs(chapter: Chapter, result: dict[str, Any], *, most: int | None = MOST_PAIRS) -> list[Pair]:
     found = chapter.predictions(result)
     return confused_pairs(found["test"], found["test.y"], most=most)
+
+
+def _often(pair: Pair) -> str:
+    return f"{100 * pair.share:.0f} %" if pair.total >= FEW_SAMPLES else f"{pair.count} of {pair.total}"
 
 
 def _name(chapter: Chapter, row: int) -> str:

@@ -32,6 +32,7 @@ PALETTE = (
     ("purple", PURPLE, "#e59ac4"),
 )
 WIDTH = 5.0  # inches; at 72 units an inch the text keeps its size on a telephone
+LINE = 0.18  # inches a line of a title takes
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 FAMILIES = re.compile(r"(font:[^;]*?px) [^;]*")
 
@@ -129,6 +130,19 @@ def canvas(
     return figure, list(found[:, 0])
 
 
+def line(axes: Axes, x, y, style: Style, *, label: str | None = None, every: float | None = None) -> None:
+    """A line through (x, y) in `style`, with some dozen markers, or one `every` so much of the figure."""
+    axes.plot(
+        x,
+        y,
+        color=style.color,
+        linestyle=style.linestyle,
+        marker=style.marker,
+        markevery=every or max(1, len(x) // 12),
+        label=label,
+    )
+
+
 def panels(count: int, *, columns: int = 2, height: float = 2.0) -> tuple[Figure, list[Axes]]:
     """An empty figure with `count` axes side by side that share both axes, each `height` inches."""
     from matplotlib.figure import Figure
@@ -187,15 +201,35 @@ def page_svg(drawing: Drawing, prefix: str) -> str:
 
 def figure_file(drawing: Drawing, form: str) -> bytes:
     """The figure as a file of its own, svg or png, on white, its title above it."""
-    drawing.figure.suptitle(textwrap.fill(drawing.heading, 64), x=0.01, ha="left", fontsize=10)
     if form == "svg":
-        found = _svg(drawing, facecolor=PAPER)
-    else:
-        file = io.BytesIO()
+        with _titled(drawing):
+            return _svg(drawing, facecolor=PAPER)
+    file = io.BytesIO()
+    with _titled(drawing):
         drawing.figure.savefig(file, format="png", dpi=200, facecolor=PAPER, metadata={"Software": None})
-        found = file.getvalue()
-    drawing.figure.suptitle("")
-    return found
+    return file.getvalue()
+
+
+@contextmanager
+def _titled(drawing: Drawing) -> Iterator[None]:
+    """Inside the block the figure has its title above it; matplotlib puts its own over an outside legend."""
+    figure, lines = drawing.figure, textwrap.wrap(drawing.heading, 64)
+    height = figure.get_figheight()
+    whole = height + 0.08 + LINE * len(lines)
+    below = (0, 0, 1, height / whole)
+    figure.set_figheight(whole)
+    figure.get_layout_engine().set(rect=below)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # which gives no room to a legend that is moved
+    for found in figure.legends:
+        found.set_bbox_to_anchor(below, figure.transFigure)
+    text = figure.text(0.01, 1 - 0.05 / whole, "\n".join(lines), va="top", fontsize=10)
+    yield
+    text.remove()
+    for found in figure.legends:
+        found.set_bbox_to_anchor(None)
+    figure.set_layout_engine("constrained")
+    figure.set_figheight(height)
 
 
 def _svg(drawing: Drawing, **options) -> bytes:

@@ -90,7 +90,7 @@ def matrix(chapters: list[Chapter]) -> Drawing | None:
     axes.set_xticks(
         np.arange(len(columns)) + 0.5, [shortened(c, 16) for c in columns], rotation=30, ha="right"
     )
-    axes.set_yticks(np.arange(len(rows)) + 0.5, [shortened(r, 24) for r in rows])
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [shortened(r, 30) for r in rows])
     axes.tick_params(length=0)
     axes.invert_yaxis()
     axes.grid(visible=False)

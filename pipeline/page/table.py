@@ -37,9 +37,8 @@ def results_table(rows: list[dict[str, Any]], anchors: dict[tuple, tuple[str, st
     heads += [(name, True) for name, _, _ in columns]
     best, places = _best(rows, columns), {run: place for place, run in enumerate(anchors)}
     lines = []
-    for row in sorted(rows, key=lambda row: places.get((row["features"], row["seed"]), len(places))):
-        limits = tuple(sorted(row["thresholds"].items()))
-        anchor, title = anchors.get((row["features"], row["seed"], limits), (None, row["features"]))
+    for row in sorted(rows, key=lambda row: places.get(_identity(row), len(places))):
+        anchor, title = anchors.get(_identity(row), (None, row["features"]))
         cells = [Cell(title, title, anchor), Cell(row_label(row), row_label(row))]
         cells += [Cell(row["split"], row["split"])] if len(splits) > 1 else []
         for _, key, _ in columns:
@@ -50,8 +49,13 @@ def results_table(rows: list[dict[str, Any]], anchors: dict[tuple, tuple[str, st
     return Table(heads, lines)
 
 
+def _identity(row: dict[str, Any]) -> tuple:
+    """That of the chapter a record belongs to."""
+    return row["features"], row["seed"], tuple(sorted(row["thresholds"].items()))
+
+
 def _group(row: dict[str, Any]) -> tuple:
-    return row["features"], row["seed"], row["split"]
+    return (*_identity(row), row["split"])
 
 
 def _shown(value: float | None) -> str:

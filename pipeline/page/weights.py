@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.page.axis import MOST_POINTS, ClassAxis
 from pipeline.page.chapter import Chapter
-from pipeline.page.drawing import STYLES, Drawing, Missing, Style, canvas, legend, number
+from pipeline.page.drawing import STYLES, Drawing, Missing, Style, canvas, legend, line, number
 from pipeline.report import CHOSEN_ON_TEST, value_text
 
 if TYPE_CHECKING:
@@ -31,30 +32,41 @@ def accuracy_over_tau(chapter: Chapter) -> Drawing:
     if not len(val):
         raise Missing("there are no validation samples, and the test split is not for choosing")
     path = tau_path(val.X, val.y, head.weight, class_counts=chapter.counts, **chapter.thresholds)
-    fitted = next(
-        (r for r in chapter.results if "tau_" in r["fitted"] and r["classifier"] == "tau_norm"), None
-    )
-    chosen = path.best_tau if fitted is None else fitted["fitted"]["tau_"]
-    paper = fitted is not None and fitted["protocol"] == "paper"
+    fitted = [r for r in chapter.results if "tau_" in r["fitted"] and r["classifier"] == "tau_norm"]
+    spoken = min(fitted, key=_by_hand, default=None)  # one that chose its τ, if any did
+    chosen = path.best_tau if spoken is None else spoken["fitted"]["tau_"]
+    paper = spoken is not None and spoken["protocol"] == "paper"
     figure, (axes,) = canvas(height=2.7)
-    _draw_path(axes, path, max(1.5, 1.3 * chosen))
+    end = max(1.5, 1.3 * chosen)
+    _draw_path(axes, path, end)
     mark = CHOSEN_ON_TEST if paper else ""
     axes.axvline(chosen, color=STYLES[0].color, linestyle=":", linewidth=1.2, label=f"τ = {chosen:.2f}{mark}")
     axes.set_xlabel("τ (0: weights as trained, 1: all of length 1)")
     axes.set_ylabel("validation accuracy, %")
     legend(figure, axes)
     start, reached = 100 * path.balanced_accuracy(0.0), 100 * path.balanced_accuracy(chosen)
-    title = f"No τ beats τ = 0, at {start:.1f} % balanced validation accuracy"
+    title = f"Balanced validation accuracy: {start:.1f} % at τ = 0"
     if chosen:
-        title = f"Balanced validation accuracy: {start:.1f} % at τ = 0, {reached:.1f} % at τ = {chosen:.2f}"
+        title += f", {reached:.1f} % at τ = {chosen:.2f}"
+    elif path.best_tau == 0:
+        title = f"No τ beats τ = 0, at {start:.1f} % balanced validation accuracy"
     where = f"on the test split (protocol paper, {mark})" if paper else "on validation"
-    if fitted is not None and fitted["params"].get("tau", "validation") != "validation":
+    if spoken is not None and _by_hand(spoken):
         where = "by hand"
     caption = (
         "Accuracy on validation samples with each class's weights divided by the τ-th power of their norm, "
-        f"computed exactly for every τ, balanced and by shot group. The dotted line is the τ chosen {where}."
+        f"balanced and by shot group{_exactness(path, end)}. The dotted line is the τ chosen {where}."
     )
     return Drawing("accuracy_over_tau", title, caption, figure)
+
+
+def _by_hand(result: dict[str, Any]) -> bool:
+    return result["params"].get("tau", "validation") != "validation"
+
+
+def _exactness(path: TauPath, end: float) -> str:
+    steps = int((path.break_points < end).sum())
+    return f", at {MOST_CELLS} of the {steps} steps" if steps > MOST_CELLS else ", exactly for every τ"
 
 
 def _draw_path(axes: Axes, path: TauPath, end: float) -> None:
@@ -69,16 +81,8 @@ def _draw_path(axes: Axes, path: TauPath, end: float) -> None:
         values = path.balanced_accuracy(middle) if name == "balanced" else [shot[name] for shot in shots]
         if any(value is None for value in values):
             continue  # no such class
-        color, dashes, marker = STYLES[style]
-        axes.plot(
-            np.repeat(ends, 2)[1:-1],
-            100 * np.repeat(values, 2),
-            color=color,
-            linestyle=dashes,
-            marker=marker,
-            markevery=0.12,
-            label=name,
-        )
+        steps = np.repeat(ends, 2)[1:-1], 100 * np.repeat(values, 2)
+        line(axes, *steps, STYLES[style], label=name, every=0.12)
     axes.set_xlim(0, end)
 
 
@@ -100,37 +104,43 @@ def weight_norms(chapter: Chapter) -> Drawing:
 
 
 def norms_by_sampler(chapters: list[Chapter]) -> Drawing | None:
-    """Length of each class's weights in stage one's head, a line a sampler; None for a single sampler."""
-    found: dict[str, Chapter] = {}
+    """Length of each class's weights in stage one's head, a line a sampler; None for a single sampler.
+
+    Of runs that differ in more than sampler and seeds, those are drawn that leave the most samplers.
+    """
+    alike: dict[str, dict[str, Chapter]] = {}
     for chapter in chapters:
-        if "sampler" in chapter.settings and chapter.counts == chapters[0].counts:
-            found.setdefault(value_text(chapter.settings["sampler"]), chapter)
+        if "sampler" in chapter.settings:
+            others = sorted((k, v) for k, v in chapter.settings.items() if k not in ("sampler", "position"))
+            runs = alike.setdefault(repr((chapter.counts, others)), {})
+            runs.setdefault(value_text(chapter.settings["sampler"]), chapter)
+    found = max(alike.values(), key=len, default={})
     if len(found) < 2:
         return None
-    lines, left = [], len(found) - len(STYLES)
-    for style, (name, chapter) in zip(STYLES, found.items(), strict=False):
-        try:
-            lines.append((name, style, chapter.head.weight))
-        except Missing:
-            left += 1
+    lines = []
+    for name, chapter in found.items():
+        with suppress(Missing):
+            if not chapter.head.cosine:
+                lines.append((name, STYLES[len(lines) % len(STYLES)], chapter.head.weight))
     if len(lines) < 2:
-        raise Missing("the heads of fewer than two samplers are still there")
-    note = "Stage one's head, one run a sampler (the first of its seeds)" + (
-        f"; {left} left out." if left > 0 else "."
+        raise Missing("fewer than two samplers have a linear head that is still there")
+    left = len(found) - len(lines[: len(STYLES)])
+    note = "Stage one's head, one run a sampler (the first of its seeds), all else equal" + (
+        f"; {left} left out." if left else "."
     )
-    return _norms("norms_by_sampler", chapters[0], lines, note)
+    first = next(iter(found.values()))
+    return _norms("norms_by_sampler", first, lines[: len(STYLES)], note)
 
 
 def _norms(key: str, chapter: Chapter, lines: list[tuple[str, Style, Any]], note: str) -> Drawing:
     axis = ClassAxis(chapter.counts, chapter.names, most=MOST_POINTS)
     figure, (axes,) = canvas(height=2.7)
     correlations = {}
-    for name, (color, dashes, marker), weight in lines:
+    for name, style, weight in lines:
         norms = np.linalg.norm(np.asarray(weight, np.float64), axis=1)
         correlations[name] = rank_correlation(norms, chapter.counts)
         values = axis.pick(norms / norms.mean())
-        every = max(1, len(values) // 12)
-        axes.plot(axis.at, values, color=color, linestyle=dashes, marker=marker, markevery=every, label=name)
+        line(axes, axis.at, values, style, label=name)
     axes.axhline(1, color=STYLES[0].color, linewidth=0.6)
     axes.set_ylabel("weight norm / mean norm")
     axis.label(axes)
