@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="figures need the extra `report`")
 pytest.importorskip("jinja2", reason="the page needs the extra `report`")
 
-from pipeline.page import calibration, classes, confusion, epochs, matrix, weights
+from pipeline.page import calibration, classes, confusion, differences, epochs, matrix, weights
 from pipeline.page.axis import ClassAxis
 from pipeline.page.chapter import Chapter, chapters
 from pipeline.page.drawing import STYLES, Missing, _titled, page_svg
@@ -368,6 +368,29 @@ def test_what_no_figure_can_show_is_replaced_in_a_row():
 
     drawing = matrix.matrix([at("a\x01"), at("b\udcff")])
     assert page_svg(drawing, "x").count("?") == 2
+
+
+def test_differences_are_the_cells_best_first_and_filled_where_sure():
+    def cell(row, *gap):
+        told = dict(zip(("mean", "low", "high"), gap, strict=True)) if gap else None
+        return {"row": row, "classifier": "crt", "baseline": "plain/crt", "difference": told}
+
+    cells = [
+        cell("plain"),
+        cell("a", 0.01, -0.01, 0.03),
+        cell("b", 0.05, 0.02, 0.08),
+        cell("c", -0.04, -0.06, -0.02),
+    ]
+    drawing = differences.differences(cells)
+    (axes,) = drawing.figure.axes
+    points = [container.lines[0] for container in axes.containers]
+    assert [tuple(p.get_xdata()) for p in points] == [(5,), (1,), (-4,)]
+    assert [p.get_markerfacecolor() == "none" for p in points] == [False, True, False]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["b / crt", "a / crt", "c / crt"]
+    spans = [c.lines[2][0].get_segments()[0][:, 0].tolist() for c in axes.containers]
+    np.testing.assert_allclose(spans, [[2, 8], [-1, 3], [-6, -2]])
+    assert drawing.title == "Against plain/crt: 1 of 3 better, 1 worse; most gained by b / crt, +5.0 points"
+    assert differences.differences(cells[:1]) is None
 
 
 def test_matrix_has_mean_and_sample_deviation_over_seeds():

@@ -97,6 +97,37 @@ def test_results_table_follows_the_sections_and_links_each_row_to_its_own(page, 
         assert reached in [str(r["metrics"]["balanced_accuracy"]) for r in ours]
 
 
+def test_the_page_of_an_ablation_has_its_runs_and_its_differences(root, tmp_path):
+    path = tmp_path / "ablation.html"
+    small = ["representation.epochs=2", "system.threads=1", "system.device=cpu", "classifiers=[joint, ncm]"]
+    vary = ["--vary", "representation.sampler=instance_balanced,square_root", "--html", path]
+    said = longtail("--root", tmp_path / "root", "ablate", "digits_lt", *small, *vary)
+    assert said.status == 0, said.err
+    text = path.read_text()
+    assert re.findall(r'<figure id="all-(\w+)-figure">', text) == [
+        "matrix",
+        "differences",
+        "norms_by_sampler",
+    ]
+    assert len(set(re.findall(r'<figure id="(run-\w+)-', text))) == 2
+    gaps = [line for line in said.out.splitlines() if "[" in line]
+    assert len(gaps) == 2 and "Against instance_balanced/joint:" in text
+
+
+def test_a_long_table_stands_below_what_all_runs_show(page, root, tmp_path, monkeypatch):
+    def order(path):
+        text = path.read_text()
+        return text.index('id="results"') < text.index('id="all"')
+
+    assert order(page)
+    monkeypatch.setattr(book, "LONG_TABLE", 3)
+    monkeypatch.setattr(book, "_figures", lambda c, samples: [])
+    found = find_results(Store(root), ())
+    rows = [row for results, _ in found for row in records(results)]
+    book.write(Store(root), found, rows, html=tmp_path / "page.html")
+    assert not order(tmp_path / "page.html")
+
+
 def test_names_of_classes_cannot_become_markup(root, tmp_path, monkeypatch):
     monkeypatch.setattr(book, "_figures", lambda c, samples: [("counts", lambda: classes.class_counts(c))])
     store = Store(root)

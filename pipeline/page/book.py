@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.errors import LongtailError
-from pipeline.page import calibration, classes, confusion, epochs, matrix, weights
+from pipeline.page import calibration, classes, confusion, differences, epochs, matrix, weights
 from pipeline.page.chapter import Chapter, chapters
 from pipeline.page.drawing import PALETTE, Drawing, Missing, figure_file, house_style, page_svg
 from pipeline.page.table import results_table
@@ -25,6 +25,7 @@ log = logging.getLogger("longtail")
 NEEDS_EXTRA = "figures need matplotlib and jinja2: pip install 'longtail[report]'"
 MOST_FIGURES = 250  # on a page: some 10 MB and a minute
 MOST_OPEN = 3  # more runs than these begin folded
+LONG_TABLE = 20  # rows, beyond which what all runs show together comes first
 
 
 class Shown(NamedTuple):
@@ -57,11 +58,12 @@ def write(
     html: str | Path | None = None,
     figures: str | Path | None = None,
     form: str = "svg",
+    cells: list[dict[str, Any]] | None = None,
 ) -> None:
     """Write finished runs as one page, `html`, and every figure as a file of `form` below `figures`.
 
-    `rows` are the records of the page's table. ImportError without the extra ``report``, LongtailError when
-    nothing was judged on test.
+    `rows` are the records of the page's table, `cells` those of an ablation's, if it is one. ImportError
+    without the extra ``report``, LongtailError when nothing was judged on test.
     """
     need_libraries()
     parts = chapters(store, found)
@@ -69,7 +71,7 @@ def write(
         raise LongtailError(
             "no run judged on the test split: nothing to draw; `longtail run CONFIG` makes one"
         )
-    sections = _sections(parts)
+    sections = _sections(parts, cells or [])
     count = 0
     with house_style():
         for section, drawing in _drawings(sections):
@@ -111,12 +113,13 @@ def need_libraries() -> None:
 # -- what is drawn ----------------------------------------------------------------------------------------
 
 
-def _sections(parts: list[Chapter]) -> list[Section]:
+def _sections(parts: list[Chapter], cells: list[dict[str, Any]]) -> list[Section]:
     samples = confusion.Samples()
     ordered = [(row, c) for row, members in matrix.varied(parts).items() for c in sorted(members, key=_seeds)]
     parts = [c for _, c in ordered]
     together = [
         ("the matrix of settings and classifiers", lambda: matrix.matrix(parts)),
+        ("differences to the baseline", lambda: differences.differences(cells)),
         ("weight norms by sampler", lambda: weights.norms_by_sampler(parts)),
     ]
     found = [Section("all", "All runs together", None, together)]
@@ -178,7 +181,7 @@ def _on_page(drawing: Drawing, anchor: str) -> Shown:
         for picture in drawing.pictures
     ]
     svg = page_svg(drawing, f"{anchor}-{drawing.key}")
-    return Shown(drawing.key, drawing.heading, drawing.caption, svg, pictures)
+    return Shown(drawing.key, drawing.heading, drawing.reading, svg, pictures)
 
 
 # -- how it is written ------------------------------------------------------------------------------------
@@ -206,7 +209,9 @@ def _render(sections: list[Section], rows: list[dict[str, Any]]) -> str:
             facts={section.anchor: _facts(section.chapter) for section in runs},
             on_test=any(r["protocol"] == "paper" for section in runs for r in section.chapter.results),
             classifiers=sum(len(section.chapter.results) for section in runs),
+            representations=len({s.chapter.representation or s.chapter.key for s in runs}),
             most_open=MOST_OPEN,
+            long_table=LONG_TABLE,
             palette=PALETTE,
         )
     )

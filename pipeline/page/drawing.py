@@ -80,7 +80,16 @@ class Drawing:
     @property
     def heading(self) -> str:
         """The title, its numbers never parted from their units at the end of a line."""
-        return self.title.replace(" %", "\u00a0%").replace(" = ", "\u00a0=\u00a0")
+        return _unparted(self.title)
+
+    @property
+    def reading(self) -> str:
+        """The caption, likewise."""
+        return _unparted(self.caption)
+
+
+def _unparted(text: str) -> str:
+    return text.replace(" %", "\u00a0%").replace(" = ", "\u00a0=\u00a0")
 
 
 @contextmanager
@@ -195,7 +204,7 @@ def page_svg(drawing: Drawing, prefix: str) -> str:
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.set("role", "img")
-    root.set("aria-label", f"{drawing.heading}. {drawing.caption}")
+    root.set("aria-label", f"{drawing.heading}. {drawing.reading}")
     return ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from pipeline.verbs.options import (
     echo,
     format_option,
     overrides_argument,
+    page_options,
     split_option,
     split_overrides,
     splits_of,
@@ -68,6 +70,7 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     help="What a table shows: accuracy, error, many, few, class_accuracy_std...; repeated, a table each.",
 )
 @format_option
+@page_options
 @click.pass_obj
 def ablate(
     store: Store,
@@ -79,12 +82,14 @@ def ablate(
     baseline: str | None,
     metric: tuple[str, ...],
     form: str,
+    page: Callable[..., None],
 ) -> None:
     """Run a grid of settings times seeds, every classifier on each, and print mean ± deviation.
 
     The grid is the configuration's `ablation:` or what --vary, --seeds and --data-seeds say. Rows are
     settings, columns are classifiers; seeds and splits are averaged over. Work that runs share is done once,
-    what is done is not done again, and a run that fails is reported while the rest goes on.
+    what is done is not done again, and a run that fails is reported while the rest goes on. --html writes the
+    page of all its runs, with the differences to the baseline.
 
     Example: longtail ablate digits_lt --seeds 3 --metric error
     """
@@ -98,7 +103,10 @@ def ablate(
         if cell not in found.cells:
             cell, lost = next(iter(found.cells)), cell
             log.warning("%s/%s has no result; differences are to %s/%s", *lost, *cell)
-        click.echo(render_ablation(cells(store, found, cell), metric, form))
+        compared = cells(store, found, cell)
+        results = [result for results in found.cells.values() for result in results]
+        page(store, [(results, None)], records(results), cells=compared)
+        click.echo(render_ablation(compared, metric, form))
     if found.failed:
         raise LongtailError("\n".join(f"failed: {said}" for said in found.failed))
 
@@ -113,11 +121,7 @@ def ablate(
 @format_option
 @split_option
 @classes_option
-@click.option(
-    "--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page with figures, too."
-)
-@click.option("--figures", type=click.Path(file_okay=False), metavar="DIR", help="Write every figure, too.")
-@click.option("--figures-format", type=click.Choice(["svg", "png"]), help="Of --figures: svg by default.")
+@page_options
 @click.pass_obj
 def report(
     store: Store,
@@ -125,9 +129,7 @@ def report(
     form: str,
     split: str,
     classes: bool,
-    html: str | None,
-    figures: str | None,
-    figures_format: str | None,
+    page: Callable[..., None],
 ) -> None:
     """Print finished runs. RUN is a directory, the beginning of an id, or a config; none means all.
 
@@ -137,8 +139,6 @@ def report(
 
     Example: longtail report digits_lt seed=1 --html digits.html
     """
-    if figures_format and figures is None:
-        raise click.UsageError("--figures-format is for --figures DIR")
     from pipeline.runs import find_results
 
     runs, overrides = split_overrides(references)
@@ -150,10 +150,7 @@ def report(
     ]
     if not rows:
         raise LongtailError(f"no finished run under {store.root}; `longtail run CONFIG` makes one")
-    if html or figures:
-        from pipeline.page.book import write
-
-        write(store, found, rows, html=html, figures=figures, form=figures_format or "svg")
+    page(store, found, rows)
     echo(rows, form, classes)
 
 

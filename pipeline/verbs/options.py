@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 
 import click
 
@@ -62,6 +62,37 @@ classifier_option = click.option(
     shell_complete=complete("classifiers"),
     help="A classifier of the run by name or id; the best on validation by default.",
 )
+
+
+def page_options(command: Callable) -> Callable:
+    """``--html``, ``--figures`` and ``--figures-format``; the command gets ``page``, what to write them by.
+
+    ``page(store, found, rows, cells=...)`` is :func:`pipeline.page.book.write`, or does nothing when neither
+    was asked for. A missing extra is found before the command does anything.
+    """
+
+    @click.option(
+        "--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page with figures, too."
+    )
+    @click.option(
+        "--figures", type=click.Path(file_okay=False), metavar="DIR", help="Write every figure, too."
+    )
+    @click.option("--figures-format", type=click.Choice(["svg", "png"]), help="Of --figures: svg by default.")
+    @wraps(command)
+    def wrapped(*args, html: str | None, figures: str | None, figures_format: str | None, **options):
+        if figures_format and figures is None:
+            raise click.UsageError("--figures-format is for --figures DIR")
+        if not html and not figures:
+            return command(*args, page=lambda *_, **__: None, **options)
+        from pipeline.page.book import need_libraries, write
+
+        need_libraries()
+        page = partial(write, html=html, figures=figures, form=figures_format or "svg")
+        return command(*args, page=page, **options)
+
+    return wrapped
+
+
 classes_option = click.option("--classes", is_flag=True, help="Show accuracy class by class, by name.")
 fresh_option = click.option("--fresh", is_flag=True, help="Do it again even when it is done.")
 
