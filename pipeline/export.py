@@ -94,8 +94,8 @@ def build(deployed: Deployed) -> tuple[nn.Module, torch.Tensor]:
 def metadata(deployed: Deployed) -> dict[str, str]:
     """What a file says of itself, each value as JSON.
 
-    Of pictures: height, width, resize, mode, kept, mean and std as in :class:`Preprocessing`; mean and std
-    are in the model already.
+    Of pictures: height, width, resize, mode and kept as in :class:`Preprocessing`; mean and std, of pixels
+    in [0, 1], are for the record, since the model applies them itself.
     """
     result = deployed.result
     told: dict[str, Any] = {
@@ -110,7 +110,9 @@ def metadata(deployed: Deployed) -> dict[str, str]:
         "input": "features" if deployed.preprocessing is None else "pixels in [0, 1]",
     }
     if deployed.preprocessing is not None:
-        told |= asdict(deployed.preprocessing)
+        shape = deployed.preprocessing
+        constants = {key: [value / 255 for value in getattr(shape, key)] for key in ("mean", "std")}
+        told |= asdict(shape) | constants | {"normalization": "in the model: do not apply mean and std"}
     return {key: json.dumps(value, ensure_ascii=False) for key, value in told.items()}
 
 

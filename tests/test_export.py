@@ -144,7 +144,9 @@ def test_metadata_says_how_pictures_are_read_and_what_classes_are_called(store, 
     assert (told["run"], told["classifier"]) == (one["run"], "tau_norm")
     assert told["fitted"] == {"tau_": one["fitted"]["tau_"]}
     assert (told["height"], told["width"], told["mode"], told["resize"]) == (8, 8, "gray", None)
-    assert told["mean"] == test_part.constants["mean"] and told["std"] == test_part.constants["std"]
+    for key in ("mean", "std"):  # of pixels in [0, 1], as the input is
+        assert told[key] == pytest.approx([value / 255 for value in test_part.constants[key]])
+    assert "do not apply mean and std" in told["normalization"]
     assert told["scores"] == "logits" and told["longtail"]
     (taken,) = run.get_inputs()
     assert taken.shape[1:] == [1, 8, 8] and not isinstance(taken.shape[0], int)
