@@ -70,7 +70,20 @@ def _components(kind: str) -> dict[str, Any]:
         _component(replace(found.describe(f"{family}/*"), name=pattern["pattern"]), "pattern")
         for family, pattern in zip(found.families(), variants, strict=True)
     ]
-    return {"anyOf": [names, *variants, *(_component(component) for component in described), *named]}
+    every = [*(_component(component) for component in described), *named]
+    return {"anyOf": [names, *variants, *every, _changed(every)]}
+
+
+def _changed(components: list[dict[str, Any]]) -> dict[str, Any]:
+    """Parameters alone, which a file with a `base` lays on the component that has the name there."""
+    known = {key: {} for component in components for key in component["properties"] if key != "name"}
+    return {
+        "type": "object",
+        "description": "Parameters that change, of the component that `base` names.",
+        "additionalProperties": False,
+        "minProperties": 1,
+        "properties": known,
+    }
 
 
 def _component(component: Component, name_is: str = "const") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pipeline.cli import cli
 from pipeline.config import load_config
 from pipeline.execute import run_stage_one
 from pipeline.progress import TimeLeft, duration
-from pipeline.recipes import read_settings, shipped
+from pipeline.recipes import find, read_settings, shipped
 from pipeline.scalars import numbers
 from pipeline.schema import schema
 from pipeline.show import run_state
@@ -152,9 +152,11 @@ def validator():
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_every_recipe_and_its_full_form_fit_the_schema(validator, name):
+def test_every_recipe_as_written_merged_and_in_full_fits_the_schema(validator, name):
     settings, _ = read_settings(name)
     validator.validate(settings)
+    path = find(name)
+    validator.validate(strict_yaml.load(path.read_text(encoding="utf-8"), str(path)))
     full = load_config(name).full()
     full.pop("sweep", None)  # expanded into trials there
     validator.validate(strict_yaml.load(strict_yaml.dump(full), name))
@@ -167,6 +169,7 @@ def test_every_recipe_and_its_full_form_fit_the_schema(validator, name):
         {"seed": -1},
         {"representation": {"loss": "crossentropy"}},
         {"representation": {"loss": {"name": "focal", "gama": 2}}},
+        {"representation": {"loss": {"gama": 2}}},
         {"representation": {"sampler": {"name": "power", "q": "much"}}},
         {"classifiers": []},
         {"evaluation": {"protocol": "test"}},
