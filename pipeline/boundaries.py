@@ -39,10 +39,10 @@ def draw_boundaries(config: Config, store: Store, path: Path) -> None:
     need_libraries()
     if config.representation is not None:
         spec = config.representation.backbone
-        _require_two(registry("backbones").create(spec.name, **spec.params).num_features)
+        _require_two(registry("backbones").create(spec.name, **spec.params).num_features, given=False)
     bench = Workbench(config, store)
     features = bench.features
-    _require_two(features.train.X.shape[1])
+    _require_two(features.train.X.shape[1], given=True)
     panels = []
     for name, spec in CLASSIFIERS.items():
         result = bench.result(check_spec("classifiers", spec), ("val",))
@@ -57,9 +57,10 @@ def draw_boundaries(config: Config, store: Store, path: Path) -> None:
     log.info("%s: %d classifiers", path, len(panels))
 
 
-def _require_two(width: int) -> None:
+def _require_two(width: int, *, given: bool) -> None:
     if width != 2:
-        raise LongtailError(
-            f"boundaries are drawn on 2 features, got {width}; 'representation.backbone={{name: small_cnn, "
-            "bottleneck: 2}' makes 2, and `longtail boundaries` alone takes a recipe that has them"
-        )
+        way = "'representation.backbone={name: small_cnn, bottleneck: 2}' makes 2, and `longtail boundaries` "
+        way += "alone takes a recipe that has them"
+        if given:
+            way = "project those of the file to 2, by PCA for one"
+        raise LongtailError(f"boundaries are drawn on 2 features, got {width}; {way}")

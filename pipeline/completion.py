@@ -23,9 +23,10 @@ from stages.parameters import alternatives, spec_kind
 def configs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Shipped recipes, YAML files and folders."""
     names = [name for name in shipped() if name.startswith(incomplete)]
-    folder = Path(incomplete) if incomplete.endswith("/") else Path(incomplete).parent
-    files = [str(p) for p in sorted(folder.glob("*.y*ml")) if str(p).startswith(incomplete)]
-    folders = [f"{p}/" for p in sorted(folder.glob("[!.]*/")) if str(p).startswith(incomplete)]
+    before, slash, begun = incomplete.rpartition("/")
+    folder, typed = Path(f"{before}{slash}" or "."), f"{before}{slash}"  # as typed: pathlib drops a ./
+    files = [f"{typed}{p.name}" for p in sorted(folder.glob("*.y*ml")) if p.name.startswith(begun)]
+    folders = [f"{typed}{p.name}/" for p in sorted(folder.glob("[!.]*/")) if p.name.startswith(begun)]
     return [CompletionItem(word) for word in [*names, *files, *folders]]
 
 
@@ -40,15 +41,18 @@ def references(context: click.Context, parameter: click.Parameter, incomplete: s
 def settings(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """``KEY=`` for settings and components' parameters, their values after the ``=``.
 
-    A shell that takes ``=`` for the end of a word (bash) has the key as the word before.
+    bash takes ``=`` for a word of its own: key, ``=`` and the value's beginning come one by one, and it
+    completes the value alone.
     """
     given = tuple(context.params.get("overrides") or ())
     spec_of = _specs(context.params.get("config") or context.params.get("reference"))
+    asked = given[-2:-1] if given[-1:] == ("=",) else given[-1:] if not incomplete else ()
+    choices = values(asked[0], spec_of) if asked else []  # click itself makes "" of a last =
+    if choices:
+        return [CompletionItem(word) for word in choices if word.startswith(incomplete)]
     key, equals, value = incomplete.partition("=")
     if equals:
         return [CompletionItem(f"{key}={word}") for word in values(key, spec_of) if word.startswith(value)]
-    if given and "=" not in given[-1]:
-        return [CompletionItem(word) for word in values(given[-1], spec_of) if word.startswith(incomplete)]
     return [CompletionItem(f"{path}=") for path in keys(spec_of) if path.startswith(incomplete)]
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BAR = 40  # characters of the longest bar
+SILENT = 60.0  # seconds without a word, and three epochs' time, after which a run counts as stopped
 
 
 def listing(kind: str | None, form: str = "table") -> str:
@@ -218,37 +219,45 @@ def _classifiers_on(store: Store, key: str, value: str) -> str:
     return f"classifiers: {', '.join(sorted(names)) or 'none yet'}"
 
 
-def _pace(folder: Path, last: dict) -> str:
-    """How long the epochs to come take at the last one's pace, and how long ago the run was heard of."""
+def _unfinished(folder: Path, rows: list[dict]) -> list[str]:
+    """How far an unfinished run is, whether something is still heard of it, and what its epochs will take."""
     from pipeline.progress import duration
 
+    silent = time.time() - max(path.stat().st_mtime for path in folder.iterdir())
+    told = f"{counted(len(rows), 'epoch')} done, last written {duration(silent)} ago"
+    if not rows:
+        return [f"state: under way, {told}"]
+    pace = rows[-1]["seconds"]
+    if silent > max(SILENT, 3 * pace):
+        return [f"state: stopped, {told}; run it again to go on"]
     asked = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))["representation"]["epochs"]
-    newest = max(path.stat().st_mtime for path in folder.iterdir())
-    left = duration(max(asked - last["epoch"], 0) * last["seconds"])
-    return f"{left} left for {asked} epochs; last written {duration(time.time() - newest)} ago"
+    left = duration(max(asked - rows[-1]["epoch"], 0) * pace)
+    return [f"state: under way, {told}", f"{left} left for {asked} epochs"]
 
 
 def run_state(store: Store, run_id: str) -> str:
-    """How far a representation has come and what stands on it."""
+    """A representation's settings, how far it has come and what stands on it."""
+    folder = store.folder("representations", run_id)
+    config, (first, *lines) = folder / "config.yaml", run_progress(store, run_id)
+    if config.exists():
+        lines.insert(0, textwrap.indent(config.read_text(encoding="utf-8").rstrip(), "  "))
+    return "\n".join([first, *lines])
+
+
+def run_progress(store: Store, run_id: str) -> list[str]:
+    """Where a representation lies, how far it has come and what stands on it, line by line."""
     folder = store.folder("representations", run_id)
     lines = [str(folder)]
-    config = folder / "config.yaml"
-    if config.exists():
-        lines.append(textwrap.indent(config.read_text(encoding="utf-8").rstrip(), "  "))
     history = folder / "history.jsonl"
     rows = [json.loads(line) for line in history.read_text().splitlines()] if history.exists() else []
     done = store.done("representations", run_id)
-    epochs = counted(len(rows), "epoch")
-    state = f"finished, {epochs}" if done else f"under way, {epochs} done"
-    lines.append(f"state: {state}")
+    lines += [f"state: finished, {counted(len(rows), 'epoch')}"] if done else _unfinished(folder, rows)
     if rows:
         last = rows[-1]
         lines.append(f"last epoch: loss {last['loss']:.4f}, {last['images_per_second']:.0f} images/s")
-        if not done:
-            lines.append(_pace(folder, last))
         validated = [row for row in rows if "validation" in row]
         if validated:
             best = max(validated, key=lambda row: row["validation"]["balanced_accuracy"])
             reached = 100 * best["validation"]["balanced_accuracy"]
             lines.append(f"best epoch: {best['epoch']}, validation balanced accuracy {reached:.1f} %")
-    return "\n".join([*lines, _classifiers_on(store, "representation", run_id)])
+    return [*lines, _classifiers_on(store, "representation", run_id)]

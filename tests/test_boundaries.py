@@ -119,7 +119,7 @@ def test_features_of_another_width_are_refused(tmp_path):
     np.savez(tmp_path / "wide.npz", X=np.random.default_rng(0).normal(size=(60, 3)), y=np.arange(60) % 3)
     arguments = ["boundaries", "features", f"data.root={tmp_path / 'wide.npz'}", "--out", tmp_path / "b.svg"]
     found = longtail("--root", tmp_path / "root", *arguments)
-    assert found.status == 1 and "drawn on 2 features, got 3" in found.err
+    assert found.status == 1 and "drawn on 2 features, got 3; project those of the file" in found.err
 
 
 def test_a_file_name_of_another_kind_is_refused(tmp_path):

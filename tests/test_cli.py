@@ -456,7 +456,8 @@ def test_list_of_everything_has_every_kind():
 
 
 def test_show_prints_a_config_that_reads_back_the_same_and_its_class_counts(root, tmp_path):
-    settings, chart = ok("--root", root, "show", *SMALL).out.split("\n\n")
+    settings, chart, progress = ok("--root", root, "show", *SMALL).out.split("\n\n")
+    assert "state: finished, 2 epochs" in progress
     (tmp_path / "shown.yaml").write_text(settings)
     assert load_config(str(tmp_path / "shown.yaml")).full() == load_config(SMALL[0], SMALL[1:]).full()
     head, *bars, shots = chart.strip().splitlines()

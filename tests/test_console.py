@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 
 import jsonschema
@@ -77,7 +78,15 @@ def test_state_of_a_run_under_way_tells_what_is_left(digits, store):
     rows = (folder / "history.jsonl").read_text().splitlines(keepends=True)
     (folder / "history.jsonl").write_text("".join(rows[:2]))
     said = run_state(store, folder.name)
-    assert re.search(r"^\d+ s left for 3 epochs; last written \d+ s ago$", said, re.MULTILINE)
+    assert re.search(r"^state: under way, 2 epochs done, last written \d+ s ago$", said, re.MULTILINE)
+    assert re.search(r"^\d+ s left for 3 epochs$", said, re.MULTILINE)
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+    said = run_state(store, folder.name)
+    assert re.search(
+        r"^state: stopped, 2 epochs done, last written .* ago; run it again to go on$", said, re.M
+    )
+    assert "left for" not in said
 
 
 # -- TensorBoard ------------------------------------------------------------------------------------------
@@ -122,7 +131,10 @@ def offered(*words: str) -> list[str]:
         (["report", "fashion_mnist_lt_s"], {"fashion_mnist_lt_small"}),
         (["run", "digits_lt", "representation.hea"], {"representation.head="}),
         (["run", "digits_lt", "representation.loss=bal"], {"representation.loss=balanced_softmax"}),
-        (["run", "digits_lt", "representation.loss", "bal"], {"balanced_softmax"}),  # as bash splits it
+        (["run", "digits_lt", "representation.loss", "=", "bal"], {"balanced_softmax"}),  # as bash splits it
+        (["run", "digits_lt", "evaluation.protocol", "="], {"validation", "paper"}),
+        (["run", "./configs/digits"], {"./configs/digits_lt.yaml"}),
+        (["run", "./conf"], {"./configs/"}),
         (["run", "digits_lt", "representation.optimizer.nes"], {"representation.optimizer.nesterov="}),
         (["run", "digits_lt", "representation.optimizer.nesterov="],
          {f"representation.optimizer.nesterov={word}" for word in ("true", "false")}),

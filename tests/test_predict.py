@@ -282,6 +282,10 @@ def test_features_that_do_not_fit_are_refused(feature_root, tmp_path):
     ):
         np.save(tmp_path / "x.npy", array, allow_pickle=True)
         assert message in failed(1, "--root", root, "predict", result["run"], tmp_path / "x.npy")[-1]
+    with open(tmp_path / "x.npy", "wb") as file:
+        np.savez(file, X=bad)
+    (line,) = failed(1, "--root", root, "predict", result["run"], tmp_path / "x.npy")
+    assert "an archive of arrays, not one" in line
     Image.new("L", (8, 8)).save(tmp_path / "x.png")
     (line,) = failed(1, "--root", root, "predict", result["run"], tmp_path / "x.png")
     assert "was fitted on feature arrays" in line and "pictures cannot" in line

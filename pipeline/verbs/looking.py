@@ -44,7 +44,7 @@ def list_(kind: str | None, form: str) -> None:
 @click.option("--schema", is_flag=True, help="Print the JSON schema of configurations, for editors.")
 @click.pass_obj
 def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema: bool) -> None:
-    """Show a configuration with every default filled in and its class counts, or a run's state.
+    """Show a configuration with every default filled in, its class counts and how far its run has come.
 
     RUN is the directory or the beginning of the id of a representation, of features or of a classifier.
 
@@ -58,7 +58,7 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
         click.echo(json.dumps(described(), indent=1, ensure_ascii=False))
         return
     from pipeline.naming import find_result
-    from pipeline.show import class_chart, result_state
+    from pipeline.show import class_chart, result_state, run_progress
     from pipeline.start import check_start
 
     found = None if overrides else find_result(store, reference)
@@ -71,10 +71,14 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
     click.echo(strict_yaml.dump(config.full()).rstrip())
     click.echo()
     click.echo(class_chart(config))
+    if config.representation is not None:
+        run_id = store.representation_id(config)
+        if store.folder("representations", run_id).exists():
+            click.echo("\n" + "\n".join(run_progress(store, run_id)))
 
 
 @click.command()
-@click.argument("folder", metavar="FOLDER")
+@click.argument("folder", metavar="FOLDER", type=click.Path())
 @click.option("--output", metavar="FILE", help="Where to write; FOLDER's name with .yaml by default.")
 @click.option("--force", is_flag=True, help="Overwrite a file that is there.")
 def init(folder: str, output: str | None, force: bool) -> None:

@@ -16,7 +16,13 @@ from pipeline.verbs.options import (
 
 @click.command()
 @click.argument("reference", metavar="RUN", shell_complete=complete("configs"))
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT... [KEY=VALUE]...")
+@click.argument(
+    "inputs",
+    nargs=-1,
+    required=True,
+    metavar="INPUT... [KEY=VALUE]...",
+    type=click.Path(),  # for the shell's completion
+)
 @classifier_option
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes for each.")
 @format_option
