@@ -15,7 +15,7 @@ from stages.data import Part
 from stages.data.batches import Batch
 from stages.losses.base import Loss, cross_entropy
 from stages.meta_weights.virtual import running_statistics_kept
-from stages.randomness import generator
+from stages.randomness import generator, torch_seed
 
 SUMS = "sums"  # beside the rule's own tensors in a checkpoint
 
@@ -50,8 +50,9 @@ class LearnedWeights:
         inputs, labels = self.meta.batch(rows), torch.as_tensor(self.meta.labels[rows], device=self.device)
 
         def losses_at(params):
-            loss.set_draws(self.seed, epoch, step)  # the same draws in each pass over the batch
-            return loss.per_sample(functional_call(network, params, (batch.inputs,)), batch.labels)
+            loss.set_draws(self.seed, epoch, step)  # the same draws in each pass over the batch, by
+            with torch_seed(self.seed, "network", epoch, step, device=self.device):  # dropout too
+                return loss.per_sample(functional_call(network, params, (batch.inputs,)), batch.labels)
 
         def meta_loss_at(params):
             logits = loss.mask(functional_call(network, params, (inputs,)))
