@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("longtail")
 
-LINE_EVERY = 10.0  # seconds between lines when there is no terminal
+LINE_EVERY = 10.0  # seconds between lines of epochs when there is no terminal
+COUNT_EVERY = 60.0  # seconds between lines of what is inside an epoch, or has none
 
 
 def _bar(total: int, initial: int, unit: str, description: str) -> tqdm:
@@ -31,6 +32,26 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Pace:
+    """Lines about things done one by one where no bar is shown: one a minute, none for what is shorter."""
+
+    def __init__(self, total: int, done: int = 0):
+        self.total, self.done = total, done
+        self._before, self._began = done, time.monotonic()
+        self._said = self._began
+
+    def __call__(self, count: int, what: str) -> None:
+        """`count` more; `what` says of what, as ``extracting, samples``."""
+        self.done += count
+        now = time.monotonic()
+        if now - self._said < COUNT_EVERY or self.done >= self.total:
+            return
+        self._said = now
+        rate = (self.done - self._before) / (now - self._began)
+        left = f", {duration((self.total - self.done) / rate)} left" if rate else ""
+        log.info("%s: %d of %d, %.3g/s%s", what, self.done, self.total, rate, left)
 
 
 class TimeLeft:
@@ -66,6 +87,7 @@ class TrainingProgress:
             log.info("going on at %s of %s", at, counted(epochs, "epoch"))
         done = start.epoch * steps_per_epoch + start.batch
         self.bar = _bar(epochs * steps_per_epoch, done, "step", "training")
+        self._pace = Pace(epochs * steps_per_epoch, done)
 
     def __enter__(self) -> TrainingProgress:
         return self
@@ -76,6 +98,8 @@ class TrainingProgress:
     def step(self) -> None:
         """One more step."""
         self.bar.update(1)
+        if self.bar.disable:
+            self._pace(1, "training, steps")
 
     def epoch(self, row: dict[str, Any]) -> None:
         """One more epoch, as its history row tells."""
@@ -109,6 +133,7 @@ class CountProgress:
 
     def __init__(self, total: int, unit: str, description: str):
         self.bar = _bar(total, 0, unit, description)
+        self._pace, self._what = Pace(total), f"{description}, {unit}s"
 
     def __enter__(self) -> CountProgress:
         return self
@@ -118,3 +143,5 @@ class CountProgress:
 
     def __call__(self, count: int) -> None:
         self.bar.update(count)
+        if self.bar.disable:
+            self._pace(count, self._what)

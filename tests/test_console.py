@@ -14,7 +14,7 @@ from pipeline import strict_yaml
 from pipeline.cli import cli
 from pipeline.config import load_config
 from pipeline.execute import run_stage_one
-from pipeline.progress import TimeLeft, duration
+from pipeline.progress import CountProgress, TimeLeft, duration
 from pipeline.recipes import find, read_settings, shipped
 from pipeline.scalars import numbers
 from pipeline.schema import schema
@@ -67,6 +67,21 @@ def test_time_left_goes_by_tasks_that_were_worked_on(monkeypatch):
     left = TimeLeft(4)
     # The first was done before (0.1 s); the others take one and two minutes.
     assert [left.next() for _ in range(4)] == ["", "", ", 2 min left", ", 90 s left".replace("90 s", "2 min")]
+
+
+def test_what_takes_long_says_a_line_a_minute_where_there_is_no_terminal(monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "longtail")
+    clock = [0.0]
+    monkeypatch.setattr("pipeline.progress.time.monotonic", lambda: clock[0])
+    with CountProgress(100, "picture", "predicting") as done:
+        for _ in range(10):
+            clock[0] += 24.0
+            done(10)
+    assert [record.message for record in caplog.records] == [
+        "predicting, pictures: 30 of 100, 0.417/s, 3 min left",
+        "predicting, pictures: 60 of 100, 0.417/s, 2 min left",
+        "predicting, pictures: 90 of 100, 0.417/s, 24 s left",
+    ]
 
 
 def test_state_of_a_run_under_way_tells_what_is_left(digits, store):

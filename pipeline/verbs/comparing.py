@@ -148,6 +148,8 @@ def report(
         for results, evaluation in found
         for row in records(results, splits=splits_of(split), evaluation=evaluation)
     ]
+    if not rows and any(results for results, _ in found):
+        raise LongtailError(f"no finished run was judged on {split}: the data have no such split")
     if not rows:
         raise LongtailError(f"no finished run under {store.root}; `longtail run CONFIG` makes one")
     page(store, found, rows)
