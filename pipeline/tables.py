@@ -55,7 +55,7 @@ def render_ablation(records: list[dict[str, Any]], metrics: Sequence[str], form:
     for metric in metrics:
         digits = 2 if metric == "error" else 1  # as published tables have it
         matrix = draw(_matrix(records, lambda r, key=metric, n=digits: _mean_text(r["metrics"][key], n)))
-        texts += [f"test {metric} in %, mean ± sample deviation over {over}", matrix, ""]
+        texts += [f"test {metric.replace('_', ' ')} in %, mean ± sample deviation over {over}", matrix, ""]
     texts.pop()
     if any(record["difference"] for record in records):
         title = f"balanced accuracy less that of {base}, points, with the 95 % interval of a paired bootstrap"

@@ -564,6 +564,12 @@ def test_unknown_config_is_one_line_for_every_verb(tmp_path, verb):
     assert line.endswith("did you mean 'digits_lt'?")
 
 
+def test_an_id_that_is_none_is_said_to_be_none(tmp_path):
+    assert failed(1, "--root", tmp_path, "show", "deadbeef") == [
+        f"error: deadbeef: no id under {tmp_path} begins so"
+    ]
+
+
 @pytest.mark.parametrize("recipe", ["features", "image_folder"])
 @pytest.mark.parametrize("verb", ["run", "extract"])
 def test_missing_data_is_one_line_and_leaves_nothing(tmp_path, verb, recipe):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import click
 
@@ -10,9 +11,12 @@ from pipeline import strict_yaml
 from pipeline.checks import check_choices
 from pipeline.components import KINDS
 from pipeline.config import load_config
+from pipeline.errors import ConfigError, LongtailError
 from pipeline.report import FORMATS
 from pipeline.store import Store
 from pipeline.verbs.options import complete
+
+LIKE_AN_ID = re.compile("[0-9a-f]+")
 
 
 @click.command("list")
@@ -57,7 +61,7 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
 
         click.echo(json.dumps(described(), indent=1, ensure_ascii=False))
         return
-    from pipeline.naming import find_result
+    from pipeline.naming import find_result, is_unknown
     from pipeline.show import class_chart, result_state, run_progress
     from pipeline.start import check_start
 
@@ -65,7 +69,12 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
     if found is not None:
         click.echo(result_state(store, *found))
         return
-    config = load_config(reference, overrides)
+    try:
+        config = load_config(reference, overrides)
+    except ConfigError as error:
+        if is_unknown(error) and LIKE_AN_ID.fullmatch(reference):
+            raise LongtailError(f"{reference}: no id under {store.root} begins so") from None
+        raise
     check_choices(config, refuse=False)
     check_start(config, store)
     click.echo(strict_yaml.dump(config.full()).rstrip())
