@@ -155,8 +155,6 @@ def publish(
     splits: tuple[str, ...],
 ) -> dict[str, Any]:
     """Judge a fitted classifier on `splits` and publish it with its result, which is returned."""
-    import numpy as np
-
     from pipeline.checkpoint import save_tensors
     from pipeline.environment import versions
     from stages.classifiers.state import to_state
@@ -180,11 +178,7 @@ def publish(
         "class_counts": features.class_counts,
         "class_names": features.class_names,
         "sizes": {split: len(part) for split, part in _parts(features).items() if len(part)},
-        "class_samples": {
-            split: np.bincount(part.y, minlength=len(features.class_counts)).tolist()
-            for split, part in _parts(features).items()
-            if len(part)
-        },
+        "class_samples": {},
         "metrics": {},
         "seconds": seconds,
         "versions": versions(),
@@ -206,6 +200,7 @@ def _judged(store, result, estimator, features, splits, predictions: dict[str, n
     from pipeline.checkpoint import save_tensors
 
     metrics, predictions = dict(result["metrics"]), dict(predictions)
+    samples = dict(result.get("class_samples", {}))  # results of before have none
     for split in splits:
         part = _parts(features)[split]
         if len(part) and split not in metrics:
@@ -213,9 +208,10 @@ def _judged(store, result, estimator, features, splits, predictions: dict[str, n
                 estimator, part, features.class_counts, **result["thresholds"]
             )
             predictions[f"{split}.y"] = np.asarray(part.y, np.int32)
+            samples[split] = np.bincount(part.y, minlength=len(features.class_counts)).tolist()
             if confidence is not None:
                 predictions[f"{split}.confidence"] = confidence
-    result = {**result, "metrics": metrics}
+    result = {**result, "class_samples": samples, "metrics": metrics}
     folder = store.folder("classifiers", result["run"])
     save_tensors(folder / "predictions.safetensors", predictions, {})
     publish_json(folder / "result.json", result)

@@ -69,7 +69,8 @@ def run_sweep(config: Config, store: Store, *, jobs: int = 1) -> Sweep:
 
 
 def _only(result: dict[str, Any], split: str) -> dict[str, Any]:
-    return {**result, "metrics": {split: result["metrics"][split]}}
+    parts = {key: result[key] for key in ("metrics", "class_samples") if key in result}
+    return result | {key: {split: known[split]} for key, known in parts.items() if split in known}
 
 
 def best_trials(trials: list[dict[str, Any]], split: str) -> list[int]:
