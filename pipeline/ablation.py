@@ -157,8 +157,7 @@ def planned_cells(grid: Iterable[Variant]) -> list[tuple[str, str]]:
         trained = variant.config.representation
         epochs = trained.epochs if trained is not None else 0
         for spec in variant.config.classifiers:
-            params = {k: v for k, v in spec.minimal().items() if k != "name"}
-            found.append((variant.row, column_of(shown_name(spec.name, epochs), params)))
+            found.append((variant.row, column_of(shown_name(spec.name, epochs), spec.changed())))
     return list(dict.fromkeys(found))
 
 

@@ -45,7 +45,11 @@ class Spec:
 
     def minimal(self) -> dict[str, Any]:
         """Name and parameters that differ from their defaults: what ids are made from."""
-        return {"name": self.name, **self._resolved(keep_defaults=False)}
+        return {"name": self.name, **self.changed()}
+
+    def changed(self) -> dict[str, Any]:
+        """The parameters that differ from their defaults."""
+        return self._resolved(keep_defaults=False)
 
     def full(self) -> dict[str, Any]:
         """Name and all parameters, defaults filled in."""

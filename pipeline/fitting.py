@@ -168,7 +168,7 @@ def publish(
         "representation": representation,
         "features": key,
         "classifier": spec.name,
-        "params": {k: v for k, v in spec.minimal().items() if k != "name"},
+        "params": spec.changed(),
         "fitted": {k: v["value"] for k, v in description["fitted"].items() if _is_choice(k, v)},
         "seed": config.seed,
         "data_seed": config.data.full()["seed"],

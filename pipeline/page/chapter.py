@@ -51,7 +51,7 @@ class Chapter:
     @property
     def identity(self) -> tuple:
         """What no other chapter of a page shares: features, seed and the shot groups' limits."""
-        return (self.key, self.seed, tuple(sorted(self.thresholds.items())))
+        return identity_of(self.results[0], self.thresholds)
 
     # -- who is shown and how -------------------------------------------------------------------------
 
@@ -222,9 +222,13 @@ def chapters(store: Store, found: Iterable[Found]) -> list[Chapter]:
             if "test" in result["metrics"]:
                 own = result["thresholds"]
                 limits = own if evaluation is None else evaluation.thresholds
-                key = (result["features"], result["seed"], tuple(sorted(limits.items())))
-                groups.setdefault(key, []).append(result)
-    return [Chapter(store, results, dict(key[2])) for key, results in groups.items()]
+                groups.setdefault(identity_of(result, limits), []).append(result)
+    return [Chapter(store, results, dict(limits)) for (_, _, limits), results in groups.items()]
+
+
+def identity_of(found: dict[str, Any], thresholds: dict[str, int]) -> tuple:
+    """The :attr:`Chapter.identity` that a result or record belongs to under these shot groups."""
+    return found["features"], found["seed"], tuple(sorted(thresholds.items()))
 
 
 def _reached(result: dict[str, Any]) -> float:

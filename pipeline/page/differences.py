@@ -6,16 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.page.drawing import BLUE, INK, MUTED, Drawing, canvas
+from pipeline.page.drawing import BLUE, INK, MUTED, Drawing, canvas, signed
 from pipeline.page.words import shortened
 
 MOST_CELLS = 40
 LONGEST_LABEL = 34
-
-
-def signed(points: float) -> str:
-    """Points with one decimal and their sign, a true minus."""
-    return f"{points:+.1f}".replace("-", "−")
 
 
 def differences(records: list[dict[str, Any]]) -> Drawing | None:

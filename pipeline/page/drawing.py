@@ -32,7 +32,7 @@ PALETTE = (
     ("purple", PURPLE, "#e59ac4"),
 )
 WIDTH = 5.0  # inches; at 72 units an inch the text keeps its size on a telephone
-LINE = 0.18  # inches a line of a title takes
+LINE = 0.18  # inches a line of a title or of a legend takes
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 FAMILIES = re.compile(r"(font:[^;]*?px) [^;]*")
 
@@ -169,6 +169,11 @@ def number(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
+def signed(points: float) -> str:
+    """Points with one decimal and their sign, a true minus."""
+    return f"{points:+.1f}".replace("-", "−")
+
+
 def _is_name(label: str) -> bool:
     """True for a label of ours that begins with an underscore; matplotlib's own are ``_child0``."""
     return label.startswith("_") and not re.fullmatch(r"_(child|nolegend_).*", label)
@@ -184,7 +189,7 @@ def legend(figure: Figure, axes: Axes, *, columns: int = 3) -> None:
         return
     widest = max(map(len, labels), default=0)
     columns = min(columns, len(labels), max(1, 54 // (widest + 7)))
-    figure.set_figheight(figure.get_figheight() + 0.18 * -(-len(labels) // columns))
+    figure.set_figheight(figure.get_figheight() + LINE * -(-len(labels) // columns))
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, columnspacing=1.2)
 
 
@@ -210,13 +215,12 @@ def page_svg(drawing: Drawing, prefix: str) -> str:
 
 def figure_file(drawing: Drawing, form: str) -> bytes:
     """The figure as a file of its own, svg or png, on white, its title above it."""
-    if form == "svg":
-        with _titled(drawing):
-            return _svg(drawing, facecolor=PAPER)
-    file = io.BytesIO()
     with _titled(drawing):
+        if form == "svg":
+            return _svg(drawing, facecolor=PAPER)
+        file = io.BytesIO()
         drawing.figure.savefig(file, format="png", dpi=200, facecolor=PAPER, metadata={"Software": None})
-    return file.getvalue()
+        return file.getvalue()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from pipeline.page.chapter import identity_of
 from pipeline.report import COLUMNS, row_label
 
 MORE = (("accuracy", "accuracy", True), ("top-5", "top5_accuracy", True), ("ECE", "ece", False))
@@ -51,7 +52,7 @@ def results_table(rows: list[dict[str, Any]], anchors: dict[tuple, tuple[str, st
 
 def _identity(row: dict[str, Any]) -> tuple:
     """That of the chapter a record belongs to."""
-    return row["features"], row["seed"], tuple(sorted(row["thresholds"].items()))
+    return identity_of(row, row["thresholds"])
 
 
 def _group(row: dict[str, Any]) -> tuple:

@@ -82,7 +82,7 @@ def ablate(
     baseline: str | None,
     metric: tuple[str, ...],
     form: str,
-    page: Callable[..., None],
+    page: Callable[..., None] | None,
 ) -> None:
     """Run a grid of settings times seeds, every classifier on each, and print mean ± deviation.
 
@@ -104,8 +104,9 @@ def ablate(
             cell, lost = next(iter(found.cells)), cell
             log.warning("%s/%s has no result; differences are to %s/%s", *lost, *cell)
         compared = cells(store, found, cell)
-        results = [result for results in found.cells.values() for result in results]
-        page(store, [(results, None)], records(results), cells=compared)
+        if page is not None:
+            results = [result for results in found.cells.values() for result in results]
+            page(store, [(results, None)], records(results), cells=compared)
         click.echo(render_ablation(compared, metric, form))
     if found.failed:
         raise LongtailError("\n".join(f"failed: {said}" for said in found.failed))
@@ -129,7 +130,7 @@ def report(
     form: str,
     split: str,
     classes: bool,
-    page: Callable[..., None],
+    page: Callable[..., None] | None,
 ) -> None:
     """Print finished runs. RUN is a directory, the beginning of an id, or a config; none means all.
 
@@ -152,7 +153,8 @@ def report(
         raise LongtailError(f"no finished run was judged on {split}: the data have no such split")
     if not rows:
         raise LongtailError(f"no finished run under {store.root}; `longtail run CONFIG` makes one")
-    page(store, found, rows)
+    if page is not None:
+        page(store, found, rows)
     echo(rows, form, classes)
 
 

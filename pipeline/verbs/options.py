@@ -67,8 +67,8 @@ classifier_option = click.option(
 def page_options(command: Callable) -> Callable:
     """``--html``, ``--figures`` and ``--figures-format``; the command gets ``page``, what to write them by.
 
-    ``page(store, found, rows, cells=...)`` is :func:`pipeline.page.book.write`, or does nothing when neither
-    was asked for. A missing extra is found before the command does anything.
+    ``page(store, found, rows, cells=...)`` is :func:`pipeline.page.book.write`; None when neither was asked
+    for. A missing extra is found before the command does anything.
     """
 
     @click.option(
@@ -83,7 +83,7 @@ def page_options(command: Callable) -> Callable:
         if figures_format and figures is None:
             raise click.UsageError("--figures-format is for --figures DIR")
         if not html and not figures:
-            return command(*args, page=lambda *_, **__: None, **options)
+            return command(*args, page=None, **options)
         from pipeline.page.book import need_libraries, write
 
         need_libraries()
