@@ -9,11 +9,11 @@ import sys
 
 import click
 
-from pipeline.console import fail, log_to_stderr, say
-from pipeline.errors import ConfigError, Interrupted, LongtailError
-from pipeline.interrupt import stop_at_once
-from pipeline.store import Store
-from pipeline.verbs import comparing, looking, running, using
+from longtail.pipeline.errors import ConfigError, Interrupted, LongtailError
+from longtail.pipeline.process.interrupt import stop_at_once
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.verbs import comparing, inspecting, running, using
+from longtail.pipeline.verbs.console import fail, log_to_stderr, say
 
 VERBS = (
     running.run,
@@ -27,10 +27,10 @@ VERBS = (
     comparing.boundaries,
     using.predict,
     using.export,
-    looking.init,
-    looking.list_,
-    looking.show,
-    looking.clean,
+    inspecting.init,
+    inspecting.list_,
+    inspecting.show,
+    inspecting.clean,
 )
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.wording import listed
+from longtail.stages.wording import listed
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from stages.data import Part, Request
-    from stages.data.transforms import Augment
+    from longtail.stages.data import Part, Request
+    from longtail.stages.data.pictures.augment import Augment
 
 BATCH = 512  # samples at once; no setting, so that a feature's last bits do not depend on one
 BATCH_VALUES = 2**24  # of input at once: large pictures come in smaller batches
@@ -91,7 +91,7 @@ def forward_rows(
     """Outputs (N, K) float32 of `module` in evaluation and inference mode, row i for ``indices[i]``."""
     import torch
 
-    from stages.data import Request
+    from longtail.stages.data import Request
 
     part = part.to(device)
     blocks = _blocks(part, indices)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from stages.parameters import Positive, Problem, Problems
-from stages.registry import Registry
+from longtail.stages.parameters import Positive, Problem, Problems
+from longtail.stages.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from stages.losses.base import Loss
+    from longtail.stages.losses.base import Loss
 
 HEADS = Registry("head", "HEADS", __name__)
 
@@ -24,7 +24,7 @@ def linear(in_features: int, out_features: int):
 
     Source: torch.nn.Linear and its initialisation.
     """
-    from stages.network import LinearHead
+    from longtail.stages.network import LinearHead
 
     return LinearHead(in_features, out_features)
 
@@ -35,7 +35,7 @@ def cosine(in_features: int, out_features: int, *, scale: Positive | None = None
 
     Source: Cao 2019 (arXiv 1906.07413), section 3.2; Gidaris 2018 (1804.09458), section 3.2.
     """
-    from stages.network import CosineHead
+    from longtail.stages.network import CosineHead
 
     return CosineHead(in_features, out_features, scale=SCALE if scale is None else scale)
 

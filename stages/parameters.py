@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from stages.wording import as_written
+from longtail.stages.wording import as_written
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stages import parameters as rules
-from stages.parameters import Problem, Problems
+from longtail.stages import parameters as rules
+from longtail.stages.parameters import Problem, Problems
 
 REQUIRED = inspect.Parameter.empty
 
@@ -165,7 +165,10 @@ class Registry:
         spec = importlib.util.find_spec(self.package)
         if spec.submodule_search_locations:
             folder = Path(next(iter(spec.submodule_search_locations)))
-            files = {f"{self.package}.{p.stem}": p for p in sorted(folder.glob("[!_]*.py"))}
+            files = {
+                ".".join([self.package, *p.relative_to(folder).with_suffix("").parts]): p
+                for p in sorted(folder.rglob("[!_]*.py"))
+            }
         else:
             files = {self.package: Path(spec.origin)}
         found: dict[str, Component] = {}

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from stages.data.batches import Batches
-from stages.losses.base import Loss
-from stages.meta_weights.learned import LearnedWeights
-from stages.network import Network
-from stages.schedules import Factor
-from stages.step import Step, Stepper
+from longtail.stages.data.pictures.batches import Batches
+from longtail.stages.losses.base import Loss
+from longtail.stages.meta_weights.learned import LearnedWeights
+from longtail.stages.network import Network
+from longtail.stages.training.schedules import Factor
+from longtail.stages.training.step import Step, Stepper
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class EpochSummary:
 
     `validation` is what ``validate(network)`` returned, None without one; `loss_state` what a loss that
     adapts (CDB's class weights and τ) went by in this epoch; `learned_weights` the mean weights learned for
-    its samples (:meth:`stages.meta_weights.learned.LearnedWeights.finish_epoch`) and `weighing_seconds` what
+    its samples (``LearnedWeights.finish_epoch``) and `weighing_seconds` what
     learning them took.
     """
 
@@ -88,7 +88,7 @@ def train_representation(
     and the loss is Σ w_i ℓ_i; it goes with whole batches of unmixed inputs. `after_step` is called with the
     position after every step and may raise to stop.
 
-    Raises :class:`~stages.step.NonFiniteLoss` before a step of NaN or infinite loss, naming epoch and batch.
+    Raises ``NonFiniteLoss`` before a step of NaN or infinite loss, naming epoch and batch.
     """
     stepper = Stepper(
         network,

@@ -13,8 +13,8 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from stages.parameters import Count
-from stages.registry import Registry
+from longtail.stages.parameters import Count
+from longtail.stages.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np

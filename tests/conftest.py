@@ -7,8 +7,8 @@ import tempfile
 import pytest
 from hypothesis import configuration, settings
 
-from pipeline.config import Config, load_config
-from pipeline.store import Store
+from longtail.pipeline.config.loading import Config, load_config
+from longtail.pipeline.store.store import Store
 
 
 def pytest_configure(config):
@@ -38,8 +38,8 @@ def digits():
 @pytest.fixture(scope="session")
 def page(digits, tmp_path_factory):
     """What `longtail report --html` writes of ``root`` beside it: five classifiers on each of two runs."""
-    from pipeline.execute import run_stage_two
-    from tests.test_cli import longtail
+    from longtail.pipeline.work.execute import run_stage_two
+    from tests.pipeline.verbs.test_cli import longtail
 
     folder = tmp_path_factory.mktemp("page")
     for sampler in ("instance_balanced", "class_balanced"):
@@ -52,7 +52,7 @@ def page(digits, tmp_path_factory):
 @pytest.fixture
 def stop_at_save(monkeypatch):
     """``stop_at_save(3, 10)``: training dies, KeyboardInterrupt, right after its 3rd and 10th checkpoint."""
-    from pipeline.checkpoint import Checkpoints
+    from longtail.pipeline.training.checkpoint import Checkpoints
 
     def arrange(*numbers: int) -> None:
         save, calls = Checkpoints.save, []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pipeline.page.chapter import identity_of
-from pipeline.report import COLUMNS, row_label
+from longtail.pipeline.page.run_results import identity_of
+from longtail.pipeline.tables.records import COLUMNS, row_label
 
 MORE = (("accuracy", "accuracy", True), ("top-5", "top5_accuracy", True), ("ECE", "ece", False))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.report import CHOSEN_ON_TEST, label, value_text
+from longtail.pipeline.store.labels import label
+from longtail.pipeline.tables.records import CHOSEN_ON_TEST, value_text
 
 
 def classifier_text(result: dict[str, Any]) -> str:

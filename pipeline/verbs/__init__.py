@@ -1,1 +1,1 @@
-"""The verbs of the command line, each a click command; :mod:`pipeline.cli` puts them together."""
+"""The verbs of the command line, each a click command; :mod:`longtail.pipeline.cli` puts them together."""

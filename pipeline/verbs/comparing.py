@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from pipeline.config import Config, load_config
-from pipeline.errors import LongtailError
-from pipeline.report import METRICS, records, render
-from pipeline.store import Store
-from pipeline.verbs.options import (
+from longtail.pipeline.config.loading import Config, load_config
+from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.tables.records import METRICS, records, render
+from longtail.pipeline.verbs.options import (
     classes_option,
     complete,
     config_argument,
@@ -42,7 +42,7 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
 
     Example: longtail sweep digits_lt 'sweep=[ncm, {name: knn, k: [1, 5]}]'
     """
-    from pipeline.sweep import run_sweep
+    from longtail.pipeline.compare.sweep import run_sweep
 
     found = run_sweep(config, store, jobs=jobs)
     split = "test" if config.evaluation.protocol == "paper" else "val"
@@ -93,8 +93,8 @@ def ablate(
 
     Example: longtail ablate digits_lt --seeds 3 --metric error
     """
-    from pipeline.ablation import find_baseline, planned_cells, run_ablation, variants
-    from pipeline.tables import cells, render_ablation
+    from longtail.pipeline.compare.ablation import find_baseline, planned_cells, run_ablation, variants
+    from longtail.pipeline.compare.ablation_table import cells, render_ablation
 
     grid = variants(config, overrides, vary=vary, seeds=seeds, data_seeds=data_seeds)
     cell = find_baseline(planned_cells(grid), baseline or grid[0].config.ablation.baseline)
@@ -140,7 +140,7 @@ def report(
 
     Example: longtail report digits_lt seed=1 --html digits.html
     """
-    from pipeline.runs import find_results
+    from longtail.pipeline.store.finished import find_results
 
     runs, overrides = split_overrides(references)
     found = find_results(store, runs, overrides)
@@ -178,6 +178,6 @@ def boundaries(store: Store, config: str, overrides: tuple[str, ...], out: Path)
 
     Example: longtail boundaries --out boundaries.svg
     """
-    from pipeline.boundaries import draw_boundaries
+    from longtail.pipeline.page.draw_boundaries import draw_boundaries
 
     draw_boundaries(load_config(config, overrides), store, out)

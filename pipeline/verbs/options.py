@@ -9,18 +9,18 @@ from functools import partial, wraps
 
 import click
 
-from pipeline.config import load_config
-from pipeline.report import FORMATS, render
-from pipeline.store import Store
+from longtail.pipeline.config.loading import load_config
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.tables.records import FORMATS, render
 
 OVERRIDE = re.compile(r"[a-z_]\w*(\.\w+)*=")
 
 
 def complete(what: str) -> Callable:
-    """A shell's completion by a function of :mod:`pipeline.completion`, imported when a shell asks."""
+    """A shell's completion by a function of ``verbs/completion.py``, imported when a shell asks."""
 
     def completed(context: click.Context, parameter: click.Parameter, incomplete: str) -> list:
-        from pipeline import completion
+        from longtail.pipeline.verbs import completion
 
         return getattr(completion, what)(context, parameter, incomplete)
 
@@ -67,8 +67,8 @@ classifier_option = click.option(
 def page_options(command: Callable) -> Callable:
     """``--html``, ``--figures`` and ``--figures-format``; the command gets ``page``, what to write them by.
 
-    ``page(store, found, rows, cells=...)`` is :func:`pipeline.page.book.write`; None when neither was asked
-    for. A missing extra is found before the command does anything.
+    ``page(store, found, rows, cells=...)`` is :func:`longtail.pipeline.page.page.write`; None when neither
+    was asked for. A missing extra is found before the command does anything.
     """
 
     @click.option(
@@ -84,7 +84,7 @@ def page_options(command: Callable) -> Callable:
             raise click.UsageError("--figures-format is for --figures DIR")
         if not html and not figures:
             return command(*args, page=None, **options)
-        from pipeline.page.book import need_libraries, write
+        from longtail.pipeline.page.page import need_libraries, write
 
         need_libraries()
         page = partial(write, html=html, figures=figures, form=figures_format or "svg")
@@ -110,6 +110,6 @@ def split_overrides(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
 
 def echo(rows: list[dict], form: str, classes: bool) -> None:
     """Print records as `form`, or class by class."""
-    from pipeline.class_table import render_classes
+    from longtail.pipeline.tables.by_class import render_classes
 
     click.echo(render_classes(rows, form) if classes else render(rows, form))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from pipeline.checks import check_choices
-from pipeline.components import Spec
-from pipeline.config import Config
-from pipeline.errors import LongtailError
-from pipeline.report import records
-from pipeline.store import Store
-from pipeline.verbs.options import (
+from longtail.pipeline.config.choices import check_choices
+from longtail.pipeline.config.components import Spec
+from longtail.pipeline.config.loading import Config
+from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.tables.records import records
+from longtail.pipeline.verbs.options import (
     classes_option,
     echo,
     format_option,
@@ -36,7 +36,7 @@ def run(
     Example: longtail run digits_lt seed=1
     """
     if dry_run:
-        from pipeline import plan
+        from longtail.pipeline.work import plan
 
         if form != "table" or split != "test" or classes:
             raise click.UsageError("--dry-run prints no results: leave out --format, --split and --classes")
@@ -70,7 +70,7 @@ def represent(config: Config, store: Store, fresh: bool) -> None:
 
     Example: longtail represent fashion_mnist_lt
     """
-    from pipeline.execute import run_stage_one
+    from longtail.pipeline.work.execute import run_stage_one
 
     one = run_stage_one(config, store, fresh=fresh)
     if one.id is None:
@@ -88,7 +88,7 @@ def extract(config: Config, store: Store, fresh: bool) -> None:
 
     Example: longtail extract digits_lt features.checkpoint=best
     """
-    from pipeline.execute import run_extraction
+    from longtail.pipeline.work.execute import run_extraction
 
     click.echo(store.folder("features", run_extraction(config, store, fresh=fresh)))
 
@@ -108,7 +108,7 @@ def classify(config: Config, store: Store, form: str, split: str, classes: bool,
 
 
 def _classify(config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool) -> None:
-    from pipeline.execute import run_extraction, run_stage_one
+    from longtail.pipeline.work.execute import run_extraction, run_stage_one
 
     if fresh:
         check_choices(config)
@@ -119,7 +119,7 @@ def _classify(config: Config, store: Store, form: str, split: str, classes: bool
 
 def _stage_two(config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool) -> None:
     """Classifiers and their table; LongtailError at the end naming those that could not be fitted."""
-    from pipeline.execute import run_stage_two
+    from longtail.pipeline.work.execute import run_stage_two
 
     failed: list[str] = []
     results = run_stage_two(config, store, fresh=fresh, on_failure=failed.append)

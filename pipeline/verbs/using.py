@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from pipeline.store import Store
-from pipeline.verbs.options import (
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.verbs.options import (
     classifier_option,
     complete,
     format_option,
@@ -38,7 +38,7 @@ def predict(
 
     Example: longtail predict digits_lt path/to/pictures --top 3
     """
-    from pipeline.predict import predict
+    from longtail.pipeline.serve.predict import predict
 
     inputs, overrides = split_overrides(inputs)
     if not inputs:
@@ -65,6 +65,6 @@ def export(
 
     Example: longtail export digits_lt model.onnx --classifier crt
     """
-    from pipeline.export import export
+    from longtail.pipeline.serve.export import export
 
     click.echo(export(store, reference, file, overrides, classifier=classifier, force=force))

@@ -5,8 +5,8 @@
 does.
 """
 
-from stages.registry import Registry
+from longtail.stages.registry import Registry
 
-BACKBONES = Registry("backbone", "BACKBONES", "stages.backbones", supplied=("in_channels",))
+BACKBONES = Registry("backbone", "BACKBONES", "longtail.stages.backbones", supplied=("in_channels",))
 
 __all__ = ["BACKBONES"]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from stages.backbones import BACKBONES
+from longtail.stages.backbones import BACKBONES
 
 
 class BasicBlock(nn.Module):

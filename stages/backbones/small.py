@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from stages.backbones import BACKBONES
-from stages.parameters import Count
+from longtail.stages.backbones import BACKBONES
+from longtail.stages.parameters import Count
 
 
 def _block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from stages.backbones import BACKBONES
-from stages.parameters import Count, TimmModel
+from longtail.stages.backbones import BACKBONES
+from longtail.stages.parameters import Count, TimmModel
 
 if TYPE_CHECKING:
     from torch import nn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from stages.backbones import BACKBONES
+from longtail.stages.backbones import BACKBONES
 
 BLOCKS = {  # module, groups, width of a group
     "basic": (BasicBlock, 1, 64),

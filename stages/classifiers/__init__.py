@@ -4,16 +4,16 @@
 starts from stage one's head and chooses on validation features. ``scores(X)`` is (N, C) always.
 """
 
-from stages.registry import Registry
+from longtail.stages.registry import Registry
 
-CLASSIFIERS = Registry("classifier", "CLASSIFIERS", "stages.classifiers", supplied=("random_state",))
+CLASSIFIERS = Registry("classifier", "CLASSIFIERS", "longtail.stages.classifiers", supplied=("random_state",))
 
 __all__ = ["CLASSIFIERS", "Head"]
 
 
 def __getattr__(name: str):
     if name == "Head":  # lives beside the modules it freezes, which import torch
-        from stages.network import Head
+        from longtail.stages.network import Head
 
         return Head
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,11 +10,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from stages.blocks import row_blocks
-from stages.classifiers.linear_form import LinearForm
-from stages.features import Features, reject_non_finite
-from stages.network import Head
-from stages.registry import check_parameters, signature_parameters
+from longtail.stages.blocks import row_blocks
+from longtail.stages.classifiers.tools.linear_form import LinearForm
+from longtail.stages.features import Features, reject_non_finite
+from longtail.stages.network import Head
+from longtail.stages.registry import check_parameters, signature_parameters
 
 if TYPE_CHECKING:
     from torch import nn
@@ -114,7 +114,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     def as_module(self) -> nn.Module:
         """:meth:`scores` as a torch module of float32 features (B, D); ValueError where there is none."""
-        return self.linear_form().as_module()
+        from longtail.stages.classifiers.tools.modules import LinearScores
+
+        return LinearScores(self.linear_form())
 
     # -- for subclasses -------------------------------------------------------------------------------
 

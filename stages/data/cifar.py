@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.data import DATASETS, Collection
-from stages.data.fetch import FETCHED_TO, fetch
-from stages.data.unpickle import read_pickle
-from stages.parameters import Location, Permission
-from stages.wording import searched
+from longtail.stages.data import DATASETS, Collection
+from longtail.stages.data.files.download import FETCHED_TO, fetch
+from longtail.stages.data.files.unpickle import read_pickle
+from longtail.stages.parameters import Location, Permission
+from longtail.stages.wording import searched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,7 +130,7 @@ def cifar(*, layout: str, root: Location | None = None, download: Permission = F
     """
     import numpy as np
 
-    from stages.data.images import ImageArrays
+    from longtail.stages.data.pictures.in_memory import ImageArrays
 
     *train, test, names = sources(layout=layout, root=root, download=download)
     class_names = read_names(names, layout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from stages.data import DATASETS, Collection
+from longtail.stages.data import DATASETS, Collection
 
 
 def sources() -> list[Path]:
@@ -25,7 +25,7 @@ def digits() -> Collection:
     import numpy as np
     from sklearn.datasets import load_digits
 
-    from stages.data.images import ImageArrays
+    from longtail.stages.data.pictures.in_memory import ImageArrays
 
     found = load_digits()
     images = (found.images * 15).astype(np.uint8)[..., None]  # (N, 8, 8, 1)

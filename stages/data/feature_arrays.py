@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.data import DATASETS, Collection
-from stages.parameters import Location
-from stages.wording import listed, looked_for
+from longtail.stages.data import DATASETS, Collection
+from longtail.stages.parameters import Location
+from longtail.stages.wording import listed, looked_for
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.data import DATASETS, Collection
-from stages.data.fetch import FETCHED_TO, fetch
-from stages.parameters import Location, Permission
-from stages.wording import searched
+from longtail.stages.data import DATASETS, Collection
+from longtail.stages.data.files.download import FETCHED_TO, fetch
+from longtail.stages.parameters import Location, Permission
+from longtail.stages.wording import searched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +83,7 @@ def idx_images(*, layout: str, root: Location | None = None, download: Permissio
     Source: MNIST LeCun, Bottou, Bengio, Haffner 1998 (Gradient-based learning applied to document
     recognition); Fashion-MNIST Xiao, Rasul, Vollgraf 2017 (arXiv 1708.07747).
     """
-    from stages.data.images import ImageArrays
+    from longtail.stages.data.pictures.in_memory import ImageArrays
 
     files = sources(layout=layout, root=root, download=download)
     train, test = _read_pair(*files[:2]), _read_pair(*files[2:])

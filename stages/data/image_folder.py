@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from stages.data import DATASETS, Collection
-from stages.data.pictures import SUFFIXES, inside
-from stages.parameters import Count, Fraction, Index, Location, Share
-from stages.wording import listed, looked_for
+from longtail.stages.data import DATASETS, Collection
+from longtail.stages.data.pictures.reading import SUFFIXES, inside
+from longtail.stages.parameters import Count, Fraction, Index, Location, Share
+from longtail.stages.wording import listed, looked_for
 
 PART_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
@@ -66,7 +66,7 @@ def image_folder(
 
     Source: your own pictures.
     """
-    from stages.data.pictures import check_fit, picture_part
+    from longtail.stages.data.pictures.picture_parts import check_fit, picture_part
 
     parts, class_names = scan(root, allow_outside=allow_outside)
     for name in class_names:

@@ -9,11 +9,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-from stages.data import DATASETS, Collection
-from stages.data.lists import Listed, plain, read_lists
-from stages.data.pictures import inside
-from stages.parameters import Count, Fraction, Index, Location, Share
-from stages.wording import counted, listed
+from longtail.stages.data import DATASETS, Collection
+from longtail.stages.data.files.lists import Listed, plain, read_lists
+from longtail.stages.data.pictures.reading import inside
+from longtail.stages.parameters import Count, Fraction, Index, Location, Share
+from longtail.stages.wording import counted, listed
 
 
 def sources(
@@ -80,7 +80,7 @@ def image_list(
     Source: Liu 2019 (arXiv 1904.05160) for ImageNet-LT's and Places-LT's lists; Van Horn 2018 (1707.06642)
     for iNaturalist's JSON.
     """
-    from stages.data.pictures import check_fit, picture_part
+    from longtail.stages.data.pictures.picture_parts import check_fit, picture_part
 
     parts, names = read_lists(root, train=train, val=val, test=test, class_names=class_names)
     _warn_of_duplicates(parts)

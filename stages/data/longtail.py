@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from stages.data import SUPPLIED, Collection, Splits
-from stages.data.noise import flip_labels
-from stages.parameters import Count, Fraction, Index, Positive, Problem, Problems
-from stages.randomness import generator
-from stages.registry import Registry
+from longtail.stages.data.noise import flip_labels
+from longtail.stages.data.parts import SUPPLIED, Collection, Splits
+from longtail.stages.parameters import Count, Fraction, Index, Positive, Problem, Problems
+from longtail.stages.randomness import generator
+from longtail.stages.registry import Registry
 
 SPLITTERS = Registry("splitter", "SPLITTERS", __name__, supplied=SUPPLIED)
 IDLE = {  # what each profile has no use for
@@ -112,7 +112,9 @@ def make_splits(
     `meta_per_class` samples of each class leave the training part, labelled right, for a loss's weights to be
     learned on; a class with less than twice that gives half of its samples.
 
-    Returns :class:`stages.data.Splits`. Raises ValueError when a class is too small for what is asked.
+    Returns :class:`~longtail.stages.data.Splits`.
+
+    Raises ValueError when a class is too small for what is asked.
 
     Source: the profiles' (:func:`class_counts`); holding out before the imbalance, Sinha 2020
     (arXiv 2010.01824); label noise Ren 2018 (1803.09050).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.randomness import generator
+from longtail.stages.randomness import generator
 
 
 def flip_labels(

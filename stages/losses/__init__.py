@@ -5,8 +5,8 @@ scalar, ``per_sample(logits, labels)`` the (B,) values it adds up, ``set_epoch(e
 ``set_class_accuracy((C,))`` tell it how training goes. ``head_kind`` says which head it is made for.
 """
 
-from stages.registry import Registry
+from longtail.stages.registry import Registry
 
-LOSSES = Registry("loss", "LOSSES", "stages.losses", supplied=("class_counts",))
+LOSSES = Registry("loss", "LOSSES", "longtail.stages.losses", supplied=("class_counts",))
 
 __all__ = ["LOSSES"]

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from stages.losses.weightings import build_weights
-from stages.randomness import generator
-from stages.registry import split_spec
+from longtail.stages.losses.weightings import build_weights
+from longtail.stages.randomness import generator
+from longtail.stages.registry import split_spec
 
 
 class Loss(nn.Module):

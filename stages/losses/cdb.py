@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from stages.losses import LOSSES
-from stages.losses.base import Loss, cross_entropy
-from stages.parameters import NonNegative, Positive
+from longtail.stages.losses import LOSSES
+from longtail.stages.losses.base import Loss, cross_entropy
+from longtail.stages.parameters import NonNegative, Positive
 
 
 @LOSSES.register("cdb")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from stages.losses import LOSSES
-from stages.losses.base import Loss, binary_cross_entropy, cross_entropy
-from stages.parameters import Fraction
+from longtail.stages.losses import LOSSES
+from longtail.stages.losses.base import Loss, binary_cross_entropy, cross_entropy
+from longtail.stages.parameters import Fraction
 
 
 class Sparing(Loss):

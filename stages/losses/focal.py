@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch.nn import functional as F
 
-from stages.losses import LOSSES
-from stages.losses.base import WeightedLoss, binary_cross_entropy, cross_entropy
-from stages.parameters import Index, NonNegative, WeightingSpec
+from longtail.stages.losses import LOSSES
+from longtail.stages.losses.base import WeightedLoss, binary_cross_entropy, cross_entropy
+from longtail.stages.parameters import Index, NonNegative, WeightingSpec
 
 
 @LOSSES.register("focal")

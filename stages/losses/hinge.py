@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 import torch
 
-from stages.losses import LOSSES
-from stages.losses.base import Loss
-from stages.losses.ldam import ldam_margins
-from stages.parameters import NonNegative
+from longtail.stages.losses import LOSSES
+from longtail.stages.losses.base import Loss
+from longtail.stages.losses.ldam import ldam_margins
+from longtail.stages.parameters import NonNegative
 
 
 @LOSSES.register("hinge")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from stages.losses import LOSSES
-from stages.losses.base import Loss
-from stages.parameters import Fraction
+from longtail.stages.losses import LOSSES
+from longtail.stages.losses.base import Loss
+from longtail.stages.parameters import Fraction
 
 
 @LOSSES.register("label_aware_smoothing")

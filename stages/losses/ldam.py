@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from stages.losses import LOSSES
-from stages.losses.base import WeightedLoss, cross_entropy
-from stages.parameters import Index, NonNegative, Positive, WeightingSpec
+from longtail.stages.losses import LOSSES
+from longtail.stages.losses.base import WeightedLoss, cross_entropy
+from longtail.stages.parameters import Index, NonNegative, Positive, WeightingSpec
 
 
 class MarginSoftmax(WeightedLoss):

@@ -6,9 +6,9 @@ from typing import Literal
 
 import torch
 
-from stages.losses import LOSSES
-from stages.losses.base import WeightedLoss, binary_cross_entropy
-from stages.parameters import Index, WeightingSpec
+from longtail.stages.losses import LOSSES
+from longtail.stages.losses.base import WeightedLoss, binary_cross_entropy
+from longtail.stages.parameters import Index, WeightingSpec
 
 
 @LOSSES.register("sigmoid")

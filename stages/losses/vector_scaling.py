@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from stages.losses import LOSSES
-from stages.losses.base import Loss, cross_entropy
-from stages.parameters import NonNegative
-from stages.priors import log_prior
+from longtail.stages.losses import LOSSES
+from longtail.stages.losses.base import Loss, cross_entropy
+from longtail.stages.parameters import NonNegative
+from longtail.stages.priors import log_prior
 
 
 @LOSSES.register("cdt", tau=0.0)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Literal
 
-from stages.parameters import Beta, Positive, Problem, Problems
-from stages.registry import Registry, split_spec
+from longtail.stages.parameters import Beta, Positive, Problem, Problems
+from longtail.stages.registry import Registry, split_spec
 
 if TYPE_CHECKING:
     import numpy as np

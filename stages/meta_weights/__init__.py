@@ -7,8 +7,8 @@ that training moves, `rate` is the learning rate. The step weighed is plain grad
 θ' = θ − rate·Σ w_i ∇ℓ_i(θ): no momentum, no weight decay. :mod:`.learned` brings a rule into training.
 """
 
-from stages.registry import Registry
+from longtail.stages.registry import Registry
 
-REWEIGHTINGS = Registry("reweighting", "REWEIGHTINGS", "stages.meta_weights")
+REWEIGHTINGS = Registry("reweighting", "REWEIGHTINGS", "longtail.stages.meta_weights")
 
 __all__ = ["REWEIGHTINGS"]

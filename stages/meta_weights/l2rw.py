@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.func import grad
 
-from stages.meta_weights import REWEIGHTINGS
-from stages.meta_weights.virtual import Params, along, normalized
-from stages.parameters import Count
+from longtail.stages.meta_weights import REWEIGHTINGS
+from longtail.stages.meta_weights.virtual import Params, along, normalized
+from longtail.stages.parameters import Count
 
 
 @REWEIGHTINGS.register("l2rw")
@@ -36,7 +36,7 @@ class L2RW:
         params: Params,
         rate: float,
     ) -> torch.Tensor:
-        """w (B,); see :mod:`stages.meta_weights`."""
+        """w (B,); see :mod:`longtail.stages.meta_weights`."""
         toward = grad(meta_loss_at)(params)
         agreement = along(losses_at, params, toward)  # (B,)
         return normalized(agreement.clamp(min=0))

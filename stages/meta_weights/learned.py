@@ -11,17 +11,17 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from stages.data import Part
-from stages.data.batches import Batch
-from stages.losses.base import Loss, cross_entropy
-from stages.meta_weights.virtual import running_statistics_kept
-from stages.randomness import generator, torch_seed
+from longtail.stages.data import Part
+from longtail.stages.data.pictures.batches import Batch
+from longtail.stages.losses.base import Loss, cross_entropy
+from longtail.stages.meta_weights.virtual import running_statistics_kept
+from longtail.stages.randomness import generator, torch_seed
 
 SUMS = "sums"  # beside the rule's own tensors in a checkpoint
 
 
 class LearnedWeights:
-    """Weighs the batches of a run by `rule` (:mod:`stages.meta_weights`) on the held-out samples `meta`.
+    """Weighs the batches of a run by `rule` (a reweighting) on the held-out samples `meta`.
 
     The clean batch is judged by what predictions go by: plain cross-entropy of scale·z, without the class
     weights, margins or priors of the training loss, since it is balanced. Virtual passes are in float32

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.func import grad, vjp
 
-from stages.meta_weights import REWEIGHTINGS
-from stages.meta_weights.virtual import Params, along, normalized
-from stages.parameters import Count, Fraction, NonNegative, Positive
+from longtail.stages.meta_weights import REWEIGHTINGS
+from longtail.stages.meta_weights.virtual import Params, along, normalized
+from longtail.stages.parameters import Count, Fraction, NonNegative, Positive
 
 
 @REWEIGHTINGS.register("meta_weight_net")
@@ -53,7 +53,7 @@ class MetaWeightNet:
         params: Params,
         rate: float,
     ) -> torch.Tensor:
-        """w (B,) of the MLP after its step; see :mod:`stages.meta_weights`."""
+        """w (B,) of the MLP after its step; see :mod:`longtail.stages.meta_weights`."""
         losses, pull = vjp(losses_at, params)
         weights = self.weights(losses)
         step = pull(weights.detach())[0]

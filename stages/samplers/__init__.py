@@ -1,6 +1,6 @@
 """Samplers: which training samples an epoch shows, and in which order.
 
-``SAMPLERS.create("square_root", labels, num_classes, seed=0)`` is a :class:`stages.samplers.base.Sampler`:
+``SAMPLERS.create("square_root", labels, num_classes, seed=0)`` is a ``Sampler``:
 
 - iteration over dataset indices (python ints) from ``start`` of the current epoch on, ``indices()`` for the
   same as one (n,) int64 array, and ``len()`` for the draws of a whole epoch, ``num_samples`` or N;
@@ -15,8 +15,8 @@ state is read or written, and nothing breaks above 2^24 samples, where torch's W
 
 from __future__ import annotations
 
-from stages.registry import Registry
+from longtail.stages.registry import Registry
 
-SAMPLERS = Registry("sampler", "SAMPLERS", "stages.samplers", supplied=("seed", "num_samples"))
+SAMPLERS = Registry("sampler", "SAMPLERS", "longtail.stages.samplers", supplied=("seed", "num_samples"))
 
 __all__ = ["SAMPLERS"]

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from stages.parameters import Count, Index, check_value
-from stages.randomness import generator
+from longtail.stages.parameters import Count, Index, check_value
+from longtail.stages.randomness import generator
 
 
 class Sampler:
-    """Dataset indices, one epoch at a time; see :mod:`stages.samplers` for the contract.
+    """Dataset indices, one epoch at a time; see :mod:`longtail.stages.samplers` for the contract.
 
     A subclass says what an epoch holds (`epoch_indices`) and what that means for the classes
     (`class_probabilities`).

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.parameters import Index, Problem, Problems, SamplerSpec
-from stages.registry import split_spec
-from stages.samplers import SAMPLERS
-from stages.samplers.base import Sampler
-from stages.samplers.power import InstanceBalanced
+from longtail.stages.parameters import Index, Problem, Problems, SamplerSpec
+from longtail.stages.registry import split_spec
+from longtail.stages.samplers import SAMPLERS
+from longtail.stages.samplers.base import Sampler
+from longtail.stages.samplers.power import InstanceBalanced
 
 
 @SAMPLERS.register("deferred")

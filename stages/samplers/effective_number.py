@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from stages.parameters import Beta
-from stages.samplers import SAMPLERS
-from stages.samplers.base import Sampler
+from longtail.stages.parameters import Beta
+from longtail.stages.samplers import SAMPLERS
+from longtail.stages.samplers.base import Sampler
 
 
 @SAMPLERS.register("effective_number")

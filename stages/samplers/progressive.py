@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.parameters import Count, Problem, Problems
-from stages.samplers import SAMPLERS
-from stages.samplers.base import Sampler
+from longtail.stages.parameters import Count, Problem, Problems
+from longtail.stages.samplers import SAMPLERS
+from longtail.stages.samplers.base import Sampler
 
 
 @SAMPLERS.register("progressively_balanced")

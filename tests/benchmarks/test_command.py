@@ -15,7 +15,7 @@ pytestmark = pytest.mark.bench
 
 def test_second_run_over_importing_its_libraries(tmp_path):
     arguments = ["--root", str(tmp_path), "run", "digits_lt", "representation.epochs=1"]
-    run = [sys.executable, "-m", "pipeline.cli", *arguments]
+    run = [sys.executable, "-m", "longtail", *arguments]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True, "env": os.environ}
     subprocess.run(run, **quiet)
     second = best(lambda: subprocess.run(run, **quiet))

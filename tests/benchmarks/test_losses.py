@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stages.heads import build_head
-from stages.losses import LOSSES
-from stages.network import Network
+from longtail.stages.heads import build_head
+from longtail.stages.losses import LOSSES
+from longtail.stages.network import Network
 from tests.benchmarks.measuring import report, rivals
 from tests.benchmarks.test_stage_one import trainee_for
 

@@ -13,15 +13,16 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from pipeline.building import Trainee, build
-from pipeline.config import load_config
-from stages.classifiers import CLASSIFIERS
-from stages.data import Request, Splits
-from stages.data.image_files import ImageFiles
-from stages.data.images import ImageArrays
-from stages.data.transforms import Augment
-from stages.features import BATCH, extract_features
-from stages.representation import train_representation
+from longtail.pipeline.config.loading import load_config
+from longtail.pipeline.training.trainee import Trainee
+from longtail.pipeline.training.trainee_building import build
+from longtail.stages.classifiers import CLASSIFIERS
+from longtail.stages.data import Request, Splits
+from longtail.stages.data.pictures.augment import Augment
+from longtail.stages.data.pictures.decoded import ImageFiles
+from longtail.stages.data.pictures.in_memory import ImageArrays
+from longtail.stages.features import BATCH, extract_features
+from longtail.stages.representation import train_representation
 from tests.benchmarks.measuring import best, peak, report, rivals
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]

@@ -11,11 +11,12 @@ import pytest
 import torch
 from sklearn.neighbors import NearestCentroid
 
-from stages.classifiers import CLASSIFIERS, frozen_logits
-from stages.classifiers.stack import fit_stack
-from stages.classifiers.tau_norm import tau_path
-from stages.data.longtail import class_counts
-from stages.network import Head
+from longtail.stages.classifiers import CLASSIFIERS
+from longtail.stages.classifiers.adjusted.tau_norm import tau_path
+from longtail.stages.classifiers.tools import frozen_logits
+from longtail.stages.classifiers.tools.stack import fit_stack
+from longtail.stages.data.longtail import class_counts
+from longtail.stages.network import Head
 from tests.benchmarks.measuring import best, most_anonymous, report, rivals
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]

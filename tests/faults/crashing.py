@@ -124,7 +124,7 @@ def _named(path, folder: int | None = None) -> str:
 
 def main(arguments: list[str]) -> None:
     """The command line with the fault that the environment names."""
-    from pipeline import cli
+    from longtail.pipeline import cli
 
     install(Fault.parse(os.environ.get("LONGTAIL_TEST_FAULT", "")), os.environ.get("LONGTAIL_TEST_TRACE"))
     cli.main(arguments)

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import strict_yaml
-from pipeline.checkpoint import load_tensors
-from pipeline.feature_cache import fetch
-from pipeline.publish import sha256_of
-from pipeline.store import Store
+from longtail.pipeline.config import strict_yaml
+from longtail.pipeline.files.publish import sha256_of
+from longtail.pipeline.files.tensor_files import load_tensors
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.work.feature_cache import fetch
 
 CLOCKS = ("seconds", "images_per_second")  # what differs between two equal runs
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.checkpoint import Best, Checkpoints, Memory, load_tensors, save_tensors
-from pipeline.errors import Damaged
-from pipeline.feature_cache import fetch
-from pipeline.store import Store
+from longtail.pipeline.errors import Damaged
+from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.training.checkpoint import Best, Checkpoints, Memory
+from longtail.pipeline.work.feature_cache import fetch
 from tests.faults.processes import succeed
 from tests.faults.roots import assert_same, essence
 from tests.faults.sizes import full_only, small_and_full
@@ -45,7 +46,7 @@ def checkpoint(whole, folder: Path) -> Kept:
 def state(whole, folder: Path) -> Kept:
     import torch
 
-    from stages.representation import Position
+    from longtail.stages.representation import Position
 
     torch.manual_seed(0)
     network = torch.nn.Linear(3, 2)

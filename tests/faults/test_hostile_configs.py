@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from pipeline import strict_yaml
-from pipeline.errors import ConfigError
+from longtail.pipeline.config import strict_yaml
+from longtail.pipeline.errors import ConfigError
 from tests.faults.processes import assert_one_line_error, run
 
 TAGS = {

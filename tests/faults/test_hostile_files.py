@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.checkpoint import load_tensors
-from pipeline.errors import Damaged
+from longtail.pipeline.errors import Damaged
+from longtail.pipeline.files.tensor_files import load_tensors
 from tests.faults.processes import assert_one_line_error, run, succeed
 from tests.faults.roots import assert_same, copy
 from tests.faults.sizes import full_only

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.checkpoint import load_tensors
+from longtail.pipeline.files.tensor_files import load_tensors
 from tests.faults.processes import LIMIT, Running, assert_one_line_error, run, succeed
 from tests.faults.roots import assert_same, check_readable, essence, files
 from tests.faults.sizes import full_only

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from pipeline.checkpoint import load_tensors, save_tensors
-from pipeline.feature_cache import extract, fetch, is_cached
-from pipeline.publish import publish_json
-from pipeline.store import Store
-from stages.features import Features
+from longtail.pipeline.files.publish import publish_json
+from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.work.feature_cache import extract, fetch, is_cached
+from longtail.stages.features import Features
 from tests.faults.processes import LIMIT, Running, context
 from tests.faults.roots import assert_same, check_readable, temporaries
 from tests.faults.sizes import small_and_full

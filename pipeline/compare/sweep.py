@@ -1,0 +1,115 @@
+"""A sweep: every trial judged on validation, each classifier's winner on the test split, once."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from longtail.pipeline.config.components import Spec
+from longtail.pipeline.config.loading import Config
+from longtail.pipeline.config.sweep_grid import expand
+from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.process.progress import CountProgress
+from longtail.pipeline.store.identity import classifier_id
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.work.classifying import finished
+from longtail.pipeline.work.execute import Workbench
+
+log = logging.getLogger("longtail")
+
+DEFAULT = (  # for a configuration without a sweep; τ is exact, so one trial has them all
+    "joint",
+    {"name": "crt", "weight_decay": {"from": 1e-4, "to": 1e-1, "steps": 7, "scale": "log"}},
+    {"name": "ncm", "feature": ["none", "l2", "centered_l2"], "distance": ["euclidean", "cosine"]},
+    "tau_norm",
+    {"name": "lws", "bias": ["none", "scaled"], "weight_decay": [0.0, 1e-4, 1e-3]},
+    {"name": "logit_adjustment", "tau": "validation"},
+    {"name": "cosine", "scale": [8.0, 16.0, 32.0]},
+    {"name": "balanced_softmax", "weight_decay": [1e-4, 5e-4, 1e-3]},
+    {"name": "knn", "k": [5, 20], "vote": ["plain", "class_balanced"]},
+)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """`trials` are results judged on the choosing split, in order; `winners` those of each classifier's best
+    trial, judged on the test split as well."""
+
+    trials: list[dict[str, Any]]
+    winners: list[dict[str, Any]]
+
+
+def trials_of(config: Config) -> list[Spec]:
+    """The classifiers a configuration's sweep compares, each once."""
+    specs = config.sweep if config.sweep is not None else [s for entry in DEFAULT for s in expand(entry)]
+    unique = {str(spec.minimal()): spec for spec in specs}
+    return list(unique.values())
+
+
+def run_sweep(config: Config, store: Store, *, jobs: int = 1) -> Sweep:
+    """Run what is missing of a sweep, in `jobs` processes, and judge each classifier's winner on test.
+
+    The test split is opened for winners alone, after every choice has been made. LongtailError without
+    samples to choose on.
+    """
+    split = "test" if config.evaluation.protocol == "paper" else "val"
+    bench, specs = Workbench(config, store), trials_of(config)
+    names = [classifier_id(config, bench.key, spec) for spec in specs]
+    missing = [s for s, name in zip(specs, names, strict=True) if finished(store, name, (split,)) is None]
+    if missing:
+        if not len({"val": bench.features.val, "test": bench.features.test}[split]):
+            raise LongtailError(
+                f"sweep: there is no {split} sample to choose on; set data.validation_per_class"
+            )
+        log.info("sweep: %d of %d trials to run", len(missing), len(specs))
+        run_trials(bench, missing, split, jobs)
+    trials = [_only(bench.result(spec, (split,)), split) for spec in specs]
+    winners = [bench.result(specs[row], (split, "test")) for row in best_trials(trials, split)]
+    return Sweep(trials, winners)
+
+
+def _only(result: dict[str, Any], split: str) -> dict[str, Any]:
+    parts = {key: result[key] for key in ("metrics", "class_samples") if key in result}
+    return result | {key: {split: known[split]} for key, known in parts.items() if split in known}
+
+
+def best_trials(trials: list[dict[str, Any]], split: str) -> list[int]:
+    """The row of each classifier's trial of highest balanced accuracy on `split`, the first of equals."""
+    best: dict[str, int] = {}
+    for row, trial in enumerate(trials):
+        reached = trial["metrics"][split]["balanced_accuracy"]
+        name = trial["classifier"]
+        if name not in best or reached > trials[best[name]]["metrics"][split]["balanced_accuracy"]:
+            best[name] = row
+    return list(best.values())
+
+
+def run_trials(bench: Workbench, specs: list[Spec], split: str, jobs: int) -> None:
+    """Fit `specs` and judge them on `split`: each is published as soon as it is done."""
+    with CountProgress(len(specs), "trial", "sweep") as progress:
+        if jobs == 1:
+            bench.fit(specs, (split,), progress)
+            return
+        from joblib import Parallel, delayed
+
+        shares = [specs[start::jobs] for start in range(min(jobs, len(specs)))]
+        settings, root = bench.config.full(), str(bench.store.root)
+        work = (delayed(_share)(settings, root, [s.full() for s in share], split, jobs) for share in shares)
+        for count in Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
+            progress(count)
+
+
+def _share(settings: dict[str, Any], root: str, specs: list[dict[str, Any]], split: str, jobs: int) -> int:
+    """One process's trials."""
+    import os
+
+    from threadpoolctl import threadpool_limits
+
+    from longtail.pipeline.config.components import check_spec
+    from longtail.pipeline.config.loading import check_config
+
+    with threadpool_limits(max(1, (os.cpu_count() or 1) // jobs)):
+        bench = Workbench(check_config(settings), Store(root, one_command=True))
+        bench.fit([check_spec("classifiers", spec) for spec in specs], (split,), lambda count: None)
+    return len(specs)

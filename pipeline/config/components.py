@@ -1,0 +1,110 @@
+"""Every registry by name, and components as a configuration names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from longtail.stages.parameters import Problem, Problems, spec_kind
+from longtail.stages.registry import REQUIRED, Registry
+from longtail.stages.wording import as_written
+
+_WHERE = {
+    "datasets": ("longtail.stages.data", "DATASETS"),
+    "samplers": ("longtail.stages.samplers", "SAMPLERS"),
+    "losses": ("longtail.stages.losses", "LOSSES"),
+    "weightings": ("longtail.stages.losses.weightings", "WEIGHTINGS"),
+    "heads": ("longtail.stages.heads", "HEADS"),
+    "backbones": ("longtail.stages.backbones", "BACKBONES"),
+    "optimizers": ("longtail.stages.training.optimizers", "OPTIMIZERS"),
+    "schedules": ("longtail.stages.training.schedules", "SCHEDULES"),
+    "reweightings": ("longtail.stages.meta_weights", "REWEIGHTINGS"),
+    "resamplers": ("longtail.stages.resampling", "RESAMPLERS"),
+    "classifiers": ("longtail.stages.classifiers", "CLASSIFIERS"),
+}
+KINDS = tuple(_WHERE)
+
+
+@cache
+def registry(kind: str) -> Registry:
+    """The registry of a kind (``"samplers"``...); its components are not imported."""
+    module, variable = _WHERE[kind]
+    return getattr(import_module(module), variable)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A component named in a configuration, with the checked parameters given there."""
+
+    kind: str
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def minimal(self) -> dict[str, Any]:
+        """Name and parameters that differ from their defaults: what ids are made from."""
+        return {"name": self.name, **self.changed()}
+
+    def changed(self) -> dict[str, Any]:
+        """The parameters that differ from their defaults."""
+        return self._resolved(keep_defaults=False)
+
+    def full(self) -> dict[str, Any]:
+        """Name and all parameters, defaults filled in."""
+        return {"name": self.name, **self._resolved(keep_defaults=True)}
+
+    def _resolved(self, *, keep_defaults: bool) -> dict[str, Any]:
+        resolved = {}
+        for key, parameter in registry(self.kind).describe(self.name).parameters.items():
+            value = self.params.get(key, parameter.default)
+            nested = spec_kind(parameter.rule)
+            if nested:
+                value, default = (
+                    getattr(check_spec(nested, v), "full" if keep_defaults else "minimal")()
+                    for v in (value, parameter.default)
+                )
+            else:
+                default = parameter.default
+            if value is not REQUIRED and (keep_defaults or value != default):
+                resolved[key] = value
+        return resolved
+
+
+def check_spec(kind: str, value: Any, default: Spec | None = None) -> Spec:
+    """The component `value` (a name or ``{name, ...parameters}``) stands for, nested ones included.
+
+    A mapping without a name means the `default` component. Raises `Problems` with all that is wrong.
+    """
+    found = registry(kind)
+    if isinstance(value, Spec):
+        return value
+    if isinstance(value, str):
+        value = {"name": value}
+    if not isinstance(value, dict):
+        raise Problems([Problem("", f"must be a name or {{name, ...parameters}}, got {as_written(value)}")])
+    name = value.get("name", default.name if default else None)
+    if not isinstance(name, str):
+        raise Problems([Problem("name", f"is required; choose from {', '.join(found.names())}")])
+    if name not in found:
+        try:
+            found.describe(name)
+        except ValueError as error:
+            raise Problems([Problem("", str(error))]) from None
+    params = {key: v for key, v in value.items() if key != "name"}
+    problems: list[Problem] = []
+    try:
+        params = found.check(name, params)
+    except Problems as error:
+        problems += error.problems
+    for key, parameter in found.describe(name).parameters.items():
+        nested = spec_kind(parameter.rule)
+        if nested and key in params and isinstance(params[key], str | dict):
+            try:
+                check_spec(nested, params[key])
+            except Problems as error:
+                problems += [p.under(key) for p in error.problems]
+    if problems:
+        raise Problems(problems)
+    return Spec(kind, *found.spelled(name, params))

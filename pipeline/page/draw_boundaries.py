@@ -1,0 +1,66 @@
+"""The verb `boundaries`: classifiers on two features, fitted where need be, drawn side by side."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from longtail.pipeline.config.components import check_spec, registry
+from longtail.pipeline.config.loading import Config
+from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.work.execute import Workbench, load_classifier
+
+log = logging.getLogger("longtail")
+
+FORMS = (".svg", ".png", ".html")
+CLASSIFIERS = {  # what a panel is called, and what it shows
+    "joint": "joint",
+    "τ = 0": {"name": "tau_norm", "tau": 0},
+    "τ = 0.5": {"name": "tau_norm", "tau": 0.5},
+    "τ = 1": {"name": "tau_norm", "tau": 1},
+    "cosine": "cosine",
+    "class means": {"name": "ncm", "feature": "none"},
+}
+
+
+def draw_boundaries(config: Config, store: Store, path: Path) -> None:
+    """Draw the decision boundaries of joint, τ from 0 to 1, cosine and class means to `path`.
+
+    Stage one and features are made sure of first; classifiers are judged on validation alone. LongtailError
+    for features of another width than 2 or a file name of another kind.
+    """
+    from longtail.pipeline.page.figures.decision_boundaries import Panel, decision_boundaries
+    from longtail.pipeline.page.figures.drawing import house_style
+    from longtail.pipeline.page.page import need_libraries, write_drawing
+
+    if path.suffix not in FORMS:
+        raise LongtailError(f"--out: must end in {', '.join(FORMS)}, got {str(path)!r}")
+    need_libraries()
+    if config.representation is not None:
+        spec = config.representation.backbone
+        _require_two(registry("backbones").create(spec.name, **spec.params).num_features, given=False)
+    bench = Workbench(config, store)
+    features = bench.features
+    _require_two(features.train.X.shape[1], given=True)
+    panels = []
+    for name, spec in CLASSIFIERS.items():
+        result = bench.result(check_spec("classifiers", spec), ("val",))
+        judged = result["metrics"].get("val")
+        estimator = load_classifier(store, result["run"])
+        panels.append(Panel(name, estimator, judged and judged["balanced_accuracy"]))
+    with house_style():
+        drawing = decision_boundaries(
+            panels, features.train, features.class_counts, features.class_names, data=config.data.name
+        )
+        write_drawing(drawing, path)
+    log.info("%s: %d classifiers", path, len(panels))
+
+
+def _require_two(width: int, *, given: bool) -> None:
+    if width != 2:
+        way = "'representation.backbone={name: small_cnn, bottleneck: 2}' makes 2, and `longtail boundaries` "
+        way += "alone takes a recipe that has them"
+        if given:
+            way = "project those of the file to 2, by PCA for one"
+        raise LongtailError(f"boundaries are drawn on 2 features, got {width}; {way}")

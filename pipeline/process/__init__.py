@@ -1,0 +1,1 @@
+"""The process that works: its device and versions, signals, dead workers, progress."""

@@ -1,0 +1,147 @@
+"""What a person sees on standard error during work: a bar on a terminal, sparse lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from longtail.stages.wording import counted
+
+if TYPE_CHECKING:
+    from longtail.stages.representation import Position
+
+log = logging.getLogger("longtail")
+
+LINE_EVERY = 10.0  # seconds between lines of epochs when there is no terminal
+COUNT_EVERY = 60.0  # seconds between lines of what is inside an epoch, or has none
+
+
+def _bar(total: int, initial: int, unit: str, description: str) -> tqdm:
+    quiet = not sys.stderr.isatty() or log.level > logging.INFO
+    return tqdm(
+        total=total, initial=initial, unit=unit, desc=description, disable=quiet, leave=False, mininterval=0.2
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Pace:
+    """Lines about things done one by one where no bar is shown: one a minute, none for what is shorter."""
+
+    def __init__(self, total: int, done: int = 0):
+        self.total, self.done = total, done
+        self._before, self._began = done, time.monotonic()
+        self._said = self._began
+
+    def __call__(self, count: int, what: str) -> None:
+        """`count` more; `what` says of what, as ``extracting, samples``."""
+        self.done += count
+        now = time.monotonic()
+        if now - self._said < COUNT_EVERY or self.done >= self.total:
+            return
+        self._said = now
+        rate = (self.done - self._before) / (now - self._began)
+        left = f", {duration((self.total - self.done) / rate)} left" if rate else ""
+        log.info("%s: %d of %d, %.3g/s%s", what, self.done, self.total, rate, left)
+
+
+class TimeLeft:
+    """How long the rest of a list of tasks takes, by those that had to be worked on."""
+
+    DONE_BEFORE = 1.0  # seconds; what is quicker was there already
+
+    def __init__(self, total: int):
+        self.total, self.seen, self.worked, self.seconds = total, 0, 0, 0.0
+        self._began = time.monotonic()
+
+    def next(self) -> str:
+        """Call as a task begins: ``", 12 min left"``, empty while nothing is known."""
+        now = time.monotonic()
+        took, self._began = now - self._began, now
+        if self.seen and took > self.DONE_BEFORE:
+            self.worked, self.seconds = self.worked + 1, self.seconds + took
+        left, self.seen = self.total - self.seen, self.seen + 1
+        return f", {duration(left * self.seconds / self.worked)} left" if self.worked else ""
+
+
+class TrainingProgress:
+    """Steps done and to do, and how the last epoch went."""
+
+    def __init__(self, epochs: int, steps_per_epoch: int, start: Position):
+        self.epochs, self._said, self._first = epochs, -LINE_EVERY, start.epoch + 1
+        if (start.epoch or start.batch) and start.epoch < epochs:
+            at = (
+                f"epoch {start.epoch + 1}, batch {start.batch + 1}"
+                if start.batch
+                else f"epoch {start.epoch + 1}"
+            )
+            log.info("going on at %s of %s", at, counted(epochs, "epoch"))
+        done = start.epoch * steps_per_epoch + start.batch
+        self.bar = _bar(epochs * steps_per_epoch, done, "step", "training")
+        self._pace = Pace(epochs * steps_per_epoch, done)
+
+    def __enter__(self) -> TrainingProgress:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def step(self) -> None:
+        """One more step."""
+        self.bar.update(1)
+        if self.bar.disable:
+            self._pace(1, "training, steps")
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """One more epoch, as its history row tells."""
+        found = row.get("validation")
+        validation = f"  validation {100 * found['balanced_accuracy']:.1f} %" if found else ""
+        line = f"epoch {row['epoch']}/{self.epochs}  loss {row['loss']:.4f}{validation}"
+        line += f"  {row['images_per_second']:.0f} images/s"
+        if row["epoch"] < self.epochs:
+            line += f"  {duration((self.epochs - row['epoch']) * row['seconds'])} left"
+        self._say_cost(row)
+        if not self.bar.disable:
+            self.bar.set_postfix_str(line, refresh=False)
+        elif time.monotonic() - self._said > LINE_EVERY or row["epoch"] == self.epochs:
+            log.info("%s", line)
+            self._said = time.monotonic()
+
+    def _say_cost(self, row: dict[str, Any]) -> None:
+        """What learning sample weights costs: once, by the second epoch; the first pays for imports."""
+        if "weighing_seconds" not in row or row["epoch"] != min(self._first + 1, self.epochs):
+            return
+        times = row["seconds"] / max(row["seconds"] - row["weighing_seconds"], 1e-9)
+        speed = row["images_per_second"]
+        log.info(
+            "learning sample weights: a step takes %.1f times a plain one, %.0f images/s instead of %.0f",
+            *(times, speed, speed * times),
+        )
+
+
+class CountProgress:
+    """So many of a known number of things."""
+
+    def __init__(self, total: int, unit: str, description: str):
+        self.bar = _bar(total, 0, unit, description)
+        self._pace, self._what = Pace(total), f"{description}, {unit}s"
+
+    def __enter__(self) -> CountProgress:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def __call__(self, count: int) -> None:
+        self.bar.update(count)
+        if self.bar.disable:
+            self._pace(count, self._what)

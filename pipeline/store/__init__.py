@@ -1,0 +1,1 @@
+"""What lies under the root and what it is called: ids, references, finished results, disk use."""

@@ -1,0 +1,201 @@
+"""What lies under the output root: results, what killed processes left, and what is not ours.
+
+Told from names, time stamps and the small JSON files alone. Links are neither followed nor counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.files.publish import TEMPORARY
+from longtail.pipeline.store.identity import ID_LENGTH
+from longtail.pipeline.store.store import Store
+from longtail.stages.wording import counted
+
+KINDS = ("representations", "features", "classifiers")
+FINISHED, UNFINISHED, ORPHAN, STATE, FOREIGN, PLAIN = (
+    "finished", "unfinished", "orphan", "optimiser state", "not ours", "plain"
+)  # fmt: skip
+PART = ".part"
+MOST_HEADER = 2**26  # bytes; a longer safetensors header is not one of ours
+
+Done = Callable[[str, str], "dict[str, Any] | None"]  # of Store.done
+
+_ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
+_TEMPORARY = re.compile(rf"\..+\.\d+-[0-9a-f]{{8}}{re.escape(TEMPORARY)}")
+_AT_ROOT = re.compile(r"fingerprints\.json|README\.md|\.gitignore")
+_OWN = {
+    "representations": re.compile(
+        r"config\.yaml|provenance\.json|history\.jsonl|best\.safetensors|DONE"
+        r"|epoch-\d+(-batch-\d+)?\.(state|safetensors)"
+    ),
+    "features": re.compile(r"manifest\.json|head\.safetensors|(train|val|test)[\w.-]*\.npy"),
+    "classifiers": re.compile(r"(weights|predictions)\.safetensors|result\.json|DONE"),
+    PART: re.compile(r"(train|val|test)[\w.-]*\.safetensors"),
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file or folder under the root with what it is.
+
+    `kind` is one of KINDS or other; `bytes` the length of its files together; `touched` when the newest of
+    them was written, in seconds since 1970.
+    """
+
+    path: Path
+    kind: str
+    state: str
+    reason: str
+    bytes: int
+    touched: float
+
+
+def inventory(store: Store) -> list[Item]:
+    """Everything directly under the root and its three folders, and what stands out inside a result.
+
+    LongtailError when there is no such root.
+    """
+    if not store.root.is_dir():
+        raise LongtailError(f"{store.root}: no such folder; `longtail run CONFIG` makes one")
+    done = cache(store.done)  # which warns of a damaged one: once is enough
+    found: list[Item] = []
+    for path in sorted(store.root.iterdir()):
+        if path.name in KINDS and _is_folder(path):
+            found += _results(store, done, path.name)
+        elif _AT_ROOT.fullmatch(path.name) and _is_file(path):
+            found.append(_item(path, "other", PLAIN))
+        else:
+            found.append(_loose(path, "other"))
+    return found
+
+
+def measure(path: Path) -> tuple[int, float]:
+    """(bytes, when last written) of a file, or of all files below a folder; a link counts as itself."""
+    paths = [path]
+    if _is_folder(path):
+        paths += [Path(top, name) for top, folders, files in os.walk(path) for name in (*folders, *files)]
+    size, written, folders = 0, [], []
+    for each in paths:
+        with suppress(
+            FileNotFoundError, PermissionError
+        ):  # just removed by another process, or not ours to see
+            found = each.lstat()
+            if stat.S_ISDIR(found.st_mode):
+                folders.append(found.st_mtime)
+            else:
+                size += found.st_size
+                written.append(found.st_mtime)
+    return size, max(written or folders or [0.0])
+
+
+def _results(store: Store, done: Done, kind: str) -> Iterator[Item]:
+    known = _known_weights(store, done) if kind == "features" else frozenset()
+    for path in sorted((store.root / kind).iterdir()):
+        name = path.name
+        if not _is_folder(path):
+            yield _loose(path, kind)
+        elif _ID.fullmatch(name):
+            if kind == "features":
+                state, reason = _features(store, name, known)
+            else:
+                state, reason = _with_done(store, done, kind, name)
+            yield _item(path, kind, state, reason)
+            yield from _inside(path, kind, _OWN[kind], finished=state == FINISHED)
+        elif kind == "features" and name.endswith(PART) and _ID.fullmatch(name.removesuffix(PART)):
+            if store.manifest(name.removesuffix(PART)) is None:
+                yield _item(path, kind, UNFINISHED, "shards of features under way")
+            else:
+                yield _item(path, kind, ORPHAN, "shards of finished features")
+            yield from _inside(path, kind, _OWN[PART], finished=False)
+        else:
+            yield _loose(path, kind)
+
+
+def _with_done(store: Store, done: Done, kind: str, name: str) -> tuple[str, str]:
+    said = done(kind, name)
+    if said is not None:
+        return FINISHED, said["classifier"] if kind == "classifiers" else counted(said["epochs"], "epoch")
+    damaged = (store.folder(kind, name) / "DONE").exists()
+    return UNFINISHED, "DONE is damaged" if damaged else "no DONE"
+
+
+def _features(store: Store, key: str, known: frozenset[str]) -> tuple[str, str]:
+    found = store.manifest(key)
+    if found is None:
+        damaged = (store.folder("features", key) / "manifest.json").exists()
+        return UNFINISHED, "manifest.json is damaged" if damaged else "no manifest.json"
+    tensors = found["identity"]["tensors"]
+    if tensors is not None and tensors not in known:  # None: the data were features already
+        return ORPHAN, "no representation here has the weights they were made with"
+    return FINISHED, f"{sum(found['class_counts'])} training samples"
+
+
+def _known_weights(store: Store, done: Done) -> frozenset[str]:
+    """Fingerprints of the weights of every representation, finished or not.
+
+    An unfinished one counts because the same command may finish it with the very weights it had.
+    """
+    known = set()
+    for folder in filter(Path.is_dir, store.root.glob("representations/*")):
+        said = done("representations", folder.name)
+        if said is not None:
+            known |= {said[which]["tensors"] for which in ("last", "best")}
+        else:
+            known |= {_fingerprint(path) for path in folder.glob("*.safetensors")}
+    return frozenset(known)
+
+
+def _fingerprint(path: Path) -> str | None:
+    """The fingerprint a tensor file's header states; None for a file without."""
+    try:
+        with open(path, "rb") as file:
+            header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), MOST_HEADER)))
+        return json.loads(header["__metadata__"]["longtail"])["tensors"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _inside(folder: Path, kind: str, own: re.Pattern, *, finished: bool) -> Iterator[Item]:
+    """Of a result's files: temporaries, a finished run's optimiser states, and what is not ours."""
+    for path in _entries(folder):
+        if not own.fullmatch(path.name) or not _is_file(path):
+            yield _loose(path, kind)
+        elif finished and path.suffix == ".state":
+            yield _item(path, kind, STATE)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in `folder`, sorted; nothing when another process has just removed it."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _loose(path: Path, kind: str) -> Item:
+    if _TEMPORARY.fullmatch(path.name) and _is_file(path):
+        return _item(path, kind, ORPHAN, "left by a process that was killed")
+    return _item(path, kind, FOREIGN, "a link" if path.is_symlink() else "")
+
+
+def _item(path: Path, kind: str, state: str, reason: str = "") -> Item:
+    return Item(path, kind, state, reason, *measure(path))
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()

@@ -1,0 +1,54 @@
+"""What a person calls a run, and what that stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from longtail.pipeline.errors import ConfigError, LongtailError
+
+if TYPE_CHECKING:
+    from longtail.pipeline.store.store import Store
+
+KEYS = {"representations": "representation", "features": "features", "classifiers": "run"}  # of a result
+
+
+def find_run(store: Store, reference: str) -> str | None:
+    """The id of the representation a directory or id prefix names; None when `reference` is neither.
+
+    LongtailError when a prefix fits several.
+    """
+    path = directory(store, reference)
+    if path is not None:
+        return path.name if path.parent.name == "representations" else None
+    return store.resolve("representations", reference)
+
+
+def find_result(store: Store, reference: str) -> tuple[str, str] | None:
+    """(kind, id) of the representation, features or classifier that a directory or id prefix names.
+
+    None when `reference` is neither; LongtailError when a prefix fits several.
+    """
+    path = directory(store, reference)
+    kinds = KEYS if path is None else (path.parent.name,)
+    name = reference if path is None else path.name
+    found = [(kind, run_id) for kind in kinds if (run_id := store.resolve(kind, name)) is not None]
+    if len(found) > 1:
+        raise LongtailError(f"{reference!r} begins ids of {' and of '.join(kind for kind, _ in found)}")
+    return found[0] if found else None
+
+
+def directory(store: Store, reference: str) -> Path | None:
+    """The result's directory `reference` is, None when it is none; LongtailError for one of another root."""
+    path = Path(reference).resolve()
+    if not path.is_dir() or path.parent.name not in KEYS:
+        return None
+    root = path.parents[1]
+    if root != store.root.resolve():
+        raise LongtailError(f"{reference}: lies under another root than {store.root}; say --root {root}")
+    return path
+
+
+def is_unknown(error: ConfigError) -> bool:
+    """True when a reference is no configuration at all."""
+    return len(error.problems) == 1 and "no such configuration" in str(error)

@@ -1,0 +1,1 @@
+"""Records as text: tables, Markdown, CSV and JSON; listings and states."""

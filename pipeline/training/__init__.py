@@ -1,0 +1,1 @@
+"""Stage one with a memory: building the trainee, checkpoints, resuming, continuing."""

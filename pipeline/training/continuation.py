@@ -1,0 +1,121 @@
+"""An earlier run that training goes on from, and what is checked before it does."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from longtail.pipeline.config import strict_yaml
+from longtail.pipeline.config.loading import Config
+from longtail.pipeline.config.sections import Representation
+from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
+from longtail.pipeline.store.identity import data_identity, earlier_run
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.training.checkpoint import Checkpoints, Memory
+from longtail.stages.wording import counted
+
+if TYPE_CHECKING:
+    from longtail.pipeline.training.trainee import Trainee
+
+log = logging.getLogger("longtail")
+
+LEAST_SIDE = 4  # pixels; a network that halves its input twice has nothing left of less
+
+
+def check_start(config: Config, store: Store) -> None:
+    """Refuse or warn of, before data and weights are opened, what training cannot well start from."""
+    warn_of_start(config)
+    if config.representation is not None and config.representation.init is not None:
+        check_init(config, store)
+
+
+def check_init(config: Config, store: Store) -> str:
+    """The id of the finished run that ``representation.init`` names.
+
+    LongtailError where its state would not go with this run's data, network or optimiser.
+    """
+    run_id = earlier_run(store, config.representation)
+    folder = store.folder("representations", run_id)
+    done = store.done("representations", run_id)
+    if done["data"] != data_identity(store, config):
+        raise LongtailError(
+            f"representation.init: {folder} was trained on other data or another split, so that its best "
+            f"epoch and this run's validation would not be its own; "
+            f"representation.weights={folder / done['last']['file']} starts anew from its weights"
+        )
+    _refuse_another_kind(config.representation, folder)
+    return run_id
+
+
+def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Checkpoints) -> Memory:
+    """Load an earlier run's last epoch into `trainee`, and make it this run's own first checkpoint.
+
+    Weights, optimiser state, history and best epoch go on: with a schedule that gives the same rates, so many
+    epochs and then so many more are bit for bit all of them at once.
+    """
+    run_id = check_init(config, store)
+    folder = store.folder("representations", run_id)
+    done = store.done("representations", run_id)
+    carried = {"average": trainee.average, "reweighting": trainee.reweighting}
+    memory = Checkpoints(folder).resume(trainee.network, trainee.optimizer, **carried)
+    if memory is None or memory.position.epoch != done["epochs"]:
+        raise LongtailError(
+            f"representation.init: {folder} lacks the optimiser state of its last epoch; "
+            f"representation.weights={folder / done['last']['file']} starts anew from its weights"
+        )
+    if memory.best.epoch:
+        tensors, facts, _ = load_tensors(folder / done["best"]["file"])
+        save_tensors(checkpoints.folder / "best.safetensors", tensors, facts)
+    log.info("going on from %s, which has %s", run_id, counted(memory.position.epoch, "epoch"))
+    return checkpoints.save(trainee.network, trainee.optimizer, memory, **carried)
+
+
+def _prior_bias(loss: dict) -> bool:
+    """True for a loss whose head's bias is not decayed."""
+    from longtail.pipeline.config.components import registry
+    from longtail.stages.registry import split_spec
+
+    name, params = split_spec(loss)
+    return registry("losses").create(name, [1, 1], **params).prior_bias
+
+
+def _refuse_another_kind(settings: Representation, folder: Path) -> None:
+    """LongtailError where the optimiser's state would not belong to this run's parameters."""
+    said = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))["representation"]
+    names = ("backbone", "optimizer")
+    earlier = {key: said[key]["name"] for key in names}
+    own = {key: getattr(settings, key).name for key in names}
+    full = settings.full()
+    for key in ("trainable", "no_weight_decay", "reweighting"):
+        own[key] = full[key]
+        earlier[key] = said.get(key, Representation.model_fields[key].default)
+    own["undecayed"], earlier["undecayed"] = (
+        sorted({*kinds, *(["head_bias"] if _prior_bias(spec) else [])})
+        for kinds, spec in (
+            (own["no_weight_decay"], full["loss"]),
+            (earlier["no_weight_decay"], said["loss"]),
+        )
+    )
+    differing = [f"{key} {earlier[key]}, this run {own[key]}" for key in own if own[key] != earlier[key]]
+    if differing:
+        raise LongtailError(
+            f"representation.init: {folder} has {'; '.join(differing)}; "
+            "representation.weights starts anew from weights alone"
+        )
+
+
+def warn_of_start(config: Config) -> None:
+    """Warn of what is allowed and hardly meant: a backbone frozen as it was drawn, pictures of few pixels."""
+    settings, side = config.representation, config.data.full().get("image_size")
+    if side is not None and side < LEAST_SIDE:
+        log.warning("data.image_size=%d leaves little to see; most pictures need 32 or more", side)
+    if settings is None or settings.weights is not None or settings.init is not None:
+        return
+    if settings.trainable != "all":
+        log.warning(
+            "representation.trainable=%s freezes a backbone of random weights; name weights to start from: "
+            "representation.weights=FILE or =torchvision",
+            settings.trainable,
+        )

@@ -1,0 +1,153 @@
+"""What training starts from: weights from elsewhere, or an earlier run it continues."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from longtail.pipeline.config.sections import Representation
+from longtail.pipeline.config.weights_reference import is_published, weights_file
+from longtail.pipeline.errors import LongtailError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from longtail.stages.data import Splits
+    from longtail.stages.network import Network
+
+log = logging.getLogger("longtail")
+
+SAME_PIXEL = 0.5  # of 255: constants no further apart normalise alike
+TORCHVISION = {"resnext50": "resnext50_32x4d"}  # what torchvision calls a backbone where names differ
+
+
+def load_weights(settings: Representation, network: Network, in_channels: int) -> None:
+    """Put the weights ``representation.weights`` names into the backbone, saying what matched."""
+    from longtail.stages.training.foreign_weights import load_backbone
+
+    if is_published(settings.weights):
+        fetched = settings.weights.startswith("timm")
+        tensors = _timms(settings, in_channels) if fetched else _published(settings)
+    else:
+        tensors = read_weights(weights_file(settings.weights))
+    try:
+        found = load_backbone(tensors, network.backbone)
+    except ValueError as error:
+        raise LongtailError(f"representation.weights: {settings.weights}: {error}{_hint(network)}") from None
+    for line in str(found).splitlines():
+        log.info("weights %s: %s", settings.weights, line)
+
+
+def _hint(network: Network) -> str:
+    """What may help where weights do not fit: most files are for colour."""
+    first = next(p for p in network.backbone.parameters() if p.ndim > 1)
+    if first.ndim == 4 and first.shape[1] == 1:
+        return (
+            "; this network takes grey pictures, most weights take colour: data.mode=rgb where there is one"
+        )
+    return ""
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a safetensors file, or of a file torch.save wrote, read by its weights-only unpickler.
+
+    Raises LongtailError for anything that is not plain weights; nothing in the file is run.
+    """
+    import pickle
+
+    import safetensors
+    import safetensors.torch
+    import torch
+
+    from longtail.stages.training.foreign_weights import flatten
+
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the file's pickle protocol, which is nobody's choice here
+            return flatten(torch.load(path, map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError:
+        raise LongtailError(
+            f"{path}: holds more than plain weights, so it is refused and none of it was run; "
+            "save its state_dict as safetensors"
+        ) from None
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise LongtailError(f"{path}: cannot be read as weights ({reason})") from None
+    except Exception:  # a damaged archive's opcodes fail in any way, and say nothing that helps
+        raise LongtailError(
+            f"{path}: cannot be read as weights (damaged, or written by neither torch.save nor safetensors)"
+        ) from None
+
+
+def _published(settings: Representation) -> dict[str, torch.Tensor]:
+    """torchvision's ImageNet weights for the backbone, downloaded unless torch's cache has them."""
+    from http.client import HTTPException
+
+    import torchvision
+
+    backbone = settings.backbone.name
+    name = settings.weights.partition(":")[2] or "IMAGENET1K_V1"
+    try:
+        published = torchvision.models.get_model_weights(TORCHVISION.get(backbone, backbone))
+        entry = published[name]
+    except (ValueError, KeyError):
+        raise LongtailError(
+            f"representation.weights: torchvision has no weights {name!r} for backbone {backbone}"
+        ) from None
+    try:
+        return dict(entry.get_state_dict(progress=False, check_hash=True))
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise LongtailError(
+            f"representation.weights: {entry} could not be fetched ({error}); fetch {entry.url} elsewhere "
+            "and name the file"
+        ) from None
+
+
+def _timms(settings: Representation, in_channels: int) -> dict[str, torch.Tensor]:
+    """timm's weights for the backbone, downloaded unless the hub's cache has them."""
+    from longtail.stages.backbones.timm_models import create
+
+    model, _, own = settings.backbone.name.removeprefix("timm/").partition(".")
+    name = f"{model}.{settings.weights.partition(':')[2] or own}"
+    try:
+        found = create(name, in_channels=in_channels, pretrained=True, **settings.backbone.params)
+    except Exception as error:  # the hub's client raises many kinds
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise LongtailError(
+            f"representation.weights: timm's {name} could not be fetched ({said}); "
+            "fetch its model.safetensors elsewhere and name the file"
+        ) from None
+    return dict(found.state_dict())
+
+
+def check_input(settings: Representation, backbone: nn.Module, splits: Splits) -> None:
+    """LongtailError for pictures of a size the backbone does not take; a warning for another normalisation.
+
+    Only backbones that say what they expect are asked, and of normalisation only those with given weights.
+    """
+    expects = getattr(backbone, "expects", None)
+    if expects is None:
+        return
+    name, size = settings.backbone.name, expects["size"]
+    if size is not None and splits.input_shape[1:] != (size, size):
+        shape = "×".join(map(str, splits.input_shape[1:]))
+        raise LongtailError(
+            f"data.image_size: must be {size} for backbone {name}, got {shape} pixels; "
+            "the backbone's own image_size changes what it takes"
+        )
+    own = splits.train.constants
+    wanted = {key: [255 * value for value in expects[key]] for key in ("mean", "std")}
+    apart = max(abs(a - b) for key in wanted for a, b in zip(wanted[key], own[key], strict=False))
+    if settings.weights is not None and apart > SAME_PIXEL:
+        log.warning(
+            "%s was trained on pictures normalised with mean %s and std %s, these have mean %s and std %s; "
+            "data.mean and data.std change that for pictures in files",
+            name,
+            *(expects[key] for key in ("mean", "std")),
+            *([round(value / 255, 4) for value in own[key]] for key in ("mean", "std")),
+        )

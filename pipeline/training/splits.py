@@ -1,0 +1,45 @@
+"""The data a configuration names, split and made long-tailed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from longtail.pipeline.config.choices import cannot_choose, chooses, has_cosine_head
+from longtail.pipeline.config.components import registry
+from longtail.stages.wording import counted, listed
+
+if TYPE_CHECKING:
+    from longtail.pipeline.config.loading import Config
+    from longtail.stages.data import Splits
+
+log = logging.getLogger("longtail")
+
+
+def load_splits(config: Config) -> Splits:
+    """The data the configuration names, split and made long-tailed; warns of what has no samples."""
+    workers = None if config.system.workers == "auto" else config.system.workers
+    splits = registry("datasets").create(
+        config.data.name, workers=workers, meta_per_class=config.meta_per_class, **config.data.params
+    )
+    warn_of_splits(config, splits)
+    return splits
+
+
+def warn_of_splits(config: Config, splits: Splits) -> None:
+    """Warn of what a class or a classifier lacks in the data as they are split."""
+    trained, tested = (set(part.labels.tolist()) for part in (splits.train, splits.test))
+    for part, present, follows in (
+        ("training", trained, "never predicted"),
+        ("test", tested, "in no mean, and accuracy undefined"),
+    ):
+        empty = [name for c, name in enumerate(splits.class_names) if c not in present]
+        if empty and present:
+            said = counted(len(empty), "class", "classes")
+            log.warning("no %s sample in %s (%s): %s", part, said, listed(empty), follows)
+    choosing = splits.test if config.evaluation.protocol == "paper" else splits.val
+    if config.representation is None or not config.representation.epochs or len(choosing):
+        return  # without a trained head classifiers cross-validate
+    for spec in config.classifiers:
+        if chooses(spec, cosine=has_cosine_head(config)):
+            log.warning("%s", cannot_choose(config, spec))

@@ -1,0 +1,57 @@
+"""Training curves for TensorBoard, on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longtail.pipeline.errors import LongtailError
+
+if TYPE_CHECKING:
+    from longtail.pipeline.config.loading import Config
+    from longtail.pipeline.training.checkpoint import Memory
+
+
+@contextmanager
+def scalars(config: Config, folder: Path, memory: Memory) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that takes a history row; with ``system.tensorboard`` it writes its numbers for TensorBoard.
+
+    They go to ``tensorboard/`` in the run's folder; a run that resumes goes on after the epochs it has.
+    LongtailError when the extra is missing.
+    """
+    if not config.system.tensorboard:
+        yield lambda row: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise LongtailError(
+            "system.tensorboard: needs the extra tensorboard: pip install 'longtail[tensorboard]'"
+        ) from None
+    purged = memory.position.epoch + 1
+    writer = cache(lambda: SummaryWriter(folder / "tensorboard", purge_step=purged))  # with the first epoch
+
+    def write(row: dict[str, Any]) -> None:
+        for name, value in numbers(row).items():
+            writer().add_scalar(name, value, row["epoch"])
+        writer().flush()
+
+    try:
+        yield write
+    finally:
+        if writer.cache_info().currsize:
+            writer().close()
+
+
+def numbers(row: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a history row by name: ``loss``, ``validation/balanced_accuracy``..."""
+    found: dict[str, float] = {}
+    for key, value in row.items():
+        if isinstance(value, dict):
+            found |= {f"{key}/{name}": number for name, number in numbers(value).items()}
+        elif isinstance(value, int | float) and key != "epoch":
+            found[key] = float(value)
+    return found

@@ -1,0 +1,1 @@
+"""The stages one after another, each done once: training, cached features, classifiers."""

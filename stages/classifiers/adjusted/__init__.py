@@ -1,0 +1,1 @@
+"""Classifiers that adjust stage one's head without new weights."""

@@ -1,0 +1,69 @@
+"""τ-normalised classifier, with its accuracy known exactly for every τ at once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from longtail.stages.classifiers import CLASSIFIERS
+from longtail.stages.classifiers.base import LinearClassifier
+from longtail.stages.classifiers.tools.linear import fit_plain_head
+from longtail.stages.classifiers.tools.paths import (
+    NARROWEST,
+    TauPath,
+    correct_intervals,
+    cross_validated_path,
+    tau_path,
+)
+from longtail.stages.network import Head
+from longtail.stages.parameters import NonNegative
+from longtail.stages.selection import NEEDS_VALIDATION
+
+__all__ = ["NARROWEST", "TauNorm", "TauPath", "correct_intervals", "tau_path"]
+
+LARGEST_POWER = 60.0  # float32 ends near e^±88; the rest is room for weights and features
+
+
+def _normalised(weight: np.ndarray, tau: float) -> np.ndarray:
+    """W_c/‖W_c‖^τ (C, D). Where that leaves float32's range, what all rows share is divided out."""
+    norms = np.linalg.norm(weight.astype(np.float64), axis=1, keepdims=True)
+    power = -tau * np.log(np.where(norms > 0, norms, 1.0))  # (C, 1); a zero row stays zero
+    if np.abs(power).max() > LARGEST_POWER:
+        power -= power[norms > 0].max()  # a common factor changes no prediction
+    return (weight * np.exp(power)).astype(weight.dtype)
+
+
+@CLASSIFIERS.register("tau_norm")
+class TauNorm(LinearClassifier):
+    """Stage one's weights divided by their norms: W_c/‖W_c‖^τ, bias dropped; a zero row stays zero.
+
+    `tau` is a number ≥ 0, or "validation": the τ of highest validation balanced accuracy, from the exact path
+    (:func:`tau_path`) instead of a grid. Without a head, a plain linear one is fitted and τ comes from 3-fold
+    cross-validation. Fitted: ``tau_``.
+
+    Raises ValueError when τ is to be chosen for a given head without validation data.
+
+    Source: Kang 2020 (arXiv 1910.09217), section 4.1 and appendix B.4 (grid there, exact here).
+    """
+
+    def __init__(self, *, tau: NonNegative | Literal["validation"] = "validation"):
+        self.tau = tau
+
+    def _fit(self, X, rows, head, validation):
+        given = head is not None
+        head = head if given else fit_plain_head(X, rows, len(self.classes_))
+        if self.tau != "validation":
+            self.tau_ = float(self.tau)
+        elif head.cosine:
+            self.tau_ = 0.0  # its rows have length 1 already: every τ predicts alike
+        elif validation is not None:
+            self.tau_ = self._path(validation.X, validation.y, head).best_tau
+        elif given:
+            raise ValueError(NEEDS_VALIDATION)
+        else:
+            self.tau_ = cross_validated_path(X, rows, self.class_counts_, self._path).best_tau
+        self.head_ = Head(_normalised(head.weight, self.tau_), None, head.scale, head.cosine)
+
+    def _path(self, X, rows, head) -> TauPath:
+        return tau_path(X, rows, head.weight, class_counts=self.class_counts_)

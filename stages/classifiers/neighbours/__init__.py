@@ -1,0 +1,1 @@
+"""Classifiers that go by distances: class means and nearest neighbours."""

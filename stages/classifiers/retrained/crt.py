@@ -1,0 +1,159 @@
+"""Classifier re-training."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import numpy as np
+
+from longtail.stages.classifiers import CLASSIFIERS
+from longtail.stages.classifiers.base import LinearClassifier
+from longtail.stages.classifiers.tools.linear import fit_linear
+from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, refuse_steps, sgd_settings, unit
+from longtail.stages.losses.corrections import corrected_twice
+from longtail.stages.network import Head
+from longtail.stages.parameters import Count, Fraction, LossSpec, NonNegative, Positive, SamplerSpec
+from longtail.stages.randomness import generator
+from longtail.stages.registry import split_spec
+
+
+@CLASSIFIERS.register("crt")
+class CRT(LinearClassifier):
+    """cRT: a new linear head with bias, trained with every class weighing the same.
+
+    ``sgd`` draws batches with `sampler` (class_balanced), as the reference does, and keeps the best epoch
+    by validation balanced accuracy (the last without validation). ``lbfgs`` minimises what that converges
+    to, Σ_i p_{y_i}/n_{y_i}·ℓ_i + weight_decay/2·(‖W‖² + ‖b‖²) with p the sampler's class probabilities
+    (1/C for class_balanced): deterministic, no learning rate, and scikit-learn's C = 1/(N·weight_decay).
+    It takes cross_entropy and samplers that do not change by epoch only; `lr`, `momentum`, `batch_size`
+    and `epochs` are sgd's. Both start from zero weights. Under ldam, margin and hinge the head is a
+    cosine one, without bias and from random directions; under the sigmoid losses its bias starts at
+    −log(C−1) and is not decayed. A loss that corrects for class counts wants ``sampler:
+    instance_balanced``. Of augmented views of the samples sgd uses one an epoch, in turn; for lbfgs ℓ_i
+    is the mean over them.
+
+    Source: Kang 2020 (arXiv 1910.09217), section 4.1; sgd's defaults are its released code's.
+    """
+
+    uses_views = True
+
+    def __init__(
+        self,
+        *,
+        solver: Literal["lbfgs", "sgd"] = "lbfgs",
+        sampler: SamplerSpec = "class_balanced",
+        loss: LossSpec = "cross_entropy",
+        lr: Positive = 0.2,
+        momentum: Fraction = 0.9,
+        weight_decay: NonNegative = 5e-4,
+        batch_size: Count = 512,
+        epochs: Count = 10,
+        random_state=None,
+    ):
+        self.solver = solver
+        self.sampler = sampler
+        self.loss = loss
+        self.lr = lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.random_state = random_state
+
+    def _fit(self, X, rows, head, validation, views=None):
+        if self.solver == "lbfgs":
+            self._refuse_what_lbfgs_ignores()
+            sampler = self.make_sampler(rows, seed=0)  # only its probabilities matter
+            if sampler.changes_by_epoch:
+                raise ValueError(f"sampler: solver lbfgs knows no epochs, got {self.sampler!r}; use sgd")
+            mass = sampler.class_probabilities(0) / np.maximum(self.class_counts_, 1)
+            self.head_ = fit_linear(X, rows, mass, weight_decay=self.weight_decay, views=views)
+        else:
+            self.head_ = self._fit_sgd(views or [X], rows, validation)
+
+    def _refuse_what_lbfgs_ignores(self) -> None:
+        if not is_plain(self.loss):
+            raise ValueError(f"loss: solver lbfgs takes cross_entropy only, got {self.loss!r}; use sgd")
+        refuse_steps(self)
+
+    def make_sampler(self, rows, seed: int):
+        """The sampler over labels `rows` (N,); ValueError when it needs another batch size."""
+        from longtail.stages.samplers import SAMPLERS
+
+        name, params = split_spec(self.sampler)
+        if "epochs" in SAMPLERS.describe(name).parameters:
+            params.setdefault("epochs", self.epochs)
+        sampler = SAMPLERS.create(name, rows, len(self.classes_), seed=seed, **params)
+        needed = sampler.required_batch_size
+        if self.solver == "sgd" and needed not in (None, self.batch_size):
+            raise ValueError(
+                f"batch_size: must be {needed} with sampler {self.sampler!r}, got {self.batch_size}"
+            )
+        return sampler
+
+    def _fit_sgd(self, sources, rows, validation) -> Head:
+        from torch.nn import functional as F
+
+        seed = as_seed(self.random_state)
+        sampler = self.make_sampler(rows, seed)
+        loss = self._make_loss(sampler, validation)
+        shape = (len(self.classes_), sources[0].shape[1])
+        if loss.head_kind == "cosine":
+            start = {"weight": generator(seed, "crt").standard_normal(shape)}
+
+            def logits(p, features):
+                return F.linear(unit(features), unit(p["weight"]))
+
+        else:
+            bias = -np.log(max(shape[0] - 1, 1)) if loss.prior_bias else 0.0
+            start = {"weight": np.zeros(shape), "bias": np.full(shape[0], bias)}
+
+            def logits(p, features):
+                return F.linear(features, p["weight"], p["bias"])
+
+        def frozen(arrays) -> Head:
+            cosine = loss.head_kind == "cosine"
+            return Head(arrays["weight"], arrays.get("bias"), loss.scale, cosine=cosine)
+
+        learned, self.best_epoch_ = fit_sgd(
+            start,
+            lambda p, features, labels: loss(logits(p, features), labels),
+            sources,
+            rows,
+            sampler,
+            owner="crt",
+            scores=lambda arrays, X: frozen(arrays).logits(X),
+            validation=validation,
+            loss=loss,
+            undecayed=("bias",) if loss.prior_bias else (),
+            **sgd_settings(self),
+        )
+        return frozen(learned)
+
+    def _make_loss(self, sampler, validation):
+        """The loss over the training counts; ValueError when it goes by validation and there is none."""
+        from longtail.stages.losses import LOSSES
+
+        name, params = split_spec(self.loss)
+        loss = LOSSES.create(name, self.class_counts_, **params)
+        if loss.needs_validation and validation is None:
+            raise ValueError(f"loss: {name} goes by validation accuracy; pass validation=(X, y)")
+        said = corrected_twice(loss, name, sampler, split_spec(self.sampler)[0], epoch=self.epochs - 1)
+        if said is not None:
+            warnings.warn(f"crt: {said}", stacklevel=5)
+        return loss
+
+
+def is_plain(loss: str | dict) -> bool:
+    """True for cross-entropy without weights, however it is written."""
+    from longtail.stages.losses import LOSSES
+
+    name, params = split_spec(loss)
+    known = LOSSES.describe("cross_entropy").parameters
+    return name == "cross_entropy" and all(known[k].default == _unnamed(v) for k, v in params.items())
+
+
+def _unnamed(value):
+    """A component without parameters by its name alone."""
+    return value["name"] if isinstance(value, dict) and set(value) == {"name"} else value

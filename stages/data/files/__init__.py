@@ -1,0 +1,1 @@
+"""Files that data come in: downloads, lists, pickles of plain containers."""

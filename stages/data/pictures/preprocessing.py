@@ -1,0 +1,40 @@
+"""What evaluation makes of a picture file, said once: for a split's pictures and for any that come later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """A picture becomes (height, width) pixels in `mode`, then (value − mean)/std, values in [0, 255].
+
+    Where pictures are `kept` in memory their central square is resized to `resize` pixels a side (None:
+    fitted to height and width at once), else the shorter side is; the middle is cropped from that. `mean`
+    and `std` have a number for each channel.
+    """
+
+    height: int
+    width: int
+    resize: int | None
+    mode: Literal["rgb", "gray"]
+    kept: bool
+    mean: list[float]
+    std: list[float]
+
+    def reader(self) -> Callable[[Path], np.ndarray]:
+        """What reads a file as (height, width, channels) uint8, raising whatever Pillow does."""
+        from longtail.stages.data.pictures.reading import decode, open_picture
+
+        if self.kept:
+            return lambda path: decode(path, (self.height, self.width), self.mode, self.resize)
+        from longtail.stages.data.pictures.transform import picture_transform
+
+        transform = picture_transform(self.height, self.resize, None)
+        return lambda path: transform(open_picture(path, self.mode)).permute(1, 2, 0).numpy()

@@ -1,0 +1,1 @@
+"""What a training step is made of: optimisers, schedules, the step, weights from elsewhere."""

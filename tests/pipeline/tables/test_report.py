@@ -1,0 +1,155 @@
+"""Reports tell runs apart, keep the configuration's order, and go class by class."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+
+from longtail.pipeline.config.loading import load_config
+from longtail.pipeline.tables.records import differences, heading
+from tests.pipeline.verbs.test_cli import SMALL, failed, ok, records
+
+CHOSEN = "classifiers=[ncm, joint, {name: tau_norm, tau: 1}]"
+RUN = (*SMALL, "representation.epochs=1", CHOSEN)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A run, and two that differ from it: in the rate, and stopped before all its epochs."""
+    root = tmp_path_factory.mktemp("report") / "root"
+    for more in ([], ["representation.optimizer.lr=0.05"],
+                 ["representation.epochs=9", "representation.early_stopping=1", "seed=1",
+                  "representation.optimizer.lr=1e-9"]):  # fmt: skip
+        ok("--root", root, "run", *RUN, *more)
+    return root
+
+
+def titles(text: str) -> list[str]:
+    return [table.splitlines()[0] for table in text.split("\n\n")]
+
+
+def test_titles_name_the_settings_in_which_shown_runs_differ_and_no_others(root):
+    found = titles(ok("--root", root, "report").out)
+    assert len(found) == 3
+    rates = {re.search(r"optimizer.lr=(\S+)", title)[1]: title for title in found}
+    assert set(rates) == {"0.1", "0.05", "1e-09"}
+    assert " · 1 epoch · " in rates["0.1"] and "seed 0" in rates["0.1"]
+    assert re.search(r" · [2-8] of 9 epochs · .*early_stopping=1", rates["1e-09"]), rates["1e-09"]
+    assert "seed 1" in rates["1e-09"]
+    for title in found:
+        assert "momentum" not in title and "batch_size" not in title and "seed=" not in title
+    assert "=" not in titles(ok("--root", root, "report", *RUN).out)[0]  # alone, nothing tells it apart
+
+
+def test_a_config_with_overrides_names_the_run_they_made(root):
+    for more in ([], ["representation.optimizer.lr=0.05"]):
+        assert ok("--root", root, "report", *RUN, *more).out == ok("--root", root, "run", *RUN, *more).out
+    (line,) = failed(1, "--root", root, "report", *RUN, "seed=7")
+    assert "seed=7: has no finished run under" in line
+    (line,) = failed(2, "--root", root, "report", "seed=7")
+    assert line == "error: seed=7: KEY=VALUE goes with a configuration; name one before it"
+
+
+def test_rows_come_in_the_order_of_the_configuration(root):
+    order = ["ncm", "joint", "tau_norm"]
+    run = records(root, "run", *RUN)
+    assert [row["classifier"] for row in run] == order
+    assert [row["classifier"] for row in records(root, "report")] == order * 3
+    assert records(root, "report", run[0]["representation"]) == run
+
+
+def row(**settings):
+    base = {"data": "image_folder", "checkpoint": "last", "dtype": "float32"}
+    told = {f"data.{key}": value for key, value in settings.items()}
+    return {"settings": {**base, "all": told}, "seed": 0, "data_seed": 0, "representation": "id",
+            "protocol": "validation", "split": "test"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ("/a/cats", "/b/dogs/", "data.root=dogs"),
+        ("/a/cats", "/b/cats", "data.root=/b/cats"),  # the last part alone would not tell
+        ("/a/cats", "/a/cats", None),
+    ],
+)
+def test_folders_are_called_by_their_name_where_that_tells_them_apart(one, other, said):
+    rows = [row(root=one, resize=None), row(root=other, resize=None)]
+    title = heading(rows[1], differences(rows))
+    assert title.split(" · ")[1:-3] == ([said] if said else [])
+
+
+def test_runs_on_other_data_are_not_compared():
+    rows = [row(root="/a", image_size=32), row(image_size=64)]
+    rows[1]["settings"]["data"] = "image_list"
+    assert heading(rows[0], differences(rows)) == heading(rows[0])
+
+
+def test_a_component_some_runs_lack_tells_them_apart():
+    rows = [row(), row()]
+    rows[0]["settings"]["all"] |= {"reweighting": None}
+    rows[1]["settings"]["all"] |= {"reweighting.name": "l2rw", "reweighting.per_class": 10}
+    told = differences(rows)
+    assert [heading(r, told).split(" · ")[1] for r in rows] == ["reweighting=null", "reweighting=l2rw"]
+
+
+# -- class by class ---------------------------------------------------------------------------------------
+
+
+def test_classes_are_rows_by_name_with_count_and_group(root):
+    table = ok("--root", root, "run", *RUN, "--classes").out.splitlines()
+    assert table == ok("--root", root, "report", *RUN, "--classes").out.splitlines()
+    assert re.split(r"\s{2,}", table[1]) == [
+        "class",
+        "train",
+        "group",
+        "test",
+        "ncm",
+        "joint",
+        "tau_norm tau=1",
+    ]
+    rows = [line.split() for line in table[3:]]
+    found = records(root, "run", *RUN)
+    assert [r[0] for r in rows] == [str(d) for d in range(10)] == found[0]["class_names"]
+    assert [int(r[1]) for r in rows] == [110, 78, 56, 40, 29, 20, 14, 10, 7, 5] == found[0]["class_counts"]
+    assert [r[2] for r in rows] == ["many"] * 3 + ["medium"] * 3 + ["few"] * 4
+    assert [int(r[3]) for r in rows] == [40] * 10 == found[0]["class_samples"]
+    for column, record in enumerate(found, 4):
+        shown = [float(r[column]) for r in rows]
+        np.testing.assert_allclose(shown, 100 * np.array(record["metrics"]["class_accuracy"]), atol=0.051)
+
+
+def test_groups_follow_the_thresholds_asked_for(root):
+    table = ok("--root", root, "report", *RUN, "evaluation={many: 30, few: 8}", "--classes").out.splitlines()
+    assert [line.split()[2] for line in table[3:]] == ["many"] * 4 + ["medium"] * 4 + ["few"] * 2
+
+
+def test_classes_in_every_format_say_the_same(root):
+    plain, split = ["--root", root, "report", *RUN, "--classes"], ["--split", "all"]
+    entries = json.loads(ok(*plain, *split, "--format", "json").out)
+    assert len(entries) == 2 * 3 * 10
+    assert list(entries[0])[-5:] == ["class", "train", "group", "samples", "accuracy"]
+    rows = list(csv.DictReader(io.StringIO(ok(*plain, *split, "--format", "csv").out)))
+    assert [(r["classifier"], r["split"], r["class"], float(r["accuracy"])) for r in rows] == [
+        (e["classifier"], e["split"], e["class"], e["accuracy"]) for e in entries
+    ]
+    markdown = ok(*plain, "--format", "markdown").out.splitlines()
+    assert markdown[2] == "| class | train | group | test | ncm | joint | tau_norm tau=1 |"
+    assert all(line.count("|") == 8 for line in markdown[2:])
+
+
+def test_dry_run_has_no_classes_to_show(tmp_path):
+    *_, line = failed(2, "--root", tmp_path, "run", *RUN, "--dry-run", "--classes")
+    assert "--dry-run prints no results" in line
+
+
+def test_every_recipe_parameter_is_told_by_its_dotted_name():
+    from longtail.pipeline.config.choices import flat
+
+    found = flat(load_config("digits_lt").full())
+    assert found["representation.optimizer.lr"] == 0.1 and found["data.seed"] == 0

@@ -1,0 +1,51 @@
+"""Words that messages share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from longtail.stages.wording import as_written, counted, listed, looked_for, searched
+
+
+@pytest.mark.parametrize(
+    ("items", "options", "said"),
+    [
+        ([], {}, ""),
+        ("abcde", {}, "a, b, c, d, e"),
+        (range(7), {}, "0, 1, 2, 3, 4 and 2 more"),
+        (range(7), {"shown": 2}, "0, 1 and 5 more"),
+        ("ab", {"total": 9, "shown": 2}, "a, b and 7 more"),
+    ],
+)
+def test_a_list_names_the_first_few_and_counts_the_rest(items, options, said):
+    assert listed(items, **options) == said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [((1, "epoch"), "1 epoch"), ((0, "epoch"), "0 epochs"), ((2, "class", "classes"), "2 classes")],
+)
+def test_a_number_agrees_with_its_noun(arguments, said):
+    assert counted(*arguments) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(True, "true"), (False, "false"), (None, "null"), (1, "1"), ("no", "'no'"), ([True], "[True]")],
+)
+def test_a_setting_is_said_as_it_is_written(value, said):
+    assert as_written(value) == said
+
+
+def test_a_path_that_leads_nowhere_is_shown_in_full(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert looked_for("gone") == f"'gone' ({os.getcwd()}/gone, which is not there)"
+    assert looked_for("file") == f"'file' ({os.getcwd()}/file, which is a file)"
+    assert searched([Path("data"), Path("/x")]) == f"data, /x; relative ones start in {os.getcwd()}"
+    assert searched([Path("/x"), Path("/y")]) == "/x, /y"
+    assert looked_for("/gone") == "'/gone' (which is not there)"
+    assert looked_for("~/no such") == f"'~/no such' ({os.path.expanduser('~')}/no such, which is not there)"
