@@ -29,7 +29,7 @@ log = logging.getLogger("longtail")
 
 @dataclass(frozen=True)
 class StageOne:
-    """A finished representation: its id and, of the checkpoint in use, the tensors' fingerprint.
+    """A finished representation: its id and, of the checkpoint in use, the tensors' hash.
 
     Both are None where the data are features already.
     """
@@ -52,7 +52,7 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
     else:
         check_start(config, store)
         registry("backbones").get(config.representation.backbone.name)  # a missing extra is told at once
-        from longtail.pipeline.training.training import train
+        from longtail.pipeline.training.train import train
 
         train(config, store, run_id)
         done = store.done("representations", run_id)
@@ -181,9 +181,9 @@ def _retrain(config: Config, store: Store, one: StageOne) -> None:
 
 def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
     from longtail.pipeline.process.environment import limit_threads, resolve_device
+    from longtail.pipeline.training.finished_run import trained_network
     from longtail.pipeline.training.splits import load_splits
     from longtail.pipeline.training.trainee_building import build_loss
-    from longtail.pipeline.training.training import trained_network
     from longtail.pipeline.work.feature_cache import extract
     from longtail.stages.data.pictures.augment import Augment
     from longtail.stages.features import Features, extract_features
