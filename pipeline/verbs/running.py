@@ -36,11 +36,11 @@ def run(
     Example: longtail run digits_lt seed=1
     """
     if dry_run:
-        from longtail.pipeline.work import plan
+        from longtail.pipeline.work.plan import plan_text, planned_steps
 
         if form != "table" or split != "test" or classes:
             raise click.UsageError("--dry-run prints no results: leave out --format, --split and --classes")
-        click.echo(plan.render(plan.plan(config, store, fresh=fresh)))
+        click.echo(plan_text(planned_steps(config, store, fresh=fresh)))
         return
     _classify(config, store, form, split, classes, fresh)
 
@@ -124,6 +124,8 @@ def _stage_two(config: Config, store: Store, form: str, split: str, classes: boo
     failed: list[str] = []
     results = run_stage_two(config, store, fresh=fresh, on_failure=failed.append)
     if results:
-        echo(records(results, splits=splits_of(split), evaluation=config.evaluation), form, classes)
+        echo(
+            records(results, splits=splits_of(split), thresholds=config.evaluation.thresholds), form, classes
+        )
     if failed:
         raise LongtailError("\n".join(f"failed: {said}" for said in failed))
