@@ -18,6 +18,7 @@ pytest.register_assert_rewrite(
 )  # fmt: skip
 
 from tests import salting  # noqa: E402
+from tests.places import CHECKOUT, files_below  # noqa: E402
 from tests.shared_folders import SharedFolders  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -27,17 +28,20 @@ SETTINGS_OF_THE_PERSON = ("LONGTAIL_ROOT", "LONGTAIL_TRACEBACK", "COLUMNS", "NO_
 def pytest_addoption(parser):
     text = "change every id, and with it the order of results, by a salt"
     parser.addoption("--salt-ids", type=int, metavar="N", help=text)
+    text = "fail if there are files in the checkout afterwards that were not there before"
+    parser.addoption("--leave-nothing", action="store_true", help=text)
 
 
 def pytest_configure(config):
-    """Keep what hypothesis remembers out of the checkout, and of the next run; salt ids when asked to."""
-    home = tempfile.TemporaryDirectory()
-    config.add_cleanup(home.cleanup)
-    configuration.set_hypothesis_home_dir(home.name)
-    settings.register_profile("longtail", database=None, deadline=None)
-    settings.load_profile("longtail")
+    """Make a run depend on nothing of the person or of an earlier run; salt ids when asked to."""
     for name in SETTINGS_OF_THE_PERSON:
         os.environ.pop(name, None)
+    home = tempfile.TemporaryDirectory()  # what hypothesis remembers is for no checkout and no later run
+    config.add_cleanup(home.cleanup)
+    configuration.set_hypothesis_home_dir(home.name)
+    explore = config.getoption("hypothesis_seed", None) is not None  # else each run has the same examples
+    settings.register_profile("longtail", database=None, deadline=None, derandomize=not explore)
+    settings.load_profile("longtail")
     if config.option.salt_ids is not None:
         os.environ[salting.VARIABLE] = str(config.option.salt_ids)
         path = [str(HERE / "salted_start"), os.environ.get("PYTHONPATH", "")]
@@ -53,6 +57,48 @@ def pytest_collection_modifyitems(config, items):
         marker = item.get_closest_marker("literal_ids")
         if marker:
             item.add_marker(pytest.mark.skip(reason=marker.kwargs["reason"]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """What ``-n auto`` means: a worker for each core this process may use, up to eight."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave benchmarks alone, and the libraries they import, unless they are asked for."""
+    return True if collection_path == HERE / "benchmarks" and "not bench" in config.option.markexpr else None
+
+
+# -- what a run leaves in the checkout --------------------------------------------------------------------
+
+BEFORE: pytest.StashKey[set[str]] = pytest.StashKey()
+LEFT_BEHIND: pytest.StashKey[list[str]] = pytest.StashKey()
+
+
+def pytest_sessionstart(session):
+    if session.config.option.leave_nothing and "PYTEST_XDIST_WORKER" not in os.environ:
+        session.config.stash[BEFORE] = files_below(CHECKOUT)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session):
+    if BEFORE in session.config.stash:
+        left = sorted(files_below(CHECKOUT) - session.config.stash[BEFORE])
+        session.config.stash[LEFT_BEHIND] = left
+        if left and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.stash.get(LEFT_BEHIND, []):
+        terminalreporter.section("left in the checkout")
+        for name in config.stash[LEFT_BEHIND]:
+            terminalreporter.write_line(name)
+
+
+# -- configurations and stores ----------------------------------------------------------------------------
 
 
 @pytest.fixture
