@@ -10,10 +10,11 @@ from scipy.sparse import csr_matrix
 from longtail.stages.blocks import RESIDENT_BYTES, row_blocks
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
-from longtail.stages.classifiers.tools.linear import DOUBLE_WORK, class_mass, lbfgs
+from longtail.stages.classifiers.tools.linear import DOUBLE_WORK, lbfgs
 from longtail.stages.linear_scores import linear_scores, row_norms, unit_rows
 from longtail.stages.network import Head
 from longtail.stages.parameters import Positive
+from longtail.stages.priors import class_mass
 from longtail.stages.softmax import weighted_cross_entropy
 
 

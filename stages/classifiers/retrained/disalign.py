@@ -10,8 +10,9 @@ from longtail.stages.classifiers.base import Classifier
 from longtail.stages.classifiers.tools.linear import fit_plain_head
 from longtail.stages.classifiers.tools.linear_form import LinearForm
 from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, numpy_scores, sgd_settings
-from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy, power_weights
+from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy
 from longtail.stages.parameters import Count, Fraction, NonNegative, Positive
+from longtail.stages.priors import power_weights
 
 CONFIDENCE_START = 0.1  # every entry of u: Zhang 2021's released code
 

@@ -14,9 +14,10 @@ from longtail.stages.classifiers.tools.frozen_logits import FrozenLogits
 from longtail.stages.classifiers.tools.linear import fit_plain_head, lbfgs
 from longtail.stages.classifiers.tools.linear_form import LinearForm
 from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, refuse_steps, sgd_settings
-from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy, power_weights
+from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy
 from longtail.stages.network import Head
 from longtail.stages.parameters import Count, Fraction, NonNegative, Positive
+from longtail.stages.priors import power_weights
 from longtail.stages.softmax import weighted_cross_entropy
 
 

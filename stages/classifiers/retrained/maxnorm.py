@@ -8,10 +8,11 @@ from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
 from longtail.stages.classifiers.tools.linear import fit_plain_head
 from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, sgd_settings
-from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy, class_weights
+from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy
 from longtail.stages.linear_scores import linear_scores
 from longtail.stages.network import Head
 from longtail.stages.parameters import Beta, Count, Fraction, NonNegative, Positive
+from longtail.stages.priors import class_weights, effective_share
 
 ABOVE_SMALLEST = 0.1  # Alshammari 2022's released code: δ lies a tenth of the way from min‖W‖ to max‖W‖
 
@@ -67,7 +68,7 @@ class MaxNorm(LinearClassifier):
 
         head = head or fit_plain_head(X, rows, len(self.classes_))
         self.delta_ = cap(head, self.class_counts_)
-        weights = class_weights(self.class_counts_, lambda n: (1 - self.beta) / (1 - self.beta**n))
+        weights = class_weights(self.class_counts_, lambda n: 1 / effective_share(n, self.beta))
         loss = WeightedCrossEntropy(weights, "batch")
 
         def objective(p, features, labels):

@@ -18,12 +18,6 @@ STALLED = 1e-4  # scikit-learn's default tolerance: a line search that gives up 
 DOUBLE_WORK = 2e10  # up to so many multiplications an evaluation, features are multiplied in float64
 
 
-def class_mass(class_counts: np.ndarray) -> np.ndarray:
-    """Weight (C,) of one sample of each class when every class present weighs the same: 1/(K·n_c)."""
-    present = class_counts > 0
-    return np.where(present, 1 / (present.sum() * np.maximum(class_counts, 1)), 0.0)
-
-
 def fit_linear(
     X: np.ndarray,
     rows: np.ndarray,
