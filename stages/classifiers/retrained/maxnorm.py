@@ -7,7 +7,7 @@ import numpy as np
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
 from longtail.stages.classifiers.tools.linear import fit_plain_head
-from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, sgd_settings
+from longtail.stages.classifiers.tools.sgd import Model, SgdSettings, fit_sgd
 from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy
 from longtail.stages.linear_scores import linear_scores
 from longtail.stages.network import Head
@@ -79,17 +79,17 @@ class MaxNorm(LinearClassifier):
             norm = p["weight"].norm(dim=1, keepdim=True)
             p["weight"].mul_(torch.where(norm > self.delta_, self.delta_ / norm, 1.0))
 
-        learned, self.best_epoch_ = fit_sgd(
+        model = Model(
+            "maxnorm",
             {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias}),
             objective,
-            views or [X],
-            rows,
-            SAMPLERS.create("instance_balanced", rows, len(self.classes_), seed=as_seed(self.random_state)),
-            owner="maxnorm",
             scores=lambda arrays, X: as_head(arrays, head).logits(X),
-            validation=validation,
             after_step=shorten,
-            **sgd_settings(self),
+        )
+        settings = SgdSettings.of(self)
+        sampler = SAMPLERS.create("instance_balanced", rows, len(self.classes_), seed=settings.seed)
+        learned, self.best_epoch_ = fit_sgd(
+            model, views or [X], rows, sampler, settings, validation=validation
         )
         self.head_ = as_head(learned, head)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from longtail.stages.blocks import row_blocks
+from longtail.stages.blocks import row_blocks, working_type
 from longtail.stages.classifiers.tools.linear import fit_plain_head
 from longtail.stages.linear_scores import linear_scores, row_norms, unit_rows
 from longtail.stages.metrics.shots import shot_accuracies
@@ -19,7 +19,7 @@ from longtail.stages.network import Head
 from longtail.stages.selection import round_robin_folds
 
 NARROWEST = 1e-6  # cells below this width are left out: a best τ must survive rounding
-DOUBLE_WORK = 2e9  # up to so many multiplications scores are computed in float64
+FLOAT64_PATH = 2e9  # multiplications: the scores of a path with no more are computed in float64
 BLOCK_COPIES = 2  # (rows, C) arrays alive at once, in float64
 
 
@@ -187,8 +187,7 @@ Bounds = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.nda
 def _over_features(bounds: Bounds, X, y, weight, bias, a, playing) -> tuple[np.ndarray, np.ndarray]:
     """(lo, hi) of every sample, scores computed in blocks."""
     order = _by_offset(a, playing)
-    double = X.dtype == np.float64 or X.size * len(order) <= DOUBLE_WORK
-    dtype = np.float64 if double else np.float32
+    dtype = working_type(X, X.size * len(order), FLOAT64_PATH)
     W = weight[order].astype(dtype)
     b = None if bias is None else bias[order].astype(dtype)
 

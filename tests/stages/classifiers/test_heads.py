@@ -144,7 +144,7 @@ def test_cosine_takes_the_mean_over_views_in_blocks_kept_or_not(monkeypatch):
 def test_cosine_in_float32_stays_near_the_one_in_float64(monkeypatch):
     single = X_LONG.astype(np.float32)
     double = make("cosine").fit(single, Y_LONG).head_.weight
-    monkeypatch.setattr(cosine, "DOUBLE_WORK", 0)
+    monkeypatch.setattr(cosine, "FLOAT64_EVALUATION", 0)
     np.testing.assert_allclose(make("cosine").fit(single, Y_LONG).head_.weight, double, atol=2e-3)
 
 
