@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from longtail.pipeline.config.choices import check_choices
 from longtail.pipeline.config.components import Spec, registry
 from longtail.pipeline.config.loading import Config
+from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import Damaged, DamagedWeights, FitFailed, LongtailError
 from longtail.pipeline.process.dead_workers import dead_workers_told
 from longtail.pipeline.process.progress import CountProgress
@@ -40,7 +41,8 @@ class StageOne:
 
 def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> StageOne:
     """Train the representation unless it is done; `fresh` starts over."""
-    registry("datasets").fetch(config.data.name, dict(config.data.params))
+    with settings_named(data_settings(config.data.name)):
+        registry("datasets").fetch(config.data.name, dict(config.data.params))
     if config.representation is None:
         return StageOne(None, None)
     run_id = representation_id(store, config)
@@ -224,7 +226,11 @@ def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
             )
 
     total = sum(len(part) for part in splits.parts().values()) + config.features.views * len(splits.train)
-    with dead_workers_told(), CountProgress(total, "sample", "extracting") as progress:
+    with (
+        dead_workers_told(),
+        settings_named(data_settings(config.data.name)),
+        CountProgress(total, "sample", "extracting") as progress,
+    ):
         extract(
             store,
             key,
