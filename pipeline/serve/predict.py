@@ -95,8 +95,7 @@ def _check_width(array: Path, model: FinishedModel) -> None:
 
 def picture_paths(inputs: Sequence[str]) -> list[Path]:
     """Every picture that is named, and those below every folder that is, sorted; LongtailError for none."""
-    from longtail.stages.data.image_folder import walk
-    from longtail.stages.data.pictures.reading import SUFFIXES
+    from longtail.stages.data.files.picture_folders import SUFFIXES, walk
 
     paths: list[Path] = []
     for name in inputs:
@@ -143,7 +142,7 @@ def _of_pictures(
     """Predictions of pictures in order; one that cannot be read is warned of and added to `unreadable`."""
     import numpy as np
 
-    from longtail.stages.data.pictures.reading import try_each
+    from longtail.stages.data.pictures.unreadable import try_each
     from longtail.stages.features import batch_rows
 
     shape, read = model.preprocessing, model.preprocessing.reader()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from longtail.pipeline.config.components import registry
+from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.checked_json import read_json, verified, with_checksum
 from longtail.pipeline.files.data_hashes import DataHashes
@@ -39,7 +40,8 @@ class Store:
         """SHA-256 of what a data set's files hold."""
         asked = canonical_json({"name": name, **params})
         if asked not in self._contents or not self.one_command:
-            sources = registry("datasets").sources(name, dict(params))
+            with settings_named(data_settings(name)):
+                sources = registry("datasets").sources(name, dict(params))
             self._contents[asked] = self._data_hashes.of(sources)
         return self._contents[asked]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import Config
+from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.process.dead_workers import dead_workers_told
 from longtail.pipeline.process.environment import (
@@ -69,6 +70,7 @@ def train(config: Config, store: Store, run_id: str) -> None:
 
     with (
         dead_workers_told(),
+        settings_named(data_settings(config.data.name)),
         StopRequests() as stop,
         TrainingProgress(settings.epochs, len(trainee.batches), memory.position) as progress,
         epoch_writer(config, folder, memory) as write_epoch,

@@ -9,7 +9,7 @@ from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import FitFailed
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.work.extraction import run_extraction
+from longtail.pipeline.work.run_extraction import run_extraction
 from longtail.pipeline.work.stage_one import run_stage_one
 from longtail.pipeline.work.workbench import Workbench
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import Config
+from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.store.identity import representation_id
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.continuation import check_start
@@ -28,7 +29,8 @@ class StageOne:
 
 def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> StageOne:
     """Train the representation unless it is done; `fresh` starts over."""
-    registry("datasets").fetch(config.data.name, dict(config.data.params))
+    with settings_named(data_settings(config.data.name)):
+        registry("datasets").download(config.data.name, dict(config.data.params))
     if config.representation is None:
         return StageOne()
     run_id = representation_id(store, config)

@@ -16,7 +16,7 @@ from longtail.pipeline.store.identity import classifier_id, feature_key
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work import classifying
-from longtail.pipeline.work.extraction import open_features
+from longtail.pipeline.work.run_extraction import open_features
 from longtail.pipeline.work.run_settings import run_settings
 from longtail.pipeline.work.stage_one import run_stage_one
 

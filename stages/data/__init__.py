@@ -21,8 +21,8 @@ class DatasetRegistry(Registry):
     @cached_property
     def shared(self) -> Component:
         """The splitting parameters every data set takes beside its own."""
-        found = Registry("splitter", "SPLITTERS", "longtail.stages.data.longtail", supplied=SUPPLIED)
-        return found.describe("longtail")
+        splitters = Registry("splitter", "SPLITTERS", "longtail.stages.data.longtail", supplied=SUPPLIED)
+        return splitters.describe("longtail")
 
     def describe(self, name: str) -> Component:
         reader = super().describe(name)
@@ -59,7 +59,7 @@ class DatasetRegistry(Registry):
         """
         return self._sources(name, {key: v for key, v in params.items() if key != "download"})
 
-    def fetch(self, name: str, params: dict[str, Any]) -> None:
+    def download(self, name: str, params: dict[str, Any]) -> None:
         """Download what is missing, where ``download`` allows it."""
         if params.get("download"):
             self._sources(name, params)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from longtail.pipeline.config.loading import Config
+from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import DamagedWeights, LongtailError
 from longtail.pipeline.process.dead_workers import dead_workers_told
 from longtail.pipeline.process.progress import CountProgress
@@ -15,7 +16,8 @@ from longtail.pipeline.store.store import Store
 from longtail.pipeline.work.stage_one import StageOne, repair_stage_one, run_stage_one
 
 if TYPE_CHECKING:
-    from longtail.pipeline.work.feature_cache import FeatureSet, Rows
+    from longtail.pipeline.work.feature_cache import FeatureSet
+    from longtail.pipeline.work.feature_extraction import Rows
     from longtail.stages.data import Splits
     from longtail.stages.network import Head
 
@@ -69,7 +71,7 @@ def open_features(config: Config, store: Store) -> tuple[str, FeatureSet]:
 def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
     from longtail.pipeline.process.environment import limit_threads
     from longtail.pipeline.training.splits import load_splits
-    from longtail.pipeline.work.feature_cache import extract
+    from longtail.pipeline.work.feature_extraction import extract
 
     log.info("features %s: extracting", key)
     limit_threads(config.system)
@@ -79,7 +81,11 @@ def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
     else:
         rows, width, head = _network_rows(config, store, one.id, splits)
     total = sum(len(part) for part in splits.parts().values()) + config.features.views * len(splits.train)
-    with dead_workers_told(), CountProgress(total, "sample", "extracting") as progress:
+    with (
+        dead_workers_told(),
+        settings_named(data_settings(config.data.name)),
+        CountProgress(total, "sample", "extracting") as progress,
+    ):
         extract(
             store,
             key,
