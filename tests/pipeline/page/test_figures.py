@@ -96,11 +96,11 @@ def test_thousands_of_classes_become_means_of_neighbours(count, most):
     counts, values = rng.permutation(count) + 1, rng.random(count)
     values[3] = np.nan
     axis = ClassAxis(counts.tolist(), [""] * count, most=most)
-    found = axis.pick([None if np.isnan(v) else v for v in values])
+    points = axis.points([None if np.isnan(v) else v for v in values])
     ranked = sorted(range(count), key=lambda c: -counts[c])
     start, at = 0, 0.5
-    assert len(found) == min(count, most)
-    for point, edge, place in zip(found, axis.edges[1:], axis.at, strict=True):
+    assert len(points) == min(count, most)
+    for point, edge, place in zip(points, axis.edges[1:], axis.positions, strict=True):
         size = round(edge - at)
         known = [values[c] for c in ranked[start : start + size] if c != 3]  # class 3 has no value
         assert point == pytest.approx(np.mean(known) if known else np.nan, nan_ok=True)

@@ -76,7 +76,7 @@ def test_results_table_is_that_of_the_records(page, root):
     values = [re.findall(r'class="number" data-value="([^"]*)"', line) for line in table.split("</tr>")[:-1]]
     keys = ("balanced_accuracy", "many", "medium", "few", "class_accuracy_std", "worst_class_accuracy",
             "accuracy", "top5_accuracy", "ece")  # fmt: skip
-    expected = [["" if row["metrics"][k] is None else str(row["metrics"][k]) for k in keys] for row in rows]
+    expected = [["" if row.metrics[k] is None else str(row.metrics[k]) for k in keys] for row in rows]
     assert sorted(values) == sorted(expected)
 
 
@@ -90,8 +90,8 @@ def test_results_table_follows_the_sections_and_links_each_row_to_its_own(page, 
     for line in table.split("</tr>")[:-1]:
         anchor = re.search(r'href="#run-([0-9a-f]{8})', line)[1]
         reached = re.search(r'class="number" data-value="([^"]*)"', line)[1]
-        ours = [r for r in rows if r["representation"].startswith(anchor)]
-        assert reached in [str(r["metrics"]["balanced_accuracy"]) for r in ours]
+        ours = [r for r in rows if r.result.representation.startswith(anchor)]
+        assert reached in [str(r.metrics["balanced_accuracy"]) for r in ours]
 
 
 def test_the_page_of_an_ablation_has_its_runs_and_its_differences(root, tmp_path):
