@@ -19,7 +19,7 @@ from longtail.pipeline.config.recipes import shipped, shipped_folder
 from longtail.pipeline.config.sections import AugmentSection
 from longtail.pipeline.tables.listing import listing
 from longtail.stages.parameters import describe_rule
-from tests.pipeline.verbs.test_cli import ok
+from tests.command_line import ok
 from tests.places import CHECKOUT
 
 README = CHECKOUT / "README.md"

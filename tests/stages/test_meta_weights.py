@@ -29,7 +29,7 @@ from longtail.stages.meta_weights.learned import LearnedWeights, balanced_rows
 from longtail.stages.meta_weights.virtual import normalized, running_statistics_kept
 from longtail.stages.network import Network
 from longtail.stages.randomness import torch_seed
-from tests.pipeline.training.test_training import Stop, assert_same_weights, folder_of, weights
+from tests.training_runs import Stop, assert_same_weights, folder_of, weights
 
 RULES = REWEIGHTINGS.names()
 RATE = 0.3

@@ -22,7 +22,7 @@ from longtail.pipeline.work.execute import run_stage_two
 from longtail.pipeline.work.plan import plan
 from longtail.stages.network import Head
 from longtail.stages.selection import NEEDS_VALIDATION
-from tests.pipeline.verbs.test_cli import SMALL, failed, longtail, ok
+from tests.command_line import SMALL, failed, longtail, ok
 
 NO_VALIDATION = "data.validation_per_class=0"
 

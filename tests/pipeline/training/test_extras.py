@@ -21,7 +21,7 @@ from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.data.pictures.batches import Batch
 from longtail.stages.network import LinearHead, Network
 from longtail.stages.training.optimizers import OPTIMIZERS, parameter_groups
-from tests.pipeline.training.test_training import Stop, assert_same_weights, folder_of, weights
+from tests.training_runs import Stop, assert_same_weights, folder_of, weights
 
 
 def history(config, store):

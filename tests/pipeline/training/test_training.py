@@ -22,22 +22,9 @@ from longtail.pipeline.training.checkpoint import Checkpoints
 from longtail.pipeline.work.execute import run_extraction, run_stage_one
 from longtail.stages.representation import Position
 from longtail.stages.training.step import NonFiniteLoss
+from tests.training_runs import Stop, assert_same_weights, folder_of, weights
 
 SAMPLERS = ("instance_balanced", "class_balanced", "square_root", "progressively_balanced")
-
-
-def folder_of(config, store: Store) -> Path:
-    return store.folder("representations", representation_id(store, config))
-
-
-def weights(config, store: Store) -> dict[str, np.ndarray]:
-    return load_tensors(folder_of(config, store) / f"epoch-{config.representation.epochs:04d}.safetensors")[0]
-
-
-def assert_same_weights(one: dict, other: dict) -> None:
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
 # -- what a run leaves --------------------------------------------------------------------------------------
@@ -120,10 +107,6 @@ def test_uniform_batch_of_another_size_is_refused_with_the_size_to_set(digits, s
 
 
 # -- stopping and going on ----------------------------------------------------------------------------------
-
-
-class Stop(Exception):
-    """Raised in a step, as a crash would be."""
 
 
 @pytest.mark.parametrize("sampler", ["instance_balanced", "class_balanced", "progressively_balanced"])

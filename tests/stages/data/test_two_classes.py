@@ -16,7 +16,7 @@ from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.splits import load_splits
 from longtail.stages.data.longtail import make_splits
 from longtail.stages.data.noise import flip_labels
-from tests.stages.data.test_data import by_class, collection, numbers
+from tests.stages.data.numbered_pictures import by_class, collection, numbers
 
 BINARY = ["data.profile=binary", "data.classes=[4, 9]", "data.imbalance_factor=null", "data.max_count=null",
           "data.total=80", "data.majority_ratio=0.9"]  # fmt: skip
