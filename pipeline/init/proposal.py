@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Any, NamedTuple
 
-from longtail.stages.data.pictures.picture_parts import MAX_BYTES
+from longtail.stages.data.pictures.settings import MAX_BYTES
 from longtail.stages.wording import listed
 
 SGD = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.loading import check_config
+from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.files.publish import publish_bytes
 from longtail.pipeline.init.proposal import Choice, Pictures, propose
 from longtail.pipeline.work.class_chart import chart
-from longtail.stages.data.image_folder import scan
-from longtail.stages.data.pictures.reading import FORMATS
+from longtail.stages.data.files.picture_folders import scan
+from longtail.stages.data.pictures.read_picture import FORMATS
 from longtail.stages.wording import listed, printable
 
 log = logging.getLogger("longtail")
@@ -55,7 +56,8 @@ def start(folder: str, output: str | None = None, *, force: bool = False) -> str
 
 def survey(folder: str) -> Pictures:
     """Counts of every class, and sizes of some pictures from their headers; nothing is decoded."""
-    parts, names = scan(folder)
+    with settings_named(data_settings("image_folder")):
+        parts, names = scan(folder)
     if len(names) < 2:
         raise LongtailError(f"{folder}: holds pictures of one class, {names[0]!r}: nothing to tell apart")
     counts = {}

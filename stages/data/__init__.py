@@ -21,8 +21,8 @@ class DatasetRegistry(Registry):
     @cached_property
     def shared(self) -> Component:
         """The splitting parameters every data set takes beside its own."""
-        found = Registry("splitter", "SPLITTERS", "longtail.stages.data.longtail", supplied=SUPPLIED)
-        return found.describe("longtail")
+        splitters = Registry("splitter", "SPLITTERS", "longtail.stages.data.longtail", supplied=SUPPLIED)
+        return splitters.describe("longtail")
 
     def describe(self, name: str) -> Component:
         reader = super().describe(name)

@@ -17,7 +17,8 @@ from longtail.pipeline.training.trainee import Trainee
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.data import Request
 from longtail.stages.data.pictures.augment import Augment
-from longtail.stages.data.pictures.decoded import ImageFiles
+from longtail.stages.data.pictures.on_disk import ImageFiles
+from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.features import BATCH, extract_features
 from longtail.stages.representation import train_representation
 from tests.benchmarks.measuring import best, peak, report, rivals
@@ -148,7 +149,9 @@ def write_photographs(folder: Path, count: int = 96) -> ImageFiles:
         grain = rng.normal(0, 12, smooth.shape).astype(np.int16)
         pixels = np.clip(smooth + grain, 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{n}.jpg", quality=90)
-    return ImageFiles(folder, [f"{n}.jpg" for n in range(count)] * 4, [0] * 4 * count, workers=1)
+    return ImageFiles(
+        folder, [f"{n}.jpg" for n in range(count)] * 4, [0] * 4 * count, PictureSettings(workers=1)
+    )
 
 
 @pytest.mark.parametrize(

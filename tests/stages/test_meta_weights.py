@@ -404,9 +404,7 @@ def test_what_does_not_go_with_learned_weights_is_refused(overrides, message):
 
 
 def test_compile_auto_means_eager(digits, store, monkeypatch):
-    monkeypatch.setattr(
-        "longtail.pipeline.training.training.worth_compiling", lambda *_: pytest.fail("asked")
-    )
+    monkeypatch.setattr("longtail.pipeline.training.train.worth_compiling", lambda *_: pytest.fail("asked"))
     run_stage_one(digits("representation.reweighting=l2rw", "representation.epochs=1"), store)
 
 

@@ -21,7 +21,7 @@ from longtail.pipeline.work.classifying import load_classifier
 from longtail.pipeline.work.execute import run_extraction, run_stage_two
 from longtail.pipeline.work.feature_cache import fetch
 from longtail.stages.classifiers import CLASSIFIERS
-from longtail.stages.data.pictures.decoded import ImageFiles
+from longtail.stages.data.pictures.on_disk import ImageFiles
 from longtail.stages.data.pictures.preprocessing import Preprocessing
 from longtail.stages.features import forward_rows
 from tests.command_line import SMALL as DIGITS

@@ -13,8 +13,8 @@ import torch
 from longtail.pipeline.files.tensor_files import load_tensors
 from longtail.pipeline.store.identity import feature_key, representation_id
 from longtail.pipeline.store.store import Store
+from longtail.pipeline.training.finished_run import trained_network
 from longtail.pipeline.training.splits import load_splits
-from longtail.pipeline.training.training import trained_network
 from longtail.pipeline.work import feature_cache
 from longtail.pipeline.work.execute import load_classifier, run_extraction, run_stage_one, run_stage_two
 from longtail.pipeline.work.feature_cache import fetch

@@ -126,9 +126,9 @@ def test_cifar_is_looked_for_in_data_below_the_working_folder(tmp_path, monkeypa
 @every_data_set
 def test_missing_files_name_the_folders_searched_and_the_fix(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=rf"data\.root: no {LAYOUT[name]} files in data/cifar-") as error:
+    with pytest.raises(ValueError, match=rf"^root: no {LAYOUT[name]} files in data/cifar-") as error:
         DATASETS.create(name)
-    for said in ("-binary.tar.gz there", "data.root=FOLDER", "data.download=true to fetch"):
+    for said in ("-binary.tar.gz there", "`root=FOLDER`", "`download=True` to fetch"):
         assert said in str(error.value)
     assert "\n" not in str(error.value) and "lacks" not in str(error.value)
     assert os.listdir(tmp_path) == []
