@@ -180,10 +180,11 @@ def _likeliest(deployed: Deployed, scores: np.ndarray, names: Sequence, top: int
     """The `top` classes of each row of `scores` (B, C); a class never seen in training is none of them."""
     import numpy as np
 
+    from longtail.stages.softmax import softmax
+
     values = scores.astype(np.float64)
     if deployed.estimator.gives_logits:
-        values = np.exp(values - values.max(1, keepdims=True))
-        values /= values.sum(1, keepdims=True)
+        values = softmax(values)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
     for row, name in enumerate(names):
         kept = [c for c in order[row] if scores[row, c] > -np.inf]

@@ -63,40 +63,6 @@ def fit_classifier(
     return publish(config, store, spec, representation, key, features, estimator, seconds, splits=splits)
 
 
-def fit_together(
-    config: Config,
-    store: Store,
-    specs: list[Spec],
-    representation: str | None,
-    key: str,
-    features: FeatureSet,
-    *,
-    splits: tuple[str, ...] = SPLITS,
-) -> list[dict[str, Any]]:
-    """:func:`fit_classifier` for specs that train in one stack, each charged an equal part of the time."""
-    from longtail.stages.classifiers.tools.stack import fit_stack
-
-    began = time.perf_counter()
-    estimators = [make(config, spec) for spec in specs]
-    fit_stack(estimators, features.train.X, features.train.y, **_help(config, features, estimators[0]))
-    seconds = (time.perf_counter() - began) / len(specs)
-    return [
-        publish(config, store, spec, representation, key, features, estimator, seconds, splits=splits)
-        for spec, estimator in zip(specs, estimators, strict=True)
-    ]
-
-
-def stacks(config: Config, specs: list[Spec]) -> list[list[Spec]]:
-    """`specs` in groups that train together, in the order of their first; most are alone."""
-    from longtail.stages.classifiers.tools.stack import stack_key
-
-    groups: dict[Any, list[Spec]] = {}
-    for spec in specs:
-        found = stack_key(make(config, spec))
-        groups.setdefault(id(spec) if found is None else found, []).append(spec)
-    return list(groups.values())
-
-
 def make(config: Config, spec: Spec):
     """The estimator a spec stands for, with the run's seed where it takes one."""
     target = registry(spec.kind).get(spec.name)

@@ -124,20 +124,10 @@ class Workbench:
         return classifying.fit_classifier(config, store, spec, self.one.id, self.key, features, splits=splits)
 
     def fit(self, specs: list[Spec], splits: tuple[str, ...], done: Callable[[int], None]) -> None:
-        """Make sure of many results, those that share batches in one stack; ``done(count)`` after each."""
-        config, store = self.config, self.store
-        names = {id(spec): classifier_id(config, self.key, spec) for spec in specs}
-        new = [spec for spec in specs if store.result(names[id(spec)]) is None]
-        stacks = [stack for stack in classifying.stacks(config, new) if len(stack) > 1]
-        for stack in stacks:
-            one, key, features = self.one.id, self.key, self.features
-            classifying.fit_together(config, store, stack, one, key, features, splits=splits)
-            done(len(stack))
-        stacked = {id(spec) for stack in stacks for spec in stack}
+        """Make sure of many results; ``done(1)`` after each."""
         for spec in specs:
-            if id(spec) not in stacked:
-                self.result(spec, splits)
-                done(1)
+            self.result(spec, splits)
+            done(1)
 
 
 def run_stage_two(

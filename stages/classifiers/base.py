@@ -15,6 +15,7 @@ from longtail.stages.classifiers.tools.linear_form import LinearForm
 from longtail.stages.features import Features, reject_non_finite
 from longtail.stages.network import Head
 from longtail.stages.registry import check_parameters, signature_parameters
+from longtail.stages.softmax import softmax
 
 if TYPE_CHECKING:
     from torch import nn
@@ -90,9 +91,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     @available_if(lambda self: self.gives_logits)
     def predict_proba(self, X) -> np.ndarray:
         """Softmax of the scores, (N, C) float64."""
-        scores = self.scores(X).astype(np.float64)
-        shares = np.exp(scores - scores.max(1, keepdims=True))
-        return shares / shares.sum(1, keepdims=True)
+        return softmax(self.scores(X).astype(np.float64))
 
     def predict(self, X) -> np.ndarray:
         """The likeliest class of each row of `X`, (N,)."""

@@ -10,9 +10,11 @@ from scipy.sparse import csr_matrix
 from longtail.stages.blocks import RESIDENT_BYTES, row_blocks
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
-from longtail.stages.classifiers.tools.linear import DOUBLE_WORK, class_mass, lbfgs, weighted_cross_entropy
-from longtail.stages.network import Head, unit_rows
+from longtail.stages.classifiers.tools.linear import DOUBLE_WORK, class_mass, lbfgs
+from longtail.stages.linear_scores import linear_scores, row_norms, unit_rows
+from longtail.stages.network import Head
 from longtail.stages.parameters import Positive
+from longtail.stages.softmax import weighted_cross_entropy
 
 
 @CLASSIFIERS.register("cosine")
@@ -71,11 +73,12 @@ def fit_directions(sources: list[np.ndarray], rows: np.ndarray, mass: np.ndarray
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         W = flat.reshape(len(taking_part), -1)
-        norms = np.linalg.norm(W, axis=1, keepdims=True)
+        norms = row_norms(W)
         U = W / norms
         value, slope = 0.0, np.zeros_like(U)
         for features, labels, shares in passes():
-            loss, residual = weighted_cross_entropy(scale * (features @ U.T.astype(dtype)), labels, shares)
+            scores = linear_scores(features, U.astype(dtype), scale=scale)
+            loss, residual = weighted_cross_entropy(scores, labels, shares)
             value += loss
             slope += residual.astype(dtype, copy=False).T @ features
         slope -= (slope * U).sum(1, keepdims=True) * U  # along W_c nothing changes

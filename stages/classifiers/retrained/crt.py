@@ -10,7 +10,8 @@ import numpy as np
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
 from longtail.stages.classifiers.tools.linear import fit_linear
-from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, refuse_steps, sgd_settings, unit
+from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, refuse_steps, sgd_settings
+from longtail.stages.linear_scores import linear_scores
 from longtail.stages.losses.corrections import corrected_twice
 from longtail.stages.network import Head
 from longtail.stages.parameters import Count, Fraction, LossSpec, NonNegative, Positive, SamplerSpec
@@ -93,27 +94,21 @@ class CRT(LinearClassifier):
         return sampler
 
     def _fit_sgd(self, sources, rows, validation) -> Head:
-        from torch.nn import functional as F
-
         seed = as_seed(self.random_state)
         sampler = self.make_sampler(rows, seed)
         loss = self._make_loss(sampler, validation)
         shape = (len(self.classes_), sources[0].shape[1])
-        if loss.head_kind == "cosine":
+        cosine = loss.head_kind == "cosine"
+        if cosine:
             start = {"weight": generator(seed, "crt").standard_normal(shape)}
-
-            def logits(p, features):
-                return F.linear(unit(features), unit(p["weight"]))
-
         else:
             bias = -np.log(max(shape[0] - 1, 1)) if loss.prior_bias else 0.0
             start = {"weight": np.zeros(shape), "bias": np.full(shape[0], bias)}
 
-            def logits(p, features):
-                return F.linear(features, p["weight"], p["bias"])
+        def logits(p, features):
+            return linear_scores(features, p["weight"], p.get("bias"), cosine=cosine)
 
         def frozen(arrays) -> Head:
-            cosine = loss.head_kind == "cosine"
             return Head(arrays["weight"], arrays.get("bias"), loss.scale, cosine=cosine)
 
         learned, self.best_epoch_ = fit_sgd(

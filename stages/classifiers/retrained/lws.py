@@ -12,15 +12,14 @@ from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import Classifier
 from longtail.stages.classifiers.tools.frozen_logits import FrozenLogits
 from longtail.stages.classifiers.tools.linear import (
-    CACHED,
     class_mass,
     fit_plain_head,
     lbfgs,
-    weighted_cross_entropy,
 )
 from longtail.stages.classifiers.tools.linear_form import LinearForm
 from longtail.stages.network import Head
 from longtail.stages.parameters import NonNegative
+from longtail.stages.softmax import CACHED, weighted_cross_entropy
 
 DOUBLE_SCORES = 2e7  # up to so many logits are kept and worked on in float64
 

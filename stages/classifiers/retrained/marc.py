@@ -11,12 +11,13 @@ from longtail.stages.blocks import row_blocks
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import Classifier
 from longtail.stages.classifiers.tools.frozen_logits import FrozenLogits
-from longtail.stages.classifiers.tools.linear import fit_plain_head, lbfgs, weighted_cross_entropy
+from longtail.stages.classifiers.tools.linear import fit_plain_head, lbfgs
 from longtail.stages.classifiers.tools.linear_form import LinearForm
 from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, refuse_steps, sgd_settings
 from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy, power_weights
 from longtail.stages.network import Head
 from longtail.stages.parameters import Count, Fraction, NonNegative, Positive
+from longtail.stages.softmax import weighted_cross_entropy
 
 
 @CLASSIFIERS.register("marc")

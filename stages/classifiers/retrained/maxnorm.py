@@ -7,8 +7,9 @@ import numpy as np
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
 from longtail.stages.classifiers.tools.linear import fit_plain_head
-from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, sgd_settings, unit
+from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, sgd_settings
 from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy, class_weights
+from longtail.stages.linear_scores import linear_scores
 from longtail.stages.network import Head
 from longtail.stages.parameters import Beta, Count, Fraction, NonNegative, Positive
 
@@ -70,7 +71,8 @@ class MaxNorm(LinearClassifier):
         loss = WeightedCrossEntropy(weights, "batch")
 
         def objective(p, features, labels):
-            return loss(head_scores(p, features, head.scale, head.cosine), labels)
+            kind = {"scale": head.scale, "cosine": head.cosine}
+            return loss(linear_scores(features, p["weight"], p.get("bias"), **kind), labels)
 
         def shorten(p):
             norm = p["weight"].norm(dim=1, keepdim=True)
@@ -100,14 +102,3 @@ def cap(head: Head, class_counts: np.ndarray) -> float:
 def as_head(arrays: dict[str, np.ndarray], like: Head) -> Head:
     """Trained arrays as a head of the same kind as the one they started from."""
     return Head(arrays["weight"], arrays.get("bias"), like.scale, like.cosine)
-
-
-def head_scores(p, features, scale: float, cosine: bool):
-    """:meth:`Head.logits` of tensors: features (B, D) to (B, C), differentiable in the weights."""
-    weight = p["weight"]
-    if cosine:
-        features, weight = unit(features), unit(weight)
-    scores = features @ weight.T
-    if "bias" in p:
-        scores = scores + p["bias"]
-    return scale * scores

@@ -9,9 +9,10 @@ from longtail.stages.blocks import row_blocks
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import Classifier
 from longtail.stages.classifiers.tools.linear import fit_plain_head
-from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, numpy_scores, sgd_settings, unit
+from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, numpy_scores, sgd_settings
 from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy
-from longtail.stages.network import Head, unit_rows
+from longtail.stages.linear_scores import linear_scores, unit_rows
+from longtail.stages.network import Head
 from longtail.stages.parameters import Count, Fraction, NonNegative, Positive
 from longtail.stages.randomness import generator
 
@@ -159,7 +160,7 @@ def embedded_scores(p, features, seen):
     enriched = features + chosen * recalled
     # v'/(1 + ‖v'‖) of v' = (10/nearest)·enriched, without the overflow of 10/1e-12
     length = enriched.norm(dim=1, keepdim=True)
-    return SCALE * (enriched / (nearest / REACH + length)) @ unit(p["weight"]).T
+    return linear_scores(enriched / (nearest / REACH + length), unit_rows(p["weight"]), scale=SCALE)
 
 
 def memory_loss(centroids, features, labels, seen):

@@ -11,10 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from longtail.stages.blocks import RESIDENT_BYTES, row_blocks
 from longtail.stages.network import Head
+from longtail.stages.softmax import weighted_cross_entropy
 
 WEIGHT_DECAY = 5e-4  # Kang 2020's released code, for every classifier it trains
 STALLED = 1e-4  # scikit-learn's default tolerance: a line search that gives up above it found no optimum
-CACHED = 2**15  # scores that are worked on at a time
 DOUBLE_WORK = 2e10  # up to so many multiplications an evaluation, features are multiplied in float64
 
 
@@ -82,29 +82,6 @@ def fit_plain_head(X: np.ndarray, rows: np.ndarray, num_classes: int) -> Head:
     """A linear head fitted with every sample weighing the same: what stage one's head would be."""
     mass = np.where(np.bincount(rows, minlength=num_classes) > 0, 1 / len(rows), 0.0)
     return fit_linear(X, rows, mass, weight_decay=WEIGHT_DECAY)
-
-
-def weighted_cross_entropy(
-    scores: np.ndarray, targets: np.ndarray, weights: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """Σ_i w_i·CE_i over scores (B, C), and its gradient by the scores (B, C), in their type.
-
-    A few rows at a time, so that the passes over them stay in the processor's cache.
-    """
-    shares, value = np.empty_like(scores), 0.0
-    step = max(1, CACHED // scores.shape[1])
-    for start in range(0, len(scores), step):
-        rows = slice(start, start + step)
-        part, weight = shares[rows], weights[rows]
-        np.subtract(scores[rows], scores[rows].max(1, keepdims=True), out=part)
-        picked = np.arange(len(part)), targets[rows]
-        own = part[picked]
-        np.exp(part, out=part)
-        total = part.sum(1)
-        value += float(weight @ (np.log(total) - own))
-        part *= (weight / total)[:, None].astype(part.dtype)
-        part[picked] -= weight.astype(part.dtype)
-    return value, shares
 
 
 def lbfgs(objective, start: np.ndarray, *, max_iter: int, tolerance: float = 1e-7) -> np.ndarray:

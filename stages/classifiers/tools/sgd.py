@@ -130,9 +130,3 @@ def numpy_scores(function, arrays: Mapping[str, np.ndarray], *inputs: np.ndarray
     tensors = {name: torch.from_numpy(array.astype(dtype)) for name, array in arrays.items()}
     with torch.no_grad():
         return function(tensors, *(torch.from_numpy(values.astype(dtype)) for values in inputs)).numpy()
-
-
-def unit(rows: torch.Tensor) -> torch.Tensor:
-    """Rows (N, D) of a tensor divided by their L2 norms; a zero row stays zero and has a finite gradient."""
-    norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return rows / torch.where(norm > 0, norm, 1.0)
