@@ -1,8 +1,8 @@
-# demo, test, lint, bench and faults each work on a fresh machine: they set up .venv first, once for each setup.cfg.
+# demo, test, lint, docs, readme, bench and faults each work on a fresh machine: they set up .venv first, once for each setup.cfg.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench faults
+.PHONY: demo test lint docs readme bench faults
 
 demo: .venv/.installed
 	$(BIN)/longtail run configs/digits_lt.yaml
@@ -13,6 +13,12 @@ test: .venv/.installed
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+docs: readme
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+readme: .venv/.installed
+	$(BIN)/python docs/generate.py
 
 bench: .venv/.installed
 	$(BIN)/python -m pytest tests/benchmarks -m bench -s

@@ -20,6 +20,7 @@ ELSEWHERE = {  # path in the repository: page of the site
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "LICENSE": "licence.md",
     "configs/README.md": "recipes.md",
 }
 LINK = re.compile(r"(\]\()([^)\s:#]+)((?:#[^)\s]*)?\))")
