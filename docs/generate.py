@@ -134,7 +134,9 @@ def _rule(field, path: str) -> str:
 
 
 def _default(field) -> str:
-    return "" if section_of(field) is not None else as_json(_plain(field.get_default(call_default_factory=True)))
+    return (
+        "" if section_of(field) is not None else as_json(_plain(field.get_default(call_default_factory=True)))
+    )
 
 
 def _plain(value):

@@ -1,7 +1,7 @@
 """What the site needs beside the pages of this folder; mkdocs calls these functions.
 
-Some pages lie elsewhere in the repository, where readers of the repository look for them. Links between all of
-them are written as paths within the repository and are translated here.
+Some pages lie elsewhere in the repository, where its readers look for them. Links between all of them are
+written as paths within the repository and are translated here.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def on_config(config):
 
 
 def as_markdown(code: str) -> str:
-    """Python code whose docstrings are Markdown: roles become code, literal blocks and examples are fenced."""
+    """Code with Markdown in its docstrings: roles become code spans, examples are fenced."""
     code = ROLE.sub(r"`\1`", code)
     code = re.sub(r"::\n\n(?= {4})", ":\n\n", code)
     return EXAMPLE.sub(lambda m: f"{m[1]}```pycon\n{m[0]}{m[1]}```\n", code)
