@@ -25,7 +25,8 @@ from longtail.stages.data.pictures import picture_parts
 from longtail.stages.data.pictures import reading as picture_files
 from longtail.stages.data.pictures.augment import Augment, draw_crops, draw_mixture
 from longtail.stages.data.pictures.in_memory import ImageArrays
-from longtail.stages.registry import Registry, _rule
+from longtail.stages.registry import Registry
+from longtail.stages.registry.annotations import rule_of_text
 from tests.places import CHECKOUT
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -395,7 +396,7 @@ def test_parameters_read_from_the_source_match_the_signature(name):
     assert set(signature) == {*component.parameters, *component.fixed}
     for key, parameter in component.parameters.items():
         assert parameter.default == signature[key].default
-        assert parameter.rule == _rule(signature[key].annotation)
+        assert parameter.rule == rule_of_text(signature[key].annotation)
     shared = set(inspect.signature(make_splits).parameters) - {"collection", *SUPPLIED}
     assert shared.isdisjoint(component.parameters)
     assert set(DATASETS.describe(name).parameters) == shared | set(component.parameters)
