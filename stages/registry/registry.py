@@ -82,8 +82,9 @@ class Registry:
             except Exception as error:
                 if not component.origin:
                     raise
-                said = f"{component.module} ({component.origin}) cannot be imported"
-                raise ImportError(f"{self.kind} {name!r}: {said}: {type(error).__name__}: {error}") from error
+                failed = f"{component.module} ({component.origin}) cannot be imported"
+                reason = f"{type(error).__name__}: {error}"
+                raise ImportError(f"{self.kind} {name!r}: {failed}: {reason}") from error
         if registered not in self._objects:
             raise ImportError(f"{self.kind} {name!r}: importing {component.module} does not register it")
         return self._objects[registered]

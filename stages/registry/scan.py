@@ -94,16 +94,16 @@ def _misplaced(source: Source, asked: Asked, consumed: list[ast.expr]) -> Iterat
     """Uses of ``register`` that are not decorators at the top of the file, which would be passed over."""
     for node in ast.walk(source.tree):
         if asked.is_register(source, node) and not any(node is other for other in consumed):
-            said = "register must decorate a function or class at the top of the file, with a name"
-            yield Lost((), source.module, f"{source.at(node.lineno)}: {ast.unparse(node)}: {said}")
+            rule = "must decorate a function or class at the top of the file, with a name"
+            yield Lost((), source.module, f"{source.at(node.lineno)}: {ast.unparse(node)}: {rule}")
 
 
 def _component(source: Source, node: Any, mark: ast.Call, asked: Asked, origin: str) -> Component | Lost:
     """What one decorator registers."""
     name = mark.args[0].value if len(mark.args) == 1 and isinstance(mark.args[0], ast.Constant) else None
     if not isinstance(name, str):
-        said = f"{ast.unparse(mark)}: the name must be a literal string"
-        return Lost((), source.module, f"{source.at(mark.lineno)}: {said}")
+        reason = f"{source.at(mark.lineno)}: {ast.unparse(mark)}: the name must be a literal string"
+        return Lost((), source.module, reason)
     problems = Reasons()
     fixed = _arguments(source, mark, problems)
     facts = fixed.pop("facts", {})

@@ -89,13 +89,13 @@ def lineage(source: Source, node: ast.ClassDef, below: frozenset[str] = frozense
     file does not parse.
     """
     own = f"{source.module}.{node.name}"
-    found: list[Base] = [(source, node)]
-    for base in node.bases:
-        name = dotted(base.value if isinstance(base, ast.Subscript) else base)
-        full = ast.unparse(base) if name is None else source.resolve(name)
+    bases: list[Base] = [(source, node)]
+    for written in node.bases:
+        name = dotted(written.value if isinstance(written, ast.Subscript) else written)
+        full = ast.unparse(written) if name is None else source.resolve(name)
         followed = None if full in below or full == own else find_class(full, source.module)
-        found += lineage(*followed, below | {own}) if followed else [full]
-    return [base for place, base in enumerate(found) if base not in found[place + 1 :]]
+        bases += lineage(*followed, below | {own}) if followed else [full]
+    return [base for place, base in enumerate(bases) if base not in bases[place + 1 :]]
 
 
 def find_class(full: str, near: str, steps: int = 5) -> tuple[Source, ast.ClassDef] | None:

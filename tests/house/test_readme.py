@@ -16,7 +16,7 @@ from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import KINDS
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import shipped, shipped_folder
-from longtail.pipeline.config.sections import AugmentSection
+from longtail.pipeline.config.sections import AugmentSettings
 from longtail.pipeline.tables.listing import listing
 from longtail.stages.parameters import describe_rule
 from tests.pipeline.verbs.test_cli import ok
@@ -68,7 +68,7 @@ def test_augment_table_has_every_setting_with_its_rule_and_default():
     rows = [[cell.strip() for cell in line.split(" | ")] for line in table.splitlines()[2:]]
     assert [[row[0].strip("`| "), row[1], row[2]] for row in rows] == [
         [name, describe_rule(field.rebuild_annotation()), json.dumps(field.default)]
-        for name, field in AugmentSection.model_fields.items()
+        for name, field in AugmentSettings.model_fields.items()
     ]
     assert all(len(row[3].split()) > 5 for row in rows)
 
