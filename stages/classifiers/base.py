@@ -32,6 +32,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
     gives_logits = True  # False: the scores are distances or votes, softmax of them means nothing
     presumes_prior = False  # True: takes the head's logits to follow the training frequencies
     uses_views = False  # True: learns from augmented views of the training samples where there are some
+    always_chooses = False  # True: on validation samples, whatever its parameters
+    chooses_under_cosine = True  # False: a head of cosines leaves it nothing to choose
 
     def fit(self, X, y, *, head: Head | None = None, validation=None, views=None):
         """Fit on features `X` (N, D) with labels `y` (N,).

@@ -91,7 +91,7 @@ def sources(*, root: str) -> list[str | Path]:
     return [*entries, "class_names", class_names] if class_names.is_file() else entries
 
 
-@DATASETS.register("feature_arrays")
+@DATASETS.register("feature_arrays", facts={"holds_features": True})
 def feature_arrays(*, root: Location) -> Collection:
     """Features (N, D) with labels (N,) in a folder of ``.npy`` files or in one ``.npz`` archive.
 
