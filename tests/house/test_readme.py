@@ -55,7 +55,7 @@ def test_every_verb_stands_in_the_verb_table():
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
 def test_every_verb_has_help_with_an_example(name):
-    assert "Example: longtail" in cli.commands[name].help
+    assert "Example: longtail" in cli.commands[name].load().help
 
 
 def test_every_recipe_has_a_row_in_the_recipe_table():
