@@ -22,10 +22,11 @@ from pathlib import Path
 import click
 
 from longtail.pipeline.cli import VERBS, cli
+from longtail.pipeline.config.classifier_lists import check_classifiers, check_sweep
 from longtail.pipeline.config.components import Spec, registry
 from longtail.pipeline.config.fields import component_kind, section_of, validators
 from longtail.pipeline.config.loading import Config
-from longtail.pipeline.config.sections import Section, check_classifiers, check_sweep
+from longtail.pipeline.config.settings import Settings
 from longtail.stages.parameters import describe_rule
 from longtail.stages.registry import REQUIRED, Component
 
@@ -83,7 +84,7 @@ def _component_row(component: Component) -> tuple[str, str, str]:
 # -- settings ---------------------------------------------------------------------------------------------
 
 
-def settings_table(section: type[Section], path: str, kept: dict[str, str]) -> str:
+def settings_table(section: type[Settings], path: str, kept: dict[str, str]) -> str:
     """Every setting of a section with its rule, its default and the `kept` meaning."""
     rows = []
     for name, field in section.model_fields.items():
@@ -93,15 +94,15 @@ def settings_table(section: type[Section], path: str, kept: dict[str, str]) -> s
     return table(("setting", "value", "default", "meaning"), rows)
 
 
-def section_at(path: str) -> type[Section]:
+def section_at(path: str) -> type[Settings]:
     """The section at a dotted path, the whole configuration for an empty one."""
-    section: type[Section] = Config
+    section: type[Settings] = Config
     for step in filter(None, path.split(".")):
         section = section_of(section.model_fields[step])
     return section
 
 
-def sections(section: type[Section] = Config, path: str = "") -> Iterable[str]:
+def sections(section: type[Settings] = Config, path: str = "") -> Iterable[str]:
     """The dotted paths of all sections."""
     yield path
     for name, field in section.model_fields.items():

@@ -19,8 +19,8 @@ from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import KINDS
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import shipped, shipped_folder
+from tests.command_line import ok
 from tests.house.markdown import anchors, blocks, commands, links, name_of, pages, parsed, prose, text_of
-from tests.pipeline.verbs.test_cli import ok
 from tests.places import CHECKOUT
 
 every_page = pytest.mark.parametrize("page", [name_of(page) for page in pages()])
