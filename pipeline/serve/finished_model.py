@@ -10,7 +10,7 @@ from longtail.pipeline.config.components import check_spec, registry
 from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.tensor_files import load_tensors
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.training.checkpoint import load_network
+from longtail.pipeline.training.state_tensors import load_network
 from longtail.pipeline.work.classifying import load_classifier
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _manifest(store: Store, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _backbone(store: Store, run_id: str, tensors: str, in_channels: int) -> nn.Module:
-    """The backbone of a representation with the weights whose fingerprint is `tensors`."""
+    """The backbone of a representation with the weights whose hash is `tensors`."""
     folder = store.folder("representations", run_id)
     done = store.done("representations", run_id)
     kept = [] if done is None else [done["best"], done["last"]]

@@ -90,8 +90,7 @@ def predict(
 
 def picture_paths(inputs: Sequence[str]) -> list[Path]:
     """Every picture that is named, and those below every folder that is, sorted; LongtailError for none."""
-    from longtail.stages.data.image_folder import walk
-    from longtail.stages.data.pictures.reading import SUFFIXES
+    from longtail.stages.data.files.picture_folders import SUFFIXES, walk
 
     found: list[Path] = []
     for name in inputs:
@@ -138,7 +137,7 @@ def _of_pictures(
     """Predictions of pictures in order; one that cannot be read is warned of and added to `broken`."""
     import numpy as np
 
-    from longtail.stages.data.pictures.reading import try_each
+    from longtail.stages.data.pictures.unreadable import try_each
     from longtail.stages.features import batch_rows
 
     shape, read = deployed.preprocessing, deployed.preprocessing.reader()

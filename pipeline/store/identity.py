@@ -48,7 +48,7 @@ def representation_id(store: Store, config: Config) -> str:
 
 
 def feature_key(store: Store, config: Config, tensors: str | None) -> str:
-    """Key of a checkpoint's features, by its tensors' fingerprint (None: the data are features)."""
+    """Key of a checkpoint's features, by its tensors' hash (None: the data are features)."""
     return make_id("features", feature_identity(store, config, tensors))
 
 
@@ -104,7 +104,7 @@ def start_identity(store: Store, config: Config) -> dict[str, Any]:
     if settings.weights is not None:
         found["weights"] = settings.weights
         if not is_published(settings.weights):
-            found["weights"] = store.fingerprint(weights_file(settings.weights))
+            found["weights"] = store.file_hash(weights_file(settings.weights))
     if settings.init is not None:
         run_id = earlier_run(store, settings)
         done = store.done("representations", run_id)

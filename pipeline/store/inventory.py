@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.files import epoch_files
 from longtail.pipeline.files.publish import TEMPORARY
 from longtail.pipeline.store.identity import ID_LENGTH
 from longtail.pipeline.store.store import Store
@@ -36,8 +37,7 @@ _TEMPORARY = re.compile(rf"\..+\.\d+-[0-9a-f]{{8}}{re.escape(TEMPORARY)}")
 _AT_ROOT = re.compile(r"fingerprints\.json|README\.md|\.gitignore")
 _OWN = {
     "representations": re.compile(
-        r"config\.yaml|provenance\.json|history\.jsonl|best\.safetensors|DONE"
-        r"|epoch-\d+(-batch-\d+)?\.(state|safetensors)"
+        r"config\.yaml|provenance\.json|history\.jsonl|best\.safetensors|DONE|" + epoch_files.PATTERN
     ),
     "features": re.compile(r"manifest\.json|head\.safetensors|(train|val|test)[\w.-]*\.npy"),
     "classifiers": re.compile(r"(weights|predictions)\.safetensors|result\.json|DONE"),
@@ -142,7 +142,7 @@ def _features(store: Store, key: str, known: frozenset[str]) -> tuple[str, str]:
 
 
 def _known_weights(store: Store, done: Done) -> frozenset[str]:
-    """Fingerprints of the weights of every representation, finished or not.
+    """Hashes of the weights of every representation, finished or not.
 
     An unfinished one counts because the same command may finish it with the very weights it had.
     """
@@ -152,12 +152,12 @@ def _known_weights(store: Store, done: Done) -> frozenset[str]:
         if said is not None:
             known |= {said[which]["tensors"] for which in ("last", "best")}
         else:
-            known |= {_fingerprint(path) for path in folder.glob("*.safetensors")}
+            known |= {_tensors_hash(path) for path in folder.glob("*.safetensors")}
     return frozenset(known)
 
 
-def _fingerprint(path: Path) -> str | None:
-    """The fingerprint a tensor file's header states; None for a file without."""
+def _tensors_hash(path: Path) -> str | None:
+    """The hash of its tensors that a tensor file's header states; None for a file without."""
     try:
         with open(path, "rb") as file:
             header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), MOST_HEADER)))
@@ -171,7 +171,7 @@ def _inside(folder: Path, kind: str, own: re.Pattern, *, finished: bool) -> Iter
     for path in _entries(folder):
         if not own.fullmatch(path.name) or not _is_file(path):
             yield _loose(path, kind)
-        elif finished and path.suffix == ".state":
+        elif finished and path.suffix == epoch_files.STATE:
             yield _item(path, kind, STATE)
 
 

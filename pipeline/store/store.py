@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from longtail.pipeline.config.components import registry
+from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import Damaged, LongtailError
-from longtail.pipeline.files.checked_json import checked, read_json, unchecked
-from longtail.pipeline.files.data_hashes import Fingerprints
+from longtail.pipeline.files.checked_json import read_json, verified, with_checksum
+from longtail.pipeline.files.data_hashes import DataHashes
 from longtail.pipeline.files.publish import canonical_json, publish_json, sha256_of
 from longtail.stages.wording import listed
 
@@ -27,7 +28,7 @@ class Store:
 
     def __init__(self, root: str | Path, *, read_only: bool = False, one_command: bool = False):
         self.root, self.one_command = Path(root), one_command
-        self._fingerprints = Fingerprints(self.root / "fingerprints.json", read_only=read_only)
+        self._data_hashes = DataHashes(self.root / "fingerprints.json", read_only=read_only)
         self._contents: dict[str, str] = {}
 
     # -- content --------------------------------------------------------------------------------------
@@ -36,13 +37,14 @@ class Store:
         """SHA-256 of what a data set's files hold."""
         asked = canonical_json({"name": name, **params})
         if asked not in self._contents or not self.one_command:
-            sources = registry("datasets").sources(name, dict(params))
-            self._contents[asked] = self._fingerprints.of(sources)
+            with settings_named(data_settings(name)):
+                sources = registry("datasets").sources(name, dict(params))
+            self._contents[asked] = self._data_hashes.of(sources)
         return self._contents[asked]
 
-    def fingerprint(self, path: Path) -> str:
+    def file_hash(self, path: Path) -> str:
         """SHA-256 of one file's content, remembered while the file stays as it is."""
-        return self._fingerprints.of([path])
+        return self._data_hashes.of([path])
 
     # -- directories ----------------------------------------------------------------------------------
 
@@ -55,7 +57,7 @@ class Store:
         path = self.folder(kind, name) / "DONE"
         try:
             said = read_json(path)
-            return unchecked(said, path)
+            return verified(said, path)
         except (FileNotFoundError, NotADirectoryError):  # the latter: a stray file among the results
             return None
         except Damaged as error:
@@ -66,7 +68,7 @@ class Store:
         """What ``manifest.json`` says of finished features; None when there are none or it is damaged."""
         path = self.folder("features", key) / "manifest.json"
         try:
-            said = unchecked(read_json(path), path)
+            said = verified(read_json(path), path)
             return said if said["key"] == key else None
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -79,7 +81,7 @@ class Store:
         folder = self.folder(kind, name)
         digests = {f: sha256_of(folder / f) for f in files}
         while True:
-            publish_json(folder / "DONE", checked({**facts, "files": digests}))
+            publish_json(folder / "DONE", with_checksum({**facts, "files": digests}))
             found = {f: sha256_of(folder / f) for f in files}
             if found == digests:
                 return

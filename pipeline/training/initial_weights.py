@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("longtail")
 
 SAME_PIXEL = 0.5  # of 255: constants no further apart normalise alike
-TORCHVISION = {"resnext50": "resnext50_32x4d"}  # what torchvision calls a backbone where names differ
 
 
 def load_weights(settings: Representation, network: Network, in_channels: int) -> None:
@@ -93,7 +92,8 @@ def _published(settings: Representation) -> dict[str, torch.Tensor]:
     backbone = settings.backbone.name
     name = settings.weights.partition(":")[2] or "IMAGENET1K_V1"
     try:
-        published = torchvision.models.get_model_weights(TORCHVISION.get(backbone, backbone))
+        model = settings.backbone.component.facts["torchvision"]  # what torchvision calls it
+        published = torchvision.models.get_model_weights(model)
         entry = published[name]
     except (ValueError, KeyError):
         raise LongtailError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.sections import Representation
+from longtail.pipeline.config.setting_names import settings_named
 from longtail.pipeline.errors import ConfigError, LongtailError
 from longtail.pipeline.training.initial_weights import check_input, load_weights
 from longtail.pipeline.training.trainee import Trainee
@@ -58,9 +59,10 @@ def build_network(config: Config, splits: Splits, loss: Loss) -> Network:
 
     settings = config.representation
     with torch_seed(config.seed, "weights"):
-        backbone = registry("backbones").create(
-            settings.backbone.name, in_channels=splits.input_shape[0], **settings.backbone.params
-        )
+        with settings_named({"image_size": "representation.backbone.image_size"}):
+            backbone = registry("backbones").create(
+                settings.backbone.name, in_channels=splits.input_shape[0], **settings.backbone.params
+            )
         named = {} if settings.head is None else {"name": settings.head.name, **settings.head.params}
         try:
             head = build_head(loss, backbone.num_features, splits.num_classes, **named)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from longtail.pipeline.config.choices import check_choices
 from longtail.pipeline.config.components import Spec, registry
 from longtail.pipeline.config.loading import Config
+from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import Damaged, DamagedWeights, FitFailed, LongtailError
 from longtail.pipeline.process.dead_workers import dead_workers_told
 from longtail.pipeline.process.progress import CountProgress
@@ -29,7 +30,7 @@ log = logging.getLogger("longtail")
 
 @dataclass(frozen=True)
 class StageOne:
-    """A finished representation: its id and, of the checkpoint in use, the tensors' fingerprint.
+    """A finished representation: its id and, of the checkpoint in use, the tensors' hash.
 
     Both are None where the data are features already.
     """
@@ -40,7 +41,8 @@ class StageOne:
 
 def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> StageOne:
     """Train the representation unless it is done; `fresh` starts over."""
-    registry("datasets").fetch(config.data.name, dict(config.data.params))
+    with settings_named(data_settings(config.data.name)):
+        registry("datasets").fetch(config.data.name, dict(config.data.params))
     if config.representation is None:
         return StageOne(None, None)
     run_id = representation_id(store, config)
@@ -52,7 +54,7 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
     else:
         check_start(config, store)
         registry("backbones").get(config.representation.backbone.name)  # a missing extra is told at once
-        from longtail.pipeline.training.training import train
+        from longtail.pipeline.training.train import train
 
         train(config, store, run_id)
         done = store.done("representations", run_id)
@@ -181,9 +183,9 @@ def _retrain(config: Config, store: Store, one: StageOne) -> None:
 
 def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
     from longtail.pipeline.process.environment import limit_threads, resolve_device
+    from longtail.pipeline.training.finished_run import trained_network
     from longtail.pipeline.training.splits import load_splits
     from longtail.pipeline.training.trainee_building import build_loss
-    from longtail.pipeline.training.training import trained_network
     from longtail.pipeline.work.feature_cache import extract
     from longtail.stages.data.pictures.augment import Augment
     from longtail.stages.features import Features, extract_features
@@ -214,7 +216,11 @@ def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
             )
 
     total = sum(len(part) for part in splits.parts().values()) + config.features.views * len(splits.train)
-    with dead_workers_told(), CountProgress(total, "sample", "extracting") as progress:
+    with (
+        dead_workers_told(),
+        settings_named(data_settings(config.data.name)),
+        CountProgress(total, "sample", "extracting") as progress,
+    ):
         extract(
             store,
             key,

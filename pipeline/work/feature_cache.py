@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from longtail.pipeline.errors import Damaged
-from longtail.pipeline.files.checked_json import checked
+from longtail.pipeline.files.checked_json import with_checksum
 from longtail.pipeline.files.publish import publish, publish_json, sha256_of
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
 from longtail.pipeline.store.store import Store
@@ -137,7 +137,7 @@ def extract(
     preprocessing = splits.train.preprocessing
     publish_json(
         folder / "manifest.json",
-        checked(
+        with_checksum(
             {
                 "key": key,
                 "identity": identity,

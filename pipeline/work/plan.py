@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from longtail.pipeline.config.choices import check_choices
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.sections import Representation
+from longtail.pipeline.files.epoch_files import latest_progress
 from longtail.pipeline.store.identity import classifier_id, feature_key, representation_id
 from longtail.pipeline.store.inventory import PART
 from longtail.pipeline.store.store import Store
@@ -18,7 +17,6 @@ from longtail.pipeline.work.classifying import SPLITS, finished
 from longtail.stages.wording import counted
 
 DONE, LATER = "done", "after training"
-_STATE = re.compile(r"epoch-(\d+)(?:-batch-\d+)?\.state")
 
 
 @dataclass(frozen=True)
@@ -74,23 +72,16 @@ def render(steps: list[Step]) -> str:
 
 def _training(settings: Representation, store: Store, run_id: str, fresh: bool) -> str:
     epochs = settings.epochs
-    reached = None if fresh else _reached(store.folder("representations", run_id))
+    progress = None if fresh else latest_progress(store.folder("representations", run_id))
     if not epochs:
         return "would take the weights as they are given"
-    if reached is None:
+    if progress is None:
         most = "at most " if settings.early_stopping else ""
         after = f", going on from {settings.init}" if settings.init else ""
         return f"would train {most}{counted(epochs, 'epoch')}{after}"
-    if reached >= epochs:
+    if progress.epochs >= epochs:
         return f"would finish, {counted(epochs, 'epoch is', 'epochs are')} trained"
-    return f"would go on at epoch {reached + 1} of {epochs}"
-
-
-def _reached(folder: Path) -> int | None:
-    """Epochs that the newest checkpoint has behind it; None without a checkpoint."""
-    states = [path for path in folder.glob("*.state") if path.with_suffix(".safetensors").exists()]
-    found = [match for path in states if (match := _STATE.fullmatch(path.name))]
-    return max((int(match[1]) for match in found), default=None)
+    return f"would go on at epoch {progress.epochs + 1} of {epochs}"
 
 
 def _extraction(store: Store, key: str | None, fresh: bool, idle: bool) -> str:

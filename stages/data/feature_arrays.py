@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.stages.data import DATASETS, Collection
-from longtail.stages.parameters import Location
+from longtail.stages.parameters import Location, wrong
 from longtail.stages.wording import listed, looked_for
 
 if TYPE_CHECKING:
@@ -83,15 +83,15 @@ def sources(*, root: str) -> list[str | Path]:
     where = _existing(root)
     if where.is_file():
         return [where]
-    found: list[str | Path] = []
+    entries: list[str | Path] = []
     for part, names in _pairs(_names(where), where).items():
         for array, name in zip("Xy", names, strict=True):
-            found += [f"{part}.{array}", where / f"{name}.npy"]
-    names = where / "class_names.json"
-    return [*found, "class_names", names] if names.is_file() else found
+            entries += [f"{part}.{array}", where / f"{name}.npy"]
+    class_names = where / "class_names.json"
+    return [*entries, "class_names", class_names] if class_names.is_file() else entries
 
 
-@DATASETS.register("feature_arrays")
+@DATASETS.register("feature_arrays", facts={"holds_features": True})
 def feature_arrays(*, root: Location) -> Collection:
     """Features (N, D) with labels (N,) in a folder of ``.npy`` files or in one ``.npz`` archive.
 
@@ -131,7 +131,7 @@ def _existing(root: str | Path) -> Path:
     where = Path(root).expanduser()
     if where.is_dir() or (where.is_file() and where.suffix == ".npz"):
         return where
-    raise ValueError(f"data.root: must be a folder of .npy files or an .npz file, got {looked_for(root)}")
+    raise wrong("root", f"must be a folder of .npy files or an .npz file, got {looked_for(root)}")
 
 
 def _names(where: Path) -> set[str]:
@@ -149,7 +149,7 @@ def _names(where: Path) -> set[str]:
 
 def _pairs(names: set[str], where: Path) -> dict[str, tuple[str, str]]:
     """``{"train": ("X_train", "y_train"), ...}``: the arrays of each part that is there."""
-    found = {}
+    arrays = {}
     for part in PARTS:
         styles = STYLES if part == "train" else STYLES[:2]
         pairs = [tuple(style.format(part=part, array=array) for array in "Xy") for style in styles]
@@ -160,15 +160,15 @@ def _pairs(names: set[str], where: Path) -> dict[str, tuple[str, str]]:
             for name, partner in (pair, pair[::-1]):
                 if name not in names:
                     raise ValueError(f"{_file(where, name)}: is missing, though {partner} is there")
-            found[part] = pair
-    if "train" not in found:
+            arrays[part] = pair
+    if "train" not in arrays:
         some = listed(sorted(names), SHOWN) or "no array"
-        raise ValueError(f"data.root: {where} must hold train.X and train.y, or X and y; holds {some}")
-    used = {name for pair in found.values() for name in pair}
+        raise wrong("root", f"{where} must hold train.X and train.y, or X and y; holds {some}")
+    used = {name for pair in arrays.values() for name in pair}
     unknown = [name for name in sorted(names - used) if re.fullmatch(r"[Xy]_.*|.*\.[Xy]", name)]
     if unknown:
         raise ValueError(f"{_file(where, unknown[0])}: belongs to no part: {', '.join(PARTS)}")
-    return found
+    return arrays
 
 
 def _file(where: Path, name: str) -> str:
@@ -181,16 +181,16 @@ def _load(where: Path, name: str) -> np.ndarray:
 
     try:
         if where.is_dir():
-            found = np.load(where / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            array = np.load(where / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         else:
             with np.load(where, allow_pickle=False) as archive:
-                found = archive[name]
+                array = archive[name]
     except Exception as error:  # numpy and zipfile raise a dozen kinds
         reason = "holds Python objects, not numbers" if "allow_pickle" in str(error) else error
         raise ValueError(f"{_file(where, name)}: cannot be read: {reason}") from None
-    if not isinstance(found, np.ndarray):
+    if not isinstance(array, np.ndarray):
         raise ValueError(f"{_file(where, name)}: must be one .npy array")
-    return found
+    return array
 
 
 def check_features(X: np.ndarray, where: str) -> None:
@@ -239,9 +239,9 @@ def _class_names(where: Path, names: set[str]) -> list[str] | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: must be a JSON list of names ({error})") from None
-    if not isinstance(found, list) or not found or not all(isinstance(name, str) for name in found):
+    if not isinstance(content, list) or not content or not all(isinstance(name, str) for name in content):
         raise ValueError(f"{path}: must be a JSON list of names, one a class")
-    return found
+    return content

@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestCentroid
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.adjusted.tau_norm import tau_path
 from longtail.stages.classifiers.tools import frozen_logits
-from longtail.stages.data.longtail import class_counts
+from longtail.stages.data.profiles import class_counts
 from longtail.stages.network import Head
 from tests.benchmarks.measuring import best, most_anonymous, report, rivals
 

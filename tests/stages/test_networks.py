@@ -1,6 +1,5 @@
 """Backbones, heads, frozen features, learning-rate schedules and optimisers."""
 
-import inspect
 import math
 import re
 
@@ -14,27 +13,13 @@ from longtail.stages.features import BATCH, Features, extract_features, forward_
 from longtail.stages.network import CosineHead, Head, LinearHead, Network
 from longtail.stages.training.optimizers import OPTIMIZERS
 from longtail.stages.training.schedules import SCHEDULES
+from tests.stages.random_images import images
+from tests.stages.signatures import described_as_signed
 
 NAMES = [name for name in BACKBONES.names() if name != "timm"]  # test_timm.py
 every_backbone = pytest.mark.parametrize("name", NAMES)
 RESNETS = [name for name in NAMES if "6·blocks" in BACKBONES.describe(name).summary]
 SIDES = {"lenet5": (8, 28, 32)}
-
-
-def images(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def described_as_signed(registry, name, *, positional):
-    """Assert that what the source says of `name` is what Python says once it is imported."""
-    described = registry.describe(name)
-    signature = inspect.signature(registry.get(name)).parameters
-    own = {key: p for key, p in signature.items() if p.kind is p.KEYWORD_ONLY}
-    assert [key for key in signature if key not in own] == positional
-    expected = {key: p.default for key, p in own.items() if key not in {*described.fixed, *registry.supplied}}
-    assert {key: p.default for key, p in described.parameters.items()} == expected
-    assert described.summary.endswith((".", ":"))
-    assert described.source
 
 
 # -- backbones --------------------------------------------------------------------------------------------

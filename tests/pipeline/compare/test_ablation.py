@@ -26,10 +26,11 @@ SHOTS = {"many": 50, "few": 20}
 
 
 @pytest.fixture(scope="module")
-def ablated(tmp_path_factory):
+def ablated(shared):
     """(grid, store, ablation) of two samplers and three seeds."""
-    store = Store(tmp_path_factory.mktemp("root"))
     grid = variants("digits_lt", SMALL, vary=VARY, seeds=3)
+    folder = shared.make("ablation", lambda folder: run_ablation(grid, Store(folder / "root")))
+    store = Store(folder / "root")
     return grid, store, run_ablation(grid, store)
 
 

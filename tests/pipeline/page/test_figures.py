@@ -25,6 +25,7 @@ from longtail.pipeline.page.run_results import Chapter, chapters
 from longtail.pipeline.store.finished import find_results
 from longtail.pipeline.store.store import Store
 from longtail.stages.network import Head
+from tests.pipeline.page.contents import result
 
 
 @pytest.fixture
@@ -32,24 +33,6 @@ def chapter(page):
     """The first of the runs on the page."""
     store = Store(page.parent / "root")
     return chapters(store, find_results(store, ()))[0]
-
-
-def result(name="joint", accuracy=(0.5,), counts=(10,), **changes):
-    """A result as stage two publishes it, of which only class accuracies matter."""
-    known = [a for a in accuracy if a is not None]
-    metrics = {
-        "class_accuracy": list(accuracy), "balanced_accuracy": float(np.mean(known)), "accuracy": 0.5,
-        "worst_class_accuracy": min(known), "class_accuracy_std": float(np.std(known)), "ece": None,
-        "macro_precision": 0.5, "top5_accuracy": None,
-    }  # fmt: skip
-    return {
-        "run": f"{name}-{changes.get('seed', 0)}", "representation": None, "features": "f",
-        "classifier": name, "params": {}, "fitted": {}, "seed": 0, "data_seed": 0, "protocol": "validation",
-        "thresholds": {"many": 100, "few": 20},
-        "settings": {"data": "toy", "epochs": 1, "checkpoint": "last"},
-        "class_counts": list(counts), "class_names": [f"c{n}" for n in range(len(counts))],
-        "metrics": {"val": metrics, "test": metrics}, **changes,
-    }  # fmt: skip
 
 
 def toy(*results, store=None) -> Chapter:

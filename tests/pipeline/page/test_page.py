@@ -18,17 +18,11 @@ from longtail.pipeline.page.run_results import chapters
 from longtail.pipeline.store.finished import find_results
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.records import records
-from tests.pipeline.page.test_figures import result
-from tests.pipeline.verbs.test_cli import longtail
-
-EVERY_FIGURE = {
-    "class_counts", "class_accuracy", "accuracy_spread", "gained_and_lost", "accuracy_over_tau",
-    "weight_norms", "reliability", "confusions", "training_curves",
-}  # fmt: skip
-SHARED_FIGURES = {"matrix", "norms_by_sampler"}
+from tests.command_line import longtail
+from tests.pipeline.page.contents import EVERY_FIGURE, SHARED_FIGURES, result
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def root(page):
     """The output root that the page is about."""
     return page.parent / "root"

@@ -20,19 +20,18 @@ from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.splits import load_splits
 from longtail.pipeline.work.classifying import load_classifier
 from longtail.pipeline.work.feature_cache import fetch
-from tests.pipeline.verbs.test_cli import failed, ok
+from tests.command_line import SMALL as DIGITS
+from tests.command_line import failed, ok
+from tests.finished_runs import results_by_classifier
 from tests.places import CHECKOUT
 
 WHY = "the extra `export` is not installed"
-DIGITS = ("digits_lt", "representation.epochs=2", "system.threads=1", "system.device=cpu")
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Store:
+@pytest.fixture(scope="session")
+def store(digits_run) -> Store:
     """The small digits run, finished."""
-    root = tmp_path_factory.mktemp("export") / "root"
-    ok("--root", root, "run", *DIGITS)
-    return Store(root)
+    return Store(digits_run[0])
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def written(store, ort, tmp_path_factory):
 
 
 def result(store, classifier):
-    return next(r for r in store.results() if r["classifier"] == classifier)
+    return results_by_classifier(store.root)[classifier]
 
 
 def pixels(part) -> np.ndarray:
@@ -97,19 +96,21 @@ def test_onnx_gives_the_scores_of_the_run(store, written, ort, test_part, classi
         assert_scores(run.run(["scores"], {"pixels": images[:count]})[0], expected[:count])
 
 
-@pytest.fixture(scope="module")
-def absent(tmp_path_factory) -> Store:
+@pytest.fixture(scope="session")
+def absent(shared) -> Store:
     """Feature arrays without a training sample of class 3."""
-    folder = tmp_path_factory.mktemp("absent")
-    X, y = load_digits(return_X_y=True)
-    np.savez(
-        folder / "digits.npz",
-        X_train=X[:300], y_train=np.where(y[:300] == 3, 4, y[:300]),
-        X_val=X[300:400], y_val=y[300:400], X_test=X[400:500], y_test=y[400:500],
-    )  # fmt: skip
-    names = "classifiers=[ncm, oltr, disalign, knn]"
-    ok("--root", folder / "root", "run", "features", f"data.root={folder}/digits.npz", names)
-    return Store(folder / "root")
+
+    def fill(folder):
+        X, y = load_digits(return_X_y=True)
+        np.savez(
+            folder / "digits.npz",
+            X_train=X[:300], y_train=np.where(y[:300] == 3, 4, y[:300]),
+            X_val=X[300:400], y_val=y[300:400], X_test=X[400:500], y_test=y[400:500],
+        )  # fmt: skip
+        names = "classifiers=[ncm, oltr, disalign, knn]"
+        ok("--root", folder / "root", "run", "features", f"data.root={folder}/digits.npz", names)
+
+    return Store(shared.make("features_without_a_class", fill) / "root")
 
 
 @pytest.mark.parametrize("classifier", ["ncm", "oltr", "disalign"])

@@ -21,30 +21,30 @@ from longtail.pipeline.work.classifying import load_classifier
 from longtail.pipeline.work.execute import run_extraction, run_stage_two
 from longtail.pipeline.work.feature_cache import fetch
 from longtail.stages.classifiers import CLASSIFIERS
-from longtail.stages.data.pictures.decoded import ImageFiles
+from longtail.stages.data.pictures.on_disk import ImageFiles
 from longtail.stages.data.pictures.preprocessing import Preprocessing
 from longtail.stages.features import forward_rows
-from tests.pipeline.verbs.test_cli import failed, longtail, ok
+from tests.command_line import SMALL as DIGITS
+from tests.command_line import failed, longtail, ok
+from tests.finished_runs import results_by_classifier
 
-DIGITS = ("digits_lt", "representation.epochs=2", "system.threads=1", "system.device=cpu")
 
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
+@pytest.fixture
+def root(digits_run):
     """An output root with the small digits run."""
-    root = tmp_path_factory.mktemp("predict") / "root"
-    ok("--root", root, "run", *DIGITS)
-    return root
+    return digits_run[0]
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+@pytest.fixture(scope="session")
+def pictures(shared):
     """The digits' test pictures as PNG files, named by their place in the test split."""
-    folder = tmp_path_factory.mktemp("pictures")
-    images = load_splits(load_config(*DIGITS[:1], DIGITS[1:])).test.images.numpy()
-    for place, image in enumerate(images[:40]):
-        Image.fromarray(image[..., 0]).save(folder / f"{place:03d}.png")
-    return folder
+
+    def fill(folder):
+        images = load_splits(load_config(*DIGITS[:1], DIGITS[1:])).test.images.numpy()
+        for place, image in enumerate(images[:40]):
+            Image.fromarray(image[..., 0]).save(folder / f"{place:03d}.png")
+
+    return shared.make("pictures", fill)
 
 
 def predicted(root, *arguments) -> list[dict]:
@@ -55,13 +55,9 @@ def split_overrides(*words):
     return [*words, *DIGITS[1:]]
 
 
-def results(root) -> dict[str, dict]:
-    return {result["classifier"]: result for result in Store(root).results()}
-
-
 def expected(root, classifier) -> np.ndarray:
     """Scores (40, 10) of the cached test features of the pictures."""
-    store, result = Store(root), results(root)[classifier]
+    store, result = Store(root), results_by_classifier(root)[classifier]
     return load_classifier(store, result["run"]).scores(fetch(store, result["features"]).test.X[:40])
 
 
@@ -140,14 +136,15 @@ def test_pictures_fill_what_a_data_set_of_another_shape_has(tmp_path):
 
 def test_best_on_validation_is_taken_and_said(root, pictures):
     found = ok("--root", root, "predict", "digits_lt", *split_overrides(pictures / "000.png"))
-    scored = {name: r["metrics"]["val"]["balanced_accuracy"] for name, r in results(root).items()}
+    results = results_by_classifier(root)
+    scored = {name: r["metrics"]["val"]["balanced_accuracy"] for name, r in results.items()}
     best = max(scored, key=scored.get)
-    assert f"classifier {best} {results(root)[best]['run']}" in found.err
-    assert found.out.startswith(f"{best} {results(root)[best]['run']}")
+    assert f"classifier {best} {results_by_classifier(root)[best]['run']}" in found.err
+    assert found.out.startswith(f"{best} {results_by_classifier(root)[best]['run']}")
 
 
 def test_a_run_is_found_by_directory_id_and_classifier_id(root, pictures):
-    one = results(root)["crt"]
+    one = results_by_classifier(root)["crt"]
     picture = pictures / "000.png"
     wanted = predicted(root, "digits_lt", *split_overrides(picture), "--classifier", "crt")
     for reference in (
@@ -161,7 +158,8 @@ def test_a_run_is_found_by_directory_id_and_classifier_id(root, pictures):
     assert predicted(root, "digits_lt", *split_overrides(picture), *by_id) == wanted
 
 
-def test_several_parameterisations_are_listed_with_their_ids(tmp_path, pictures, root):
+def test_several_parameterisations_are_listed_with_their_ids(copy_of, pictures, root):
+    root = copy_of(root)
     specs = "classifiers=[{name: ncm, feature: none}, {name: ncm, feature: l2}, joint]"
     ok("--root", root, "classify", *DIGITS, specs)
     plain = next(r for r in Store(root).results() if r["params"] == {"feature": "none"})
@@ -191,7 +189,7 @@ def test_what_cannot_be_is_one_line(root, pictures, tmp_path, arguments, message
     (tmp_path / "empty").mkdir()
     places = {
         "picture": pictures / "000.png",
-        "run": results(root)["crt"]["representation"],
+        "run": results_by_classifier(root)["crt"]["representation"],
         "features": tmp_path / "features.npy",
         "empty": tmp_path / "empty",
     }
@@ -225,7 +223,7 @@ def test_unreadable_pictures_are_named_and_the_others_predicted(root, pictures, 
     (tmp_path / "b.png").write_bytes(b"no picture")
     (tmp_path / "c.png").write_bytes((pictures / "001.png").read_bytes()[:40])
     (tmp_path / "d.png").write_bytes((pictures / "001.png").read_bytes())
-    run = results(root)["crt"]["run"]
+    run = results_by_classifier(root)["crt"]["run"]
     found = longtail("--root", root, "predict", run, tmp_path, "--format", "json")
     assert found.status == 1
     assert [one["path"] for one in json.loads(found.out)] == [str(tmp_path / n) for n in ("a.png", "d.png")]
@@ -238,7 +236,7 @@ def test_unreadable_pictures_are_named_and_the_others_predicted(root, pictures, 
 def test_big_folders_go_through_in_batches(root, pictures, monkeypatch):
     import longtail.stages.features
 
-    run, whole = results(root)["crt"]["run"], None
+    run, whole = results_by_classifier(root)["crt"]["run"], None
     for batch in (512, 7):
         monkeypatch.setattr(longtail.stages.features, "BATCH", batch)
         told = predicted(root, run, pictures)
@@ -250,14 +248,16 @@ def test_big_folders_go_through_in_batches(root, pictures, monkeypatch):
 # -- features ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def feature_root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("features")
-    X, y = load_digits(return_X_y=True)
-    np.savez(folder / "digits.npz", X=X[:600].astype(np.float32), y=y[:600])
-    np.save(folder / "new.npy", X[600:610].astype(np.float32))
-    ok("--root", folder / "root", "run", "features", f"data.root={folder}/digits.npz", "classifiers=[crt]")
-    return folder
+@pytest.fixture(scope="session")
+def feature_root(shared):
+    def fill(folder):
+        X, y = load_digits(return_X_y=True)
+        np.savez(folder / "digits.npz", X=X[:600].astype(np.float32), y=y[:600])
+        np.save(folder / "new.npy", X[600:610].astype(np.float32))
+        data = f"data.root={folder}/digits.npz"
+        ok("--root", folder / "root", "run", "features", data, "classifiers=[crt]")
+
+    return shared.make("feature_root", fill)
 
 
 def test_features_get_a_row_each(feature_root):
@@ -362,11 +362,12 @@ def test_predicting_needs_no_training_data(tmp_path, root, pictures, monkeypatch
         raise AssertionError("the data set was opened")
 
     monkeypatch.setattr(type(registry("datasets")), "create", gone)
-    assert predicted(root, results(root)["crt"]["run"], pictures / "000.png")
+    assert predicted(root, results_by_classifier(root)["crt"]["run"], pictures / "000.png")
 
 
 @pytest.mark.parametrize("name", [n for n in CLASSIFIERS.names() if n != "resampled"])
-def test_every_classifier_predicts(root, pictures, name):
+def test_every_classifier_predicts(root, copy_of, pictures, name):
+    root = copy_of(root)
     ok("--root", root, "classify", *DIGITS, f"classifiers=[{name}]")
     told = predicted(
         root,

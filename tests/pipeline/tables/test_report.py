@@ -12,21 +12,23 @@ import pytest
 
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.tables.records import differences, heading
-from tests.pipeline.verbs.test_cli import SMALL, failed, ok, records
+from tests.command_line import SMALL, failed, ok, records
 
 CHOSEN = "classifiers=[ncm, joint, {name: tau_norm, tau: 1}]"
 RUN = (*SMALL, "representation.epochs=1", CHOSEN)
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
+@pytest.fixture(scope="session")
+def root(shared):
     """A run, and two that differ from it: in the rate, and stopped before all its epochs."""
-    root = tmp_path_factory.mktemp("report") / "root"
-    for more in ([], ["representation.optimizer.lr=0.05"],
-                 ["representation.epochs=9", "representation.early_stopping=1", "seed=1",
-                  "representation.optimizer.lr=1e-9"]):  # fmt: skip
-        ok("--root", root, "run", *RUN, *more)
-    return root
+    slower = ["representation.optimizer.lr=0.05"]
+    stopped = ["representation.epochs=9", "representation.early_stopping=1", "seed=1"]
+
+    def fill(folder):
+        for more in ([], slower, [*stopped, "representation.optimizer.lr=1e-9"]):
+            ok("--root", folder / "root", "run", *RUN, *more)
+
+    return shared.make("three_runs", fill) / "root"
 
 
 def titles(text: str) -> list[str]:

@@ -21,7 +21,7 @@ from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.data.pictures.batches import Batch
 from longtail.stages.network import LinearHead, Network
 from longtail.stages.training.optimizers import OPTIMIZERS, parameter_groups
-from tests.pipeline.training.test_training import Stop, assert_same_weights, folder_of, weights
+from tests.training_runs import Stop, assert_same_weights, folder_of, weights
 
 
 def history(config, store):
@@ -207,8 +207,8 @@ def test_views_are_augmented_copies_of_the_training_features_each_its_own(digits
 
 
 def test_a_view_is_what_the_network_says_of_the_augmented_pictures(digits, store):
+    from longtail.pipeline.training.finished_run import trained_network
     from longtail.pipeline.training.splits import load_splits
-    from longtail.pipeline.training.training import trained_network
     from longtail.stages.data.pictures.augment import Augment
     from longtail.stages.randomness import generator
 

@@ -21,7 +21,7 @@ from longtail.pipeline.work.execute import run_stage_one, run_stage_two
 from longtail.stages.backbones import BACKBONES
 from longtail.stages.network import LinearHead, Network
 from longtail.stages.training.foreign_weights import flatten, load_backbone, match
-from tests.pipeline.training.test_training import assert_same_weights, folder_of, weights
+from tests.training_runs import assert_same_weights, folder_of, weights
 
 every_backbone = pytest.mark.parametrize("name", ["small_cnn", "lenet5", "resnet8", "resnet10"])
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from longtail.pipeline.errors import Damaged, Interrupted, LongtailError
+from longtail.pipeline.files.epoch_files import state_files
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
 from longtail.pipeline.store.identity import representation_id
 from longtail.pipeline.store.store import Store
@@ -22,22 +23,9 @@ from longtail.pipeline.training.checkpoint import Checkpoints
 from longtail.pipeline.work.execute import run_extraction, run_stage_one
 from longtail.stages.representation import Position
 from longtail.stages.training.step import NonFiniteLoss
+from tests.training_runs import Stop, assert_same_weights, folder_of, weights
 
 SAMPLERS = ("instance_balanced", "class_balanced", "square_root", "progressively_balanced")
-
-
-def folder_of(config, store: Store) -> Path:
-    return store.folder("representations", representation_id(store, config))
-
-
-def weights(config, store: Store) -> dict[str, np.ndarray]:
-    return load_tensors(folder_of(config, store) / f"epoch-{config.representation.epochs:04d}.safetensors")[0]
-
-
-def assert_same_weights(one: dict, other: dict) -> None:
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
 # -- what a run leaves --------------------------------------------------------------------------------------
@@ -120,10 +108,6 @@ def test_uniform_batch_of_another_size_is_refused_with_the_size_to_set(digits, s
 
 
 # -- stopping and going on ----------------------------------------------------------------------------------
-
-
-class Stop(Exception):
-    """Raised in a step, as a crash would be."""
 
 
 @pytest.mark.parametrize("sampler", ["instance_balanced", "class_balanced", "progressively_balanced"])
@@ -246,7 +230,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     network = torch.nn.Linear(2, 2)
     with torch.no_grad():
         network.weight[0, 0] = torch.inf
-    from longtail.pipeline.training.checkpoint import network_tensors
+    from longtail.pipeline.training.state_tensors import network_tensors
 
     with pytest.raises(LongtailError, match="weight"):
         network_tensors(network)
@@ -275,7 +259,7 @@ def processes():
     """Processes that fork from a server which has torch imported, so each starts in a moment."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["torch", "sklearn.datasets", "longtail.stages.representation", "longtail.pipeline.training.training"]
+        ["torch", "sklearn.datasets", "longtail.stages.representation", "longtail.pipeline.training.train"]
     )
     return context
 
@@ -331,7 +315,7 @@ def test_a_signal_checkpoints_inside_the_epoch_and_sets_the_exit_status(
     os.kill(process.pid, number)
     process.join(60)
     assert process.exitcode == status
-    newest = Checkpoints(folder_of(config, store))._states()[-1]
+    newest = state_files(folder_of(config, store))[-1]
     facts = load_tensors(newest)[1]
     assert facts["batches"] > 0
 
@@ -478,7 +462,7 @@ def test_a_state_of_other_weights_is_not_used(digits, store):
 def test_a_checkpoint_of_another_network_is_refused_with_both_shapes(digits, store):
     import torch
 
-    from longtail.pipeline.training.checkpoint import load_network
+    from longtail.pipeline.training.state_tensors import load_network
 
     tensors = {"weight": np.zeros((3, 4), np.float32), "bias": np.zeros(3, np.float32)}
     with pytest.raises(LongtailError, match=r"weight: network \(5, 4\), file \(3, 4\)"):

@@ -13,19 +13,18 @@ import torch
 from longtail.pipeline.files.tensor_files import load_tensors
 from longtail.pipeline.store.identity import feature_key, representation_id
 from longtail.pipeline.store.store import Store
+from longtail.pipeline.training.finished_run import trained_network
 from longtail.pipeline.training.splits import load_splits
-from longtail.pipeline.training.training import trained_network
 from longtail.pipeline.work import feature_cache
 from longtail.pipeline.work.execute import load_classifier, run_extraction, run_stage_one, run_stage_two
 from longtail.pipeline.work.feature_cache import fetch
 from longtail.stages.features import forward_rows
 
 
-@pytest.fixture(scope="module")
-def finished(digits, tmp_path_factory):
+@pytest.fixture
+def finished(digits, digits_run):
     """A finished two-epoch run: (config, store, feature key)."""
-    config, store = digits(), Store(tmp_path_factory.mktemp("finished"))
-    run_stage_two(config, store)
+    config, store = digits(), Store(digits_run[0])
     return config, store, run_extraction(config, store)
 
 
@@ -173,8 +172,8 @@ def test_finished_classifiers_load_with_the_scores_they_had(finished):
         assert (scores.argmax(1) == found.test.y).mean() == result["metrics"]["test"]["accuracy"]
 
 
-def test_changing_a_classifiers_parameters_reuses_the_features(finished, monkeypatch):
-    _, store, _ = finished
+def test_changing_a_classifiers_parameters_reuses_the_features(finished, copy_of, monkeypatch):
+    store = Store(copy_of(finished[1].root))
     config = finished[0].model_copy(update={"classifiers": finished[0].classifiers[:1]})
     import longtail.pipeline.work.execute
 

@@ -269,8 +269,8 @@ def test_given_constants_normalise_every_part(pictures, in_memory):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"mean": MEAN}, "data.std: must be given with data.mean"),
-        ({"mean": [0.5], "std": [0.5]}, r"data.mean: must have a number for each channel, 3, got \[0.5\]"),
+        ({"mean": MEAN}, "^std: must be given with `mean`"),
+        ({"mean": [0.5], "std": [0.5]}, r"^mean: must have a number for each channel, 3, got \[0.5\]"),
         ({"mean": MEAN, "std": [0.5, 0.5, 0]}, "std: must be .*> 0"),
     ],
 )

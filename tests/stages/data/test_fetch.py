@@ -72,7 +72,7 @@ def test_files_are_fetched_into_data_below_the_working_folder(tmp_path, monkeypa
 def test_nothing_is_fetched_without_permission(tmp_path, monkeypatch, calls, name):
     monkeypatch.chdir(tmp_path)
     for params in ({}, {"download": False}, {"root": "here"}):
-        with pytest.raises(ValueError, match=r"data\.download=true to fetch them"):
+        with pytest.raises(ValueError, match=r"`download=True` to fetch them"):
             DATASETS.sources(name, params)
     assert calls == [] and os.listdir(tmp_path) == []
 
@@ -119,16 +119,14 @@ def test_failure_to_fetch_is_one_line_and_leaves_nothing_behind(tmp_path, monkey
     with pytest.raises(ValueError) as caught:
         DATASETS.create(name, root=str(tmp_path), download=True)
     cause = " ".join(str(error).split()) or "TimeoutError"
-    assert str(caught.value).startswith(
-        f"data.download: {layout} could not be fetched into {tmp_path} ({cause});"
-    )
-    assert "\n" not in str(caught.value) and "data.root=FOLDER" in str(caught.value)
+    assert str(caught.value).startswith(f"download: {layout} could not be fetched into {tmp_path} ({cause});")
+    assert "\n" not in str(caught.value) and "`root=FOLDER`" in str(caught.value)
     assert os.listdir(tmp_path) == []
 
 
 def test_root_that_cannot_be_made_is_named(tmp_path, calls):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"data\.download: CIFAR10 could not be fetched into .*file/below"):
+    with pytest.raises(ValueError, match=r"^download: CIFAR10 could not be fetched into .*file/below"):
         DATASETS.fetch("cifar10", {"root": str(tmp_path / "file" / "below"), "download": True})
     assert calls == []
 

@@ -21,8 +21,9 @@ from longtail.stages.losses.corrections import corrected_twice, corrects
 from longtail.stages.losses.weightings import WEIGHTINGS, build_weights
 from longtail.stages.network import Head
 from longtail.stages.samplers import SAMPLERS
-from tests.pipeline.training.test_training import assert_same_weights, folder_of, weights
-from tests.stages.test_networks import described_as_signed, images
+from tests.stages.random_images import images
+from tests.stages.signatures import described_as_signed
+from tests.training_runs import assert_same_weights, folder_of, weights
 
 every_loss = pytest.mark.parametrize("name", LOSSES.names())
 every_weighting = pytest.mark.parametrize("name", WEIGHTINGS.names())

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from longtail.stages.parameters import wrong
 from longtail.stages.wording import SHOWN, listed, looked_for
 
 
-class Listed(NamedTuple):
+class PictureList(NamedTuple):
     """A list's pictures: paths relative to the root, their labels, and where each was read (for messages)."""
 
     paths: list[str]
@@ -21,17 +22,18 @@ class Listed(NamedTuple):
 
 def read_lists(
     root: str, *, train: str, val: str | None, test: str | None, class_names: str | None
-) -> tuple[dict[str, Listed], list[str]]:
+) -> tuple[dict[str, PictureList], list[str]]:
     """The lists that are given, by part, and the class names. No picture is looked at."""
     if not Path(root).expanduser().is_dir():
-        raise ValueError(f"data.root: must be the folder the lists' paths begin in, got {looked_for(root)}")
+        rule = "must be the folder the lists' paths begin in"
+        raise wrong("root", f"{rule}, got {looked_for(root)}")
     files = {"train": train, "val": val, "test": test}
     read = {part: _read(part, Path(name).expanduser()) for part, name in files.items() if name is not None}
     parts = {part: entries for part, (entries, _) in read.items()}
     for part, (_, categories) in read.items():
         if (categories or None) != (read["train"][1] or None) and categories:
-            raise ValueError(f"data.{part}: {files[part]} has other categories than {train}")
-    names = _names(class_names, read["train"][1], parts["train"])
+            raise wrong(part, f"{files[part]} has other categories than {train}")
+    names = _class_names(class_names, read["train"][1], parts["train"])
     for entries in parts.values():
         for label, where in zip(entries.labels, entries.where, strict=True):
             if label >= len(names):
@@ -40,39 +42,39 @@ def read_lists(
     return parts, names
 
 
-def _read(part: str, path: Path) -> tuple[Listed, list[str] | None]:
+def _read(part: str, path: Path) -> tuple[PictureList, list[str] | None]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"data.{part}: {path} cannot be read ({reason})") from None
+        raise wrong(part, f"{path} cannot be read ({reason})") from None
     entries, names = _read_json(path, text) if path.suffix == ".json" else (_read_lines(path, text), None)
     if not entries.paths:
         raise ValueError(f"{path}: names no picture")
     # In one order, whatever the file's: what identifies the data then says what is trained on.
     order = sorted(range(len(entries.paths)), key=lambda row: (entries.paths[row], entries.labels[row]))
-    return Listed(*([column[row] for row in order] for column in entries)), names
+    return PictureList(*([column[row] for row in order] for column in entries)), names
 
 
-def _refuse_contradictions(parts: dict[str, Listed]) -> None:
+def _refuse_contradictions(parts: dict[str, PictureList]) -> None:
     """ValueError naming both lines when a picture is given two labels, in one list or in two."""
-    said: dict[str, tuple[int, str]] = {}
+    labelled: dict[str, tuple[int, str]] = {}
     for entries in parts.values():
         for path, label, where in zip(*entries, strict=True):
-            earlier, there = said.setdefault(plain(path), (label, where))
+            earlier, there = labelled.setdefault(one_spelling(path), (label, where))
             if earlier != label:
                 raise ValueError(
                     f"{where}: {path} has label {label}, but {earlier} in {there}; keep the right line"
                 )
 
 
-def plain(path: str) -> str:
+def one_spelling(path: str) -> str:
     """A relative path in one spelling: ``./a//b.png`` is ``a/b.png``."""
     return posixpath.normpath(path) if "./" in path or "//" in path else path
 
 
-def _read_lines(path: Path, text: str) -> Listed:
-    entries = Listed([], [], [])
+def _read_lines(path: Path, text: str) -> PictureList:
+    entries = PictureList([], [], [])
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
@@ -87,20 +89,22 @@ def _read_lines(path: Path, text: str) -> Listed:
     return entries
 
 
-def _read_json(path: Path, text: str) -> tuple[Listed, list[str]]:
+def _read_json(path: Path, text: str) -> tuple[PictureList, list[str]]:
     """iNaturalist's ``{images: [{id, file_name}], annotations: [{image_id, category_id}], categories}``."""
     try:
-        found = json.loads(text)
-        names = _once(path, "category", ((c["id"], str(c["name"])) for c in found.get("categories", [])))
-        files = _once(path, "image", ((i["id"], i["file_name"]) for i in found["images"]))
-        marks = ((a["image_id"], a["category_id"]) for a in found["annotations"])
-        labels = _once(path, "annotation of image", marks)
+        content = json.loads(text)
+        names = _without_repeats(
+            path, "category", ((c["id"], str(c["name"])) for c in content.get("categories", []))
+        )
+        files = _without_repeats(path, "image", ((i["id"], i["file_name"]) for i in content["images"]))
+        marks = ((a["image_id"], a["category_id"]) for a in content["annotations"])
+        labels = _without_repeats(path, "annotation of image", marks)
         numbered = sorted(names) == list(range(len(names)))
     except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path}: must hold images (id, file_name) and annotations (image_id, category_id) ({error!r})"
         ) from None
-    entries = Listed([], [], [])
+    entries = PictureList([], [], [])
     for image, name in files.items():
         where = f"{path}, image {image}"
         label = labels.get(image)
@@ -110,40 +114,41 @@ def _read_json(path: Path, text: str) -> tuple[Listed, list[str]]:
     return entries, [names[c] for c in range(len(names))] if numbered else []
 
 
-def _once(path: Path, what: str, pairs: Iterable[tuple]) -> dict:
+def _without_repeats(path: Path, what: str, pairs: Iterable[tuple]) -> dict:
     """The pairs as a mapping; ValueError for a key that comes twice."""
-    found: dict = {}
+    mapping: dict = {}
     for key, value in pairs:
-        if key in found:
+        if key in mapping:
             raise ValueError(f"{path}: {what} {key} comes twice")
-        found[key] = value
-    return found
+        mapping[key] = value
+    return mapping
 
 
-def _add(entries: Listed, picture: str, label: int, where: str) -> None:
+def _add(entries: PictureList, picture: str, label: int, where: str) -> None:
     entries.paths.append(picture)
     entries.labels.append(label)
     entries.where.append(where)
 
 
-def _names(file: str | None, categories: list[str] | None, train: Listed) -> list[str]:
+def _class_names(file: str | None, categories: list[str] | None, train: PictureList) -> list[str]:
     if file is not None:
         try:
             return [n for n in Path(file).expanduser().read_text(encoding="utf-8").splitlines() if n.strip()]
         except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"data.class_names: {file} cannot be read ({error})") from None
+            raise wrong("class_names", f"{file} cannot be read ({error})") from None
     if categories:
         return categories
     count = max(train.labels) + 1
-    _refuse_a_slip(train, count)
+    _refuse_empty_classes(train, count)
     folders: list[set[str]] = [set() for _ in range(count)]
     for path, label in zip(train.paths, train.labels, strict=True):
         folders[label].add(path.rpartition("/")[0].rpartition("/")[2])
-    own = [next(iter(f)) for f in folders if len(f) == 1]
-    return own if len(set(own)) == count and all(own) else [str(c) for c in range(count)]
+    single = [next(iter(names)) for names in folders if len(names) == 1]
+    one_each = len(set(single)) == count and all(single)
+    return single if one_each else [str(c) for c in range(count)]
 
 
-def _refuse_a_slip(train: Listed, count: int) -> None:
+def _refuse_empty_classes(train: PictureList, count: int) -> None:
     """ValueError naming the line of the largest label when it leaves most of `count` classes empty."""
     present = set(train.labels)
     empty = count - len(present)
@@ -158,5 +163,5 @@ def _refuse_a_slip(train: Listed, count: int) -> None:
     where = train.where[train.labels.index(count - 1)]
     raise ValueError(
         f"{where}: label {count - 1} leaves {empty} of {count} classes without a training picture "
-        f"({listed(first, total=empty)}); correct it, or name all classes in data.class_names"
+        f"({listed(first, total=empty)}); correct it, or name all classes in `class_names`"
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -13,14 +12,17 @@ from torch.utils.data import DataLoader, Dataset
 
 from longtail.stages.data import Request
 from longtail.stages.data.pictures.augment import Augment, Mixture, draw_mixture
+from longtail.stages.data.pictures.decoding_workers import (
+    end_workers,
+    leave_signals_to_the_parent,
+    start_workers,
+)
 from longtail.stages.data.pictures.preprocessing import Preprocessing
-from longtail.stages.data.pictures.reading import open_picture, usable_cores
-from longtail.stages.data.pictures.transform import picture_transform
-from longtail.stages.data.pictures.workers import end_workers, leave_signals_to_the_parent, start_workers
+from longtail.stages.data.pictures.read_picture import open_picture
+from longtail.stages.data.pictures.settings import PictureSettings
+from longtail.stages.data.pictures.torchvision_transform import picture_transform
+from longtail.stages.data.pictures.unreadable import usable_cores
 from longtail.stages.randomness import generator
-
-if TYPE_CHECKING:
-    pass
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, of pixels in 0…255
 LUMA = (0.299, 0.587, 0.114)  # of R, G and B in a grey pixel (ITU-R BT.601), as Pillow converts
@@ -30,10 +32,11 @@ MOST_WORKERS = 16  # by default: past that a disk is the limit
 class ImageFiles:
     """Pictures in files below `root`, by path (N,), with labels (N,); batches are (B, C, S, S), S image_size.
 
-    As they are, pictures are resized until the shorter side has `resize` pixels and cropped to the central
-    square of S. `workers` processes decode and augment, whole batches each; what they draw depends on the
-    request and a sample's place in it, never on who works it off. `mode` rgb gives three channels, gray one,
-    normalised by what ImageNet's constants come to where the channels of a pixel rise and fall together.
+    Evaluation resizes a picture until the shorter side has `resize` pixels (None: 256/224 of S) and crops it
+    to the central square of S. `workers` processes decode and augment, whole batches each; what they draw
+    depends on the request and a sample's place in it, never on the worker. `mode` rgb gives three channels,
+    gray one. Without given constants pictures are normalised by ImageNet's; for gray ones by what those come
+    to where the channels of a pixel rise and fall together.
     """
 
     def __init__(
@@ -41,25 +44,19 @@ class ImageFiles:
         root: str | Path,
         paths: Sequence[str],
         labels,
+        settings: PictureSettings | None = None,
         *,
-        image_size: int = 224,
-        resize: int | None = None,
-        mode: Literal["rgb", "gray"] = "rgb",
-        workers: int | None = None,
         device: str | torch.device = "cpu",
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
     ):
-        self.root, self.image_size, self.mode = Path(root), image_size, mode
-        self.resize = resize or round(image_size * 256 / 224)
+        self.root, self.settings = Path(root), settings or PictureSettings()
         self.paths = np.array([os.fsencode(path) for path in paths], "S")  # forked workers share these bytes
         self.labels = np.asarray(labels, np.int64)
-        self.workers = workers or min(usable_cores(), MOST_WORKERS)
         self.device = torch.device(device)
-        self.mean, self.std = (
-            list(given) if given is not None else _of_mode(usual, mode)
-            for given, usual in ((mean, MEAN), (std, STD))
-        )
+        self.image_size, self.mode = self.settings.image_size, self.settings.mode
+        self.resize = self.settings.resize or round(self.image_size * 256 / 224)
+        self.workers = self.settings.workers or min(usable_cores(), MOST_WORKERS)
+        imagenet = {"mean": _in_mode(MEAN, self.mode), "std": _in_mode(STD, self.mode)}
+        self.constants: dict[str, list[float]] = {**imagenet, **self.settings.given_constants}
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,11 +64,6 @@ class ImageFiles:
     def path(self, index: int) -> Path:
         """Where a sample's picture lies."""
         return self.root / os.fsdecode(self.paths[index])
-
-    @property
-    def constants(self) -> dict[str, list[float]]:
-        """What :meth:`batch` does to a pixel: (value − mean)/std, values in [0, 255]."""
-        return {"mean": self.mean, "std": self.std}
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -97,15 +89,14 @@ class ImageFiles:
         return self._like(self.paths, self.labels, device)
 
     def _like(self, paths: np.ndarray, labels: np.ndarray, device) -> ImageFiles:
-        options = {name: getattr(self, name) for name in ("image_size", "resize", "mode", "workers")}
-        part = ImageFiles(self.root, [], labels, device=device, **options, **self.constants)
+        part = ImageFiles(self.root, [], labels, self.settings, device=device)
         part.paths = paths
         return part
 
     def batch(self, indices: Sequence[int]) -> torch.Tensor:
         """Normalised float32 images (B, C, S, S), decoded here and now. ValueError for one that cannot be."""
-        pixels = _Worked(self, [Request(np.asarray(indices), ())], None)[0]
-        return self._ready(pixels)
+        pixels = _DecodedBatches(self, [Request(np.asarray(indices), ())], None)[0]
+        return self._normalized(pixels)
 
     def stream(
         self, requests: Sequence[Request], augment: Augment | None
@@ -115,26 +106,26 @@ class ImageFiles:
         Raises ValueError naming a picture that cannot be read, ChildProcessError when a worker dies.
         """
         loader = DataLoader(
-            _Worked(self, requests, augment),
+            _DecodedBatches(self, requests, augment),
             batch_size=None,  # an item is a batch
             num_workers=min(self.workers, len(requests)),
             worker_init_fn=leave_signals_to_the_parent,
             pin_memory=self.device.type == "cuda",
-            generator=torch.Generator(),  # it draws a seed, which nothing here has a use for
+            generator=torch.Generator(),  # the loader draws a seed from it; not from the global generator
         )
         batches = start_workers(loader)
         try:
             for request in requests:
-                yield self._mixed(self._ready(_received(batches)), request, augment)
+                yield self._mixed(self._normalized(_next_batch(batches)), request, augment)
         finally:
             end_workers(batches)
 
-    def _ready(self, pixels: torch.Tensor | str) -> torch.Tensor:
-        """uint8 (B, C, S, S) to what the network takes; a worker's complaint is raised."""
+    def _normalized(self, pixels: torch.Tensor | str) -> torch.Tensor:
+        """Pixels (B, C, S, S) uint8 as the network takes them; a str, a worker's error, is raised."""
         if isinstance(pixels, str):
             raise ValueError(pixels)
         pixels = pixels.to(self.device, non_blocking=True)
-        mean, std = (torch.tensor(c, device=self.device).view(-1, 1, 1) for c in (self.mean, self.std))
+        mean, std = (torch.tensor(c, device=self.device).view(-1, 1, 1) for c in self.constants.values())
         return pixels.float().sub_(mean).div_(std)
 
     def _mixed(self, images, request: Request, augment: Augment | None):
@@ -147,27 +138,27 @@ class ImageFiles:
         return images, mixture
 
 
-def _of_mode(constants: Sequence[float], mode: str) -> list[float]:
+def _in_mode(constants: Sequence[float], mode: str) -> list[float]:
     """Constants of the channels that `mode` has, from those of R, G and B."""
     return list(constants) if mode == "rgb" else [float(np.dot(LUMA, constants))]
 
 
-def _received(batches: Iterator[torch.Tensor | str]) -> torch.Tensor | str:
-    """The next of the workers' batches; ChildProcessError when one of them is no more."""
+def _next_batch(batches: Iterator[torch.Tensor | str]) -> torch.Tensor | str:
+    """The next of the workers' batches; ChildProcessError when a worker has died."""
     try:
         return next(batches)
     except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
         # A worker that dies while it hands over a batch breaks the connection before torch sees it dead.
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
-        said = " ".join(str(error).split()) or type(error).__name__
+        cause = " ".join(str(error).split()) or type(error).__name__
         raise ChildProcessError(
-            f"a process that decodes pictures died ({said}); "
-            "if memory or /dev/shm ran out, fewer system.workers need less"
+            f"a process that decodes pictures died ({cause}); "
+            "if memory or /dev/shm ran out, fewer `workers` need less"
         ) from None
 
 
-class _Worked(Dataset):
+class _DecodedBatches(Dataset):
     """Batches of pixels (B, C, S, S) uint8 by request number; a str says which picture cannot be read.
 
     (An exception would reach the parent wrapped in the worker's traceback.)
@@ -194,6 +185,6 @@ class _Worked(Dataset):
                 except Exception as error:  # Pillow raises anything, from OSError to IndexError
                     return (
                         f"{path}: cannot be read ({error or type(error).__name__}); repair or remove it, "
-                        "or set data.unreadable=skip"
+                        "or set `unreadable='skip'`"
                     )
         return pixels

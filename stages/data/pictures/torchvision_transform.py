@@ -1,4 +1,4 @@
-"""What a decoded picture goes through before it is a tensor."""
+"""What a picture decoded on demand goes through before it is a tensor."""
 
 from __future__ import annotations
 
@@ -11,24 +11,20 @@ from longtail.stages.data.pictures.augment import Augment
 if TYPE_CHECKING:
     from torchvision.transforms import v2
 
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, of pixels in 0…255
-LUMA = (0.299, 0.587, 0.114)  # of R, G and B in a grey pixel (ITU-R BT.601), as Pillow converts
-MOST_WORKERS = 16  # by default: past that a disk is the limit
-
 
 def _middle(image: Image) -> Image:
-    """The middle of a picture over twice as long as wide, which is all that a central square shows of it."""
+    """A picture without the ends of what is over twice as long as wide, which no central square shows."""
     width, height = image.size
-    long = 2 * min(width, height)
-    if max(width, height) <= long:
+    longest = 2 * min(width, height)
+    if max(width, height) <= longest:
         return image
-    left, top = max(0, (width - long) // 2), max(0, (height - long) // 2)
-    return image.crop((left, top, min(width, left + long), min(height, top + long)))
+    left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
+    return image.crop((left, top, min(width, left + longest), min(height, top + longest)))
 
 
 def picture_transform(image_size: int, resize: int, augment: Augment | None) -> v2.Compose:
-    """What makes a picture (C, S, S) uint8: at random as `augment` says, or as evaluation sees it (None)."""
-    from torchvision.transforms import v2  # seconds, which nobody waits for who only counts pictures
+    """A transform to (C, S, S) uint8, S `image_size`: random as `augment` says, or evaluation's (None)."""
+    from torchvision.transforms import v2  # takes seconds, and counting pictures does without
 
     augment = augment or Augment()
     steps: list = [_middle, v2.Resize(resize), v2.CenterCrop(image_size)]

@@ -1,0 +1,57 @@
+"""What CONTRIBUTING says of the code is so."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from longtail.stages.classifiers.base import Classifier
+from longtail.stages.losses.base import Loss
+from longtail.stages.samplers.base import Sampler
+from tests.house.markdown import blocks, text_of
+from tests.house.test_rooms import FLOORS
+from tests.places import CHECKOUT
+
+BASES = {"loss": Loss, "sampler": Sampler, "classifier": Classifier}
+
+
+def test_picture_of_the_rooms_is_the_one_imports_are_checked_by():
+    picture = blocks(text_of("CONTRIBUTING.md"), "text")[0]
+    drawn = [tuple(line.split()) for line in picture.splitlines()]
+    assert drawn == [tuple(name.removeprefix("pipeline.") for name in row) for row in reversed(FLOORS)]
+
+
+def test_every_room_is_described():
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", text_of("CONTRIBUTING.md"), re.MULTILINE)
+    assert rows == [name.removeprefix("pipeline.") for row in FLOORS for name in row]
+
+
+@pytest.mark.parametrize("kind", BASES)
+def test_attributes_of_components_are_all_described_with_their_defaults(kind):
+    pattern = rf"^\| `(\w+)` \| {kind} \| (\S+) \|"
+    described = dict(re.findall(pattern, text_of("CONTRIBUTING.md"), re.MULTILINE))
+    attributes = {
+        name: value
+        for name, value in vars(BASES[kind]).items()
+        if not name.startswith("_") and isinstance(value, bool | str | float | None)
+    }
+    assert described == {
+        name: str(v) if not isinstance(v, str) else f'"{v}"' for name, v in attributes.items()
+    }
+
+
+def test_files_and_folders_named_exist():
+    named = re.findall(r"`((?:stages|pipeline|tests|docs|configs)/[\w/.]*)`", text_of("CONTRIBUTING.md"))
+    examples = {"stages/losses/my_loss.py", "stages/data/my_data.py"}
+    assert len(named) > 15
+    assert not [name for name in named if name not in examples and not (CHECKOUT / name).exists()]
+
+
+def test_modules_named_exist():
+    from importlib import import_module
+
+    for name in re.findall(r"`(longtail(?:\.\w+)+)", text_of("CONTRIBUTING.md")):
+        parent, _, last = name.rpartition(".")
+        module = import_module(parent)
+        assert hasattr(module, last) or import_module(name), name
