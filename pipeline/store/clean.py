@@ -22,7 +22,7 @@ from longtail.pipeline.store.inventory import (
     measure,
 )  # fmt: skip
 from longtail.pipeline.store.store import Store
-from longtail.stages.data.files.download import ASIDE, FETCHED_TO
+from longtail.stages.data.files.download import ASIDE, DOWNLOADED_TO
 
 UNTOUCHED = 3600.0  # seconds; a process that is alive writes more often than that
 SHOWN = 10  # results of a list that may be long
@@ -83,7 +83,7 @@ def remove(store: Store, items: Iterable[Item]) -> int:
 
 def _downloads(dry_run: bool) -> tuple[list[str], int]:
     """Remove what killed downloads left in ``data``, where data sets are fetched to; (said, bytes)."""
-    found = {path: measure(path) for path in sorted(Path(FETCHED_TO).glob(f"{ASIDE}*")) if path.is_dir()}
+    found = {path: measure(path) for path in sorted(Path(DOWNLOADED_TO).glob(f"{ASIDE}*")) if path.is_dir()}
     old = {path: used for path, (used, touched) in found.items() if time.time() - touched >= UNTOUCHED}
     if not old:
         return [], 0

@@ -42,7 +42,7 @@ class StageOne:
 def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> StageOne:
     """Train the representation unless it is done; `fresh` starts over."""
     with settings_named(data_settings(config.data.name)):
-        registry("datasets").fetch(config.data.name, dict(config.data.params))
+        registry("datasets").download(config.data.name, dict(config.data.params))
     if config.representation is None:
         return StageOne(None, None)
     run_id = representation_id(store, config)
@@ -186,7 +186,7 @@ def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
     from longtail.pipeline.training.finished_run import trained_network
     from longtail.pipeline.training.splits import load_splits
     from longtail.pipeline.training.trainee_building import build_loss
-    from longtail.pipeline.work.feature_cache import extract
+    from longtail.pipeline.work.feature_extraction import extract
     from longtail.stages.data.pictures.augment import Augment
     from longtail.stages.features import Features, extract_features
 

@@ -12,7 +12,8 @@ import pytest
 from longtail.pipeline.files.publish import publish_json
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.work.feature_cache import extract, fetch, is_cached
+from longtail.pipeline.work.feature_cache import fetch, is_cached
+from longtail.pipeline.work.feature_extraction import extract
 from longtail.stages.features import Features
 from tests.faults.processes import LIMIT, Running, context
 from tests.faults.roots import assert_same, check_readable, temporaries

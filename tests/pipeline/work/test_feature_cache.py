@@ -15,7 +15,7 @@ from longtail.pipeline.store.identity import feature_key, representation_id
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.finished_run import trained_network
 from longtail.pipeline.training.splits import load_splits
-from longtail.pipeline.work import feature_cache
+from longtail.pipeline.work import feature_extraction
 from longtail.pipeline.work.execute import load_classifier, run_extraction, run_stage_one, run_stage_two
 from longtail.pipeline.work.feature_cache import fetch
 from longtail.stages.features import forward_rows
@@ -111,9 +111,9 @@ def test_damaged_final_weights_are_trained_again_from_what_is_intact(digits, sto
 def test_a_killed_extraction_goes_on_at_its_shard(digits, store, monkeypatch):
     config = digits("features.dtype=float16")
     one = run_stage_one(config, store)
-    monkeypatch.setattr(feature_cache, "SHARD_BYTES", 1)  # a shard per batch
-    monkeypatch.setattr(feature_cache, "BATCH", 50)
-    save, saved = feature_cache.save_tensors, []
+    monkeypatch.setattr(feature_extraction, "SHARD_BYTES", 1)  # a shard per batch
+    monkeypatch.setattr(feature_extraction, "BATCH", 50)
+    save, saved = feature_extraction.save_tensors, []
 
     def die_at_the_fifth(path, *args):
         if len(saved) == 4:
@@ -121,7 +121,7 @@ def test_a_killed_extraction_goes_on_at_its_shard(digits, store, monkeypatch):
         saved.append(path.name)
         return save(path, *args)
 
-    monkeypatch.setattr(feature_cache, "save_tensors", die_at_the_fifth)
+    monkeypatch.setattr(feature_extraction, "save_tensors", die_at_the_fifth)
     with pytest.raises(KeyboardInterrupt):
         run_extraction(config, store)
     key = feature_key(store, config, one.tensors)
@@ -130,7 +130,7 @@ def test_a_killed_extraction_goes_on_at_its_shard(digits, store, monkeypatch):
     (part / saved[1]).write_bytes((part / saved[1]).read_bytes()[:-1])  # and one of them is cut
     again = []
     monkeypatch.setattr(
-        feature_cache, "save_tensors", lambda path, *a: (again.append(path.name), save(path, *a))[1]
+        feature_extraction, "save_tensors", lambda path, *a: (again.append(path.name), save(path, *a))[1]
     )
     run_extraction(config, store)
     assert not set(again) & {saved[0], saved[2], saved[3]} and saved[1] in again
@@ -202,7 +202,7 @@ def test_best_checkpoint_has_features_of_its_own(digits, store):
 def test_an_extraction_overtaken_by_another_process_finds_its_result(digits, store, monkeypatch):
     config = digits()
     run_stage_one(config, store)
-    publish, twins = feature_cache._publish_npy, []
+    publish, twins = feature_extraction.publish_npy, []
 
     def overtaken(path, *args):
         if not twins:
@@ -210,7 +210,7 @@ def test_an_extraction_overtaken_by_another_process_finds_its_result(digits, sto
             run_extraction(config, store)  # the other process, from start to end
         return publish(path, *args)
 
-    monkeypatch.setattr(feature_cache, "_publish_npy", overtaken)
+    monkeypatch.setattr(feature_extraction, "publish_npy", overtaken)
     assert fetch(store, run_extraction(config, store)) is not None and twins
 
 

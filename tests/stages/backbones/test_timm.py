@@ -17,7 +17,7 @@ from longtail.pipeline.config.components import check_spec
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
 from longtail.pipeline.serve.finished_model import deploy
-from longtail.pipeline.training.initial_weights import check_input
+from longtail.pipeline.training.expected_pictures import check_input
 from longtail.pipeline.training.splits import load_splits
 from longtail.pipeline.work.execute import run_stage_one, run_stage_two
 from longtail.pipeline.work.plan import plan
