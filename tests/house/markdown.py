@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shlex
 from pathlib import Path
@@ -55,6 +57,13 @@ def commands(text: str) -> list[list[str]]:
     lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
     split = [shlex.split(line, comments=True) for line in lines if line.startswith("longtail ")]
     return [words[1 : words.index(">")] if ">" in words else words[1:] for words in split]
+
+
+def printed(words: list[str]) -> str:
+    """What a command prints on standard output; it runs in this process, an error is the test's."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        cli.main(words, prog_name="longtail", standalone_mode=False)
+    return output.getvalue()
 
 
 def parsed(words: list[str]) -> dict:

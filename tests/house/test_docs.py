@@ -13,14 +13,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from docs.generate import BLOCK, refreshed, sections
+from docs.generate import BLOCK, refreshed, sections, verbs
 from longtail.pipeline.cli import cli
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import KINDS
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import shipped, shipped_folder
-from tests.house.markdown import anchors, blocks, commands, links, name_of, pages, parsed, prose, text_of
-from tests.pipeline.verbs.test_cli import ok
+from tests.house.markdown import (
+    anchors,
+    blocks,
+    commands,
+    links,
+    name_of,
+    pages,
+    parsed,
+    printed,
+    prose,
+    text_of,
+)
 from tests.places import CHECKOUT
 
 every_page = pytest.mark.parametrize("page", [name_of(page) for page in pages()])
@@ -65,11 +75,11 @@ def test_a_meaning_written_by_hand_survives_a_refresh():
     assert changed != text and refreshed(changed) == changed
 
 
-@pytest.mark.parametrize("verb", sorted(cli.commands))
+@pytest.mark.parametrize("verb", verbs(), ids=lambda verb: verb.name)
 def test_every_verb_has_help_with_an_example_that_parses(verb):
-    (example,) = re.findall(r"Example: (longtail .*)", cli.commands[verb].help)
+    (example,) = re.findall(r"Example: (longtail .*)", verb.help)
     words = shlex.split(example)[1:]
-    assert words[0] == verb and parsed(words) is not None
+    assert words[0] == verb.name and parsed(words) is not None
 
 
 # -- what is shown ----------------------------------------------------------------------------------------
@@ -143,7 +153,7 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for words in way:
-            ok(*words)
+            printed(words)
             if words[0] == "init":
                 make_small(Path("pictures.yaml"))
     return folder
@@ -165,11 +175,11 @@ def test_prediction_and_export_run_as_written(trained, monkeypatch, capsys):
     monkeypatch.chdir(trained)
     (trained / "model.onnx").unlink()  # README's, by another classifier
     text = text_of("docs/predict-and-export.md")
-    printed = [ok(*words).out for words in commands(text)]
-    assert "path/to/new/a.png" in printed[0]
-    (prediction,) = json.loads(printed[1])
+    outputs = [printed(words) for words in commands(text)]
+    assert "path/to/new/a.png" in outputs[0]
+    (prediction,) = json.loads(outputs[1])
     assert len(prediction["predictions"]) == 2 and prediction["path"] == "path/to/new/a.png"
-    assert printed[2].startswith("written: model.onnx (crt ")
+    assert outputs[2].startswith("written: model.onnx (crt ")
     (example,) = blocks(text, "python")
     exec(compile(example, "example", "exec"), {})
     assert capsys.readouterr().out.strip() == prediction["predictions"][0]["class"]
