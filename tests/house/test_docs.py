@@ -194,6 +194,15 @@ def test_metadata_described_are_those_of_an_exported_file(trained):
     )
 
 
+def test_results_page_describes_every_key_of_a_record_and_every_metric(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    record = json.loads(printed(["report", "pictures.yaml", "--format", "json"]))[0]
+    page = text_of("docs/results.md")
+    for head, keys in (("| metric | meaning |", record["metrics"]), ("| key | holds |", record)):
+        rows = page.split(head)[1].split("\n\n")[0].splitlines()[2:]
+        assert sorted(re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in rows))) == sorted(keys)
+
+
 # -- links ------------------------------------------------------------------------------------------------
 
 
