@@ -105,7 +105,8 @@ def _unreadable(survey: Survey) -> list[Choice]:
         return []
     why = (
         f"{len(survey.broken)} of {survey.sampled} pictures sampled cannot be read "
-        f"({listed(survey.broken)}): such ones are left out and named in a warning. Without this line one of them stops a run."
+        f"({listed(survey.broken)}): such ones are "
+        "left out and named in a warning. Without this line one of them stops a run."
     )
     choices = [Choice("unreadable", "skip", why)]
     expected = math.ceil(survey.total * len(survey.broken) / survey.sampled)
