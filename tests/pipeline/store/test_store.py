@@ -35,6 +35,7 @@ from longtail.pipeline.store.identity import (
     representation_id,
 )
 from longtail.pipeline.store.store import Store
+from tests.pipeline.store.results import finished_result
 from tests.places import CHECKOUT
 
 
@@ -349,7 +350,7 @@ def finished(store) -> str:
     """The id of a finished classifier."""
     name = "0123456789abcdef"
     folder = store.folder("classifiers", name)
-    publish_json(folder / "result.json", {"run": name, "metrics": {"accuracy": 0.5}})
+    publish_json(folder / "result.json", finished_result(run=name).to_json())
     store.finish("classifiers", name, {"classifier": "ncm"}, ["result.json"])
     return name
 
@@ -368,8 +369,8 @@ def test_finished_work_is_read_back(store, finished, said):
     done = store.done("classifiers", finished)
     assert done["classifier"] == "ncm"
     assert done["files"] == {"result.json": sha256_of(store.folder("classifiers", finished) / "result.json")}
-    assert store.result(finished)["metrics"] == {"accuracy": 0.5}
-    assert [r["run"] for r in store.results()] == [finished]
+    assert store.result(finished) == finished_result(run=finished)
+    assert [result.run for result in store.results()] == [finished]
     assert not said
 
 
@@ -424,6 +425,15 @@ def test_done_that_says_something_else_is_not_done(store, finished, said, conten
     (store.folder("classifiers", finished) / "DONE").write_text(content)
     assert store.done("classifiers", finished) is None
     assert len(said) == 1
+
+
+def test_result_without_a_field_is_made_again(store, finished, said):
+    record = finished_result(run=finished).to_json()
+    del record["metrics"]
+    publish_json(store.folder("classifiers", finished) / "result.json", record)
+    store.finish("classifiers", finished, {"classifier": "ncm"}, ["result.json"])
+    assert store.result(finished) is None
+    assert len(said) == 1 and "metrics" in said[0]
 
 
 def test_result_that_is_gone_is_made_again(store, finished, said):

@@ -517,8 +517,8 @@ def test_a_list_runs_from_pictures_to_classifiers(folder, tmp_path_factory):
     )
     store = Store(tmp_path_factory.mktemp("root"))
     results = run_stage_two(load_config(str(folder / "run.yaml")), store)
-    assert [r["classifier"] for r in results] == ["joint", "crt", "lws", "ncm"]
-    assert all(0 <= r["metrics"]["test"]["accuracy"] <= 1 for r in results)
+    assert [r.classifier for r in results] == ["joint", "crt", "lws", "ncm"]
+    assert all(0 <= r.metrics["test"]["accuracy"] <= 1 for r in results)
     again = run_stage_two(load_config(str(folder / "run.yaml")), store)
     assert again == results
 
