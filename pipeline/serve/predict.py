@@ -131,6 +131,7 @@ def _rows(path: Path) -> int:
     except (OSError, ValueError, EOFError) as error:
         raise LongtailError(f"{path}: cannot be read as an array ({error})") from None
     if not isinstance(X, np.ndarray):
+        X.close()
         raise LongtailError(f"{path}: an archive of arrays, not one; save it by numpy.save")
     check_features(X, str(path))
     return len(X)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("longtail")
 
-TORCHVISION = {"resnext50": "resnext50_32x4d"}  # what torchvision calls a backbone where names differ
-
 
 def load_weights(settings: Representation, network: Network, in_channels: int) -> None:
     """Put the weights ``representation.weights`` names into the backbone, saying what matched."""
@@ -90,7 +88,8 @@ def _torchvision_weights(settings: Representation) -> dict[str, torch.Tensor]:
     backbone = settings.backbone.name
     name = settings.weights.partition(":")[2] or "IMAGENET1K_V1"
     try:
-        published = torchvision.models.get_model_weights(TORCHVISION.get(backbone, backbone))
+        model = settings.backbone.component.facts["torchvision"]  # what torchvision calls it
+        published = torchvision.models.get_model_weights(model)
         entry = published[name]
     except (ValueError, KeyError):
         raise LongtailError(

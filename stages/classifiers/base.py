@@ -27,11 +27,26 @@ class Classifier(ClassifierMixin, BaseEstimator):
     """Base of all classifiers. A subclass writes ``_fit(X, rows, head, validation)`` and ``_scores(X)``.
 
     Fitted attributes: ``classes_`` (C,), ``class_counts_`` (C,) training samples, ``n_features_in_``.
+
+    Class attributes say what the program has to know of a classifier. They are literals, read from the
+    source:
+
+    - ``gives_logits``: False when scores are distances or votes, whose softmax means nothing;
+    - ``presumes_prior``: True when it takes the head's logits to follow the training frequencies;
+    - ``uses_views``: True when it learns from augmented views of the training samples where there are some,
+      which ``_fit`` then gets as `views`;
+    - ``always_chooses``: True when it chooses on validation samples whatever its parameters;
+    - ``chooses_under_cosine``: False when a head of cosines leaves it nothing to choose.
+
+    For a classifier around another (:class:`~longtail.stages.classifiers.tools.wrapper.Wrapper`) the one
+    inside decides; ask the instance.
     """
 
-    gives_logits = True  # False: the scores are distances or votes, softmax of them means nothing
-    presumes_prior = False  # True: takes the head's logits to follow the training frequencies
-    uses_views = False  # True: learns from augmented views of the training samples where there are some
+    gives_logits = True
+    presumes_prior = False
+    uses_views = False
+    always_chooses = False
+    chooses_under_cosine = True
 
     def fit(self, X, y, *, head: Head | None = None, validation=None, views=None):
         """Fit on features `X` (N, D) with labels `y` (N,).

@@ -7,6 +7,7 @@ is one reader in one file; holding out, imbalance and normalisation are shared (
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class DatasetRegistry(Registry):
     def describe(self, name: str) -> Component:
         reader = super().describe(name)
         merged = {**reader.parameters, **self.shared.parameters}
-        return Component(reader.name, reader.module, reader.qualname, merged, reader.fixed, reader.doc)
+        return replace(reader, parameters=merged)
 
     def _own(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
         component = self.describe(name)

@@ -47,6 +47,8 @@ class TauNorm(LinearClassifier):
     Source: Kang 2020 (arXiv 1910.09217), section 4.1 and appendix B.4 (grid there, exact here).
     """
 
+    chooses_under_cosine = False  # the rows have length 1 already: every τ predicts alike
+
     def __init__(self, *, tau: NonNegative | Literal["validation"] = "validation"):
         self.tau = tau
 

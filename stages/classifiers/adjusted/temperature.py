@@ -35,6 +35,8 @@ class Temperature(Wrapper):
     Source: Guo 2017 (arXiv 1706.04599), section 4.2.
     """
 
+    always_chooses = True
+
     def __init__(self, *, classifier: ClassifierSpec = "joint", random_state=None):
         self.classifier = classifier
         self.random_state = random_state

@@ -177,7 +177,7 @@ def test_only_accuracy_uniformity_favours_rare_classes_in_loss_and_sampler():
         settings, last = config.representation, config.representation.epochs - 1
         loss, sampler = loss_and_sampler(config)
         weights = getattr(loss, "class_weights", torch.ones(1))
-        if resamples(sampler, last) and (loss.corrects_prior or len(set(weights.tolist())) > 1):
+        if resamples(sampler, last) and (loss.corrects_prior_at(last) or len(set(weights.tolist())) > 1):
             twice.add(name)
         said = corrected_twice(loss, settings.loss.name, sampler, settings.sampler.name, epoch=last)
         assert said is None, name

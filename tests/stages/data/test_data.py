@@ -19,14 +19,15 @@ import torch
 from PIL import Image
 
 from longtail.stages.data import DATASETS, SUPPLIED, Collection
-from longtail.stages.data.feature_arrays import FeatureArrays
+from longtail.stages.data.feature_part import FeatureArrays
 from longtail.stages.data.longtail import make_splits
 from longtail.stages.data.pictures import settings as picture_settings
 from longtail.stages.data.pictures.augment import Augment, draw_crops, draw_mixture
 from longtail.stages.data.pictures.in_memory import ImageArrays
 from longtail.stages.data.pictures.read_picture import decode
 from longtail.stages.data.profiles import class_counts
-from longtail.stages.registry import Registry, _rule
+from longtail.stages.registry import Registry
+from longtail.stages.registry.annotations import rule_of_text
 from tests.places import CHECKOUT
 from tests.stages.data.numbered_pictures import by_class, collection, numbers
 
@@ -373,7 +374,7 @@ def test_parameters_read_from_the_source_match_the_signature(name):
     assert set(signature) == {*component.parameters, *component.fixed}
     for key, parameter in component.parameters.items():
         assert parameter.default == signature[key].default
-        assert parameter.rule == _rule(signature[key].annotation)
+        assert parameter.rule == rule_of_text(signature[key].annotation)
     shared = set(inspect.signature(make_splits).parameters) - {"collection", *SUPPLIED}
     assert shared.isdisjoint(component.parameters)
     assert set(DATASETS.describe(name).parameters) == shared | set(component.parameters)

@@ -1,4 +1,4 @@
-"""`init`: a folder of pictures becomes a configuration that loads, says why, and runs."""
+"""`init`: a folder of pictures becomes a configuration that loads, gives its reasons, and runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from longtail.pipeline.config.loading import load_config
-from longtail.pipeline.init.proposal import Pictures, propose
+from longtail.pipeline.init.proposal import propose
+from longtail.pipeline.init.survey import Survey
 from tests.command_line import HEAVY, failed, ok
 from tests.places import CHECKOUT
 
@@ -49,7 +50,7 @@ def folder_of(root: Path, counts: dict[str, int], *, size=(40, 50), mode="RGB") 
 
 def proposal(counts: dict[str, dict[str, int]], sides=(48,), grey=False) -> dict:
     """Settings proposed for such a folder, without one."""
-    sections, _ = propose("pictures", Pictures(counts, list(sides), grey))
+    sections, _ = propose("pictures", Survey(counts, list(sides), grey))
     return {name: {choice.key: choice.value for choice in choices} for name, choices in sections.items()}
 
 
@@ -81,7 +82,7 @@ def test_configuration_loads_with_the_choices_the_folder_calls_for(written, pict
     assert stage.schedule.name == "one_cycle"
 
 
-def test_next_command_runs_and_the_counts_said_are_those_it_trains_on(written, tmp_path):
+def test_next_command_runs_and_the_counts_printed_are_those_it_trains_on(written, tmp_path):
     path, printed = written
     assert printed[-2:] == [f"written: {path}", f"next: longtail run {shlex.quote(str(path))}"]
     small = ["representation.epochs=1", "classifiers=[joint, ncm]", "system.threads=1", "system.device=cpu"]
@@ -89,10 +90,9 @@ def test_next_command_runs_and_the_counts_said_are_those_it_trains_on(written, t
     rows = json.loads(ok(*root, "run", path, *small, "--format", "json").out)
     assert [row["classifier"] for row in rows] == ["joint", "ncm"]
     (result, _) = [json.loads(p.read_bytes()) for p in (tmp_path / "root").glob("classifiers/*/result.json")]
-    said = [int(re.split(r"\s{2,}", line.strip())[1]) for line in printed[1:5]]
-    assert (
-        said == result["class_counts"] == [43, 29, 17, 9]
-    )  # a fifth to test, a tenth of the rest to validation
+    printed_counts = [int(re.split(r"\s{2,}", line.strip())[1]) for line in printed[1:5]]
+    # A fifth is held out to test, a tenth of the rest to validate.
+    assert printed_counts == result["class_counts"] == [43, 29, 17, 9]
     chart = ok(*root, "show", path, *small).out.split("\n\n")[1]
     assert chart == "\n".join(printed[:-2])
 
@@ -108,8 +108,8 @@ def test_every_choice_that_needs_one_has_its_reason(written):
 def test_configuration_is_named_after_the_folder_and_relative_paths_stay(pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     os.symlink(pictures, "my digits")
-    found = ok("init", "./my digits/")
-    assert found.out.splitlines()[-1] == "next: longtail run 'my digits.yaml'"
+    outcome = ok("init", "./my digits/")
+    assert outcome.out.splitlines()[-1] == "next: longtail run 'my digits.yaml'"
     assert load_config("my digits.yaml").data.params["root"] == "./my digits/"
     monkeypatch.chdir(pictures)
     (line,) = failed(1, "init", ".", "--output", ".")
@@ -136,9 +136,9 @@ def test_folder_named_to_break_the_file_is_quoted(tmp_path):
 
 def test_command_loads_nothing_heavy(pictures, tmp_path):
     command = [sys.executable, "-c", HEAVY, "init", pictures, "--output", tmp_path / "c.yaml"]
-    found = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, timeout=60)
-    assert found.returncode == 0
-    assert found.stderr.splitlines()[-1] == "HEAVY"
+    process = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, timeout=60)
+    assert process.returncode == 0
+    assert process.stderr.splitlines()[-1] == "HEAVY"
 
 
 # -- rules of thumb -----------------------------------------------------------------------------------------
@@ -154,18 +154,18 @@ def test_command_loads_nothing_heavy(pictures, tmp_path):
     ],
 )  # fmt: skip
 def test_image_size_is_the_next_lower_and_the_backbone_fits_it(sides, size, backbone):
-    found = proposal(of_counts(50, 50), sides)
-    assert (found["data"]["image_size"], found["representation"]["backbone"]) == (size, backbone)
+    settings = proposal(of_counts(50, 50), sides)
+    assert (settings["data"]["image_size"], settings["representation"]["backbone"]) == (size, backbone)
 
 
 def test_pictures_that_would_not_fit_into_memory_are_made_smaller_or_stay_on_disk():
-    found = proposal(of_counts(100_000, 100_000), [500])["data"]
-    assert found["image_size"] == 64 and "in_memory" not in found  # 200,000·3·96² bytes are 5.1 GiB
+    data = proposal(of_counts(100_000, 100_000), [500])["data"]
+    assert data["image_size"] == 64 and "in_memory" not in data  # 200,000·3·96² bytes are 5.1 GiB
     assert proposal(of_counts(100_000, 100_000), [500], grey=True)["data"]["image_size"] == 128
-    found = proposal(of_counts(1_000_000, 1_000_000), [500], grey=True)["data"]
-    assert found["image_size"] == 32 and found["mode"] == "gray"
-    found = proposal(of_counts(3_000_000, 3_000_000), [500], grey=True)["data"]
-    assert found["image_size"] == 32 and found["in_memory"] is False and found["mode"] == "gray"
+    data = proposal(of_counts(1_000_000, 1_000_000), [500], grey=True)["data"]
+    assert data["image_size"] == 32 and data["mode"] == "gray"
+    data = proposal(of_counts(3_000_000, 3_000_000), [500], grey=True)["data"]
+    assert data["image_size"] == 32 and data["in_memory"] is False and data["mode"] == "gray"
 
 
 @pytest.mark.parametrize(
@@ -197,8 +197,8 @@ def test_parts_with_a_folder_are_left_as_they_are(tmp_path):
      ((90_000, 60_000), 17, 128)],
 )  # fmt: skip
 def test_epochs_and_batches_follow_the_training_pictures(counts, epochs, batch):
-    found = proposal({"train": of_counts(*counts)["train"], "val": {}, "test": {}})["representation"]
-    assert (found["epochs"], found["batch_size"]) == (epochs, batch)
+    settings = proposal({"train": of_counts(*counts)["train"], "val": {}, "test": {}})["representation"]
+    assert (settings["epochs"], settings["batch_size"]) == (epochs, batch)
     assert epochs * sum(counts) / batch < 20_100
 
 
@@ -212,23 +212,23 @@ def test_epochs_and_batches_follow_the_training_pictures(counts, epochs, batch):
     ],
 )
 def test_thresholds_are_the_usual_ones_or_split_the_classes_in_thirds(counts, many, few):
-    found = proposal({"train": of_counts(*counts)["train"], "val": {}, "test": {}})["evaluation"]
-    assert (found["many"], found["few"]) == (many, few)
+    settings = proposal({"train": of_counts(*counts)["train"], "val": {}, "test": {}})["evaluation"]
+    assert (settings["many"], settings["few"]) == (many, few)
 
 
 @pytest.mark.parametrize(("names", "flip"), [(("0", "17"), False), (("a", "B"), False), (("a", "bee"), True)])
 def test_mirror_images_are_left_out_for_digits_and_letters(names, flip):
-    found = proposal({"train": dict.fromkeys(names, 50)})
-    assert found["representation"]["augment"]["flip"] is flip
+    settings = proposal({"train": dict.fromkeys(names, 50)})
+    assert settings["representation"]["augment"]["flip"] is flip
 
 
 def test_small_class_is_warned_of(tmp_path):
     folder = folder_of(tmp_path / "p", {"cat": 30, "dog": 9, "owl": 2})
-    found = ok("init", folder, "--output", tmp_path / "c.yaml")
-    assert found.err == "warning: class 'owl' has no test picture: its accuracy stays undefined\n"
+    outcome = ok("init", folder, "--output", tmp_path / "c.yaml")
+    assert outcome.err == "warning: class 'owl' has no test picture: its accuracy stays undefined\n"
     folder = folder_of(tmp_path / "q", {"cat": 30, "dog": 9})
-    found = ok("init", folder, "--output", tmp_path / "d.yaml")
-    assert found.err == "warning: class 'dog' is tested on 2 of its pictures: accuracy in steps of 50 %\n"
+    outcome = ok("init", folder, "--output", tmp_path / "d.yaml")
+    assert outcome.err == "warning: class 'dog' is tested on 2 of its pictures: accuracy in steps of 50 %\n"
 
 
 # -- bad input ----------------------------------------------------------------------------------------------
@@ -242,21 +242,21 @@ def test_folders_that_will_not_do_are_refused_on_one_line(tmp_path):
     folder_of(tmp_path / "broken", {"cat": 0, "dog": 0})
     for name in ("cat", "dog"):
         (tmp_path / "broken" / name / "a.png").write_bytes(b"no picture")
-    for folder, said in (
+    for folder, reason in (
         ("file", "must be a folder"), ("gone", "must be a folder"), ("empty", "a folder per class"),
         ("hollow", "a class needs a picture"), ("one", "pictures of one class, 'cat'"),
-        ("broken", "none of 2 pictures looked at can be read"),
+        ("broken", "none of 2 pictures sampled can be read"),
     ):  # fmt: skip
         (line,) = failed(1, "init", tmp_path / folder, "--output", tmp_path / "c.yaml")
-        assert said in line and folder in line
+        assert reason in line and folder in line
     assert not (tmp_path / "c.yaml").exists()
 
 
 def test_unreadable_picture_among_others_is_warned_of(tmp_path):
     folder = folder_of(tmp_path / "p", {"cat": 30, "dog": 30})
     (folder / "cat" / "00.png").write_bytes(b"no picture")
-    found = ok("init", folder, "--output", tmp_path / "c.yaml")
-    assert "1 of 61 pictures looked at cannot be read" in found.err and "00.png" in found.err
+    outcome = ok("init", folder, "--output", tmp_path / "c.yaml")
+    assert "1 of 61 pictures sampled cannot be read" in outcome.err and "00.png" in outcome.err
 
 
 def test_unreadable_pictures_seen_are_skipped_by_the_configuration_with_the_reason(tmp_path):
@@ -265,19 +265,21 @@ def test_unreadable_pictures_seen_are_skipped_by_the_configuration_with_the_reas
     ok("init", folder, "--output", tmp_path / "c.yaml")
     text = (tmp_path / "c.yaml").read_text()
     comment = " ".join(line.strip(" #") for line in text[: text.index("\n  unreadable: skip")].splitlines())
-    assert "1 of 61 pictures looked at cannot be read (cat/00.png): such ones are left out" in comment
-    found = ok("--root", tmp_path / "root", "run", tmp_path / "c.yaml", "representation.epochs=1",
+    assert "1 of 61 pictures sampled cannot be read (cat/00.png): such ones are left out" in comment
+    outcome = ok("--root", tmp_path / "root", "run", tmp_path / "c.yaml", "representation.epochs=1",
                "classifiers=[joint]", "system.threads=1")  # fmt: skip
-    assert found.err.count("1 of 61 pictures cannot be read") == 1  # said once, though each stage reads them
+    assert (
+        outcome.err.count("1 of 61 pictures cannot be read") == 1
+    )  # warned of once, though each stage reads them
     assert "skip_limit" not in text and "unreadable" not in proposal(of_counts(50, 50))["data"]
 
 
 def test_skip_limit_leaves_room_for_as_many_as_were_seen():
-    found = propose("pictures", Pictures(of_counts(5000, 5000), [48] * 198, False, ["a.png", "b.png"]))[0]
-    assert {c.key: c.value for c in found["data"]}["skip_limit"] == 200  # 1 % of 10,000, twice
+    sections, _ = propose("pictures", Survey(of_counts(5000, 5000), [48] * 198, False, ["a.png", "b.png"]))
+    assert {c.key: c.value for c in sections["data"]}["skip_limit"] == 200  # 1 % of 10,000, twice
 
 
-def test_shares_are_said_with_their_article(tmp_path):
+def test_shares_are_written_with_their_article(tmp_path):
     ok("init", folder_of(tmp_path / "p", {"cat": 50, "dog": 50}), "--output", tmp_path / "c.yaml")
     text = " ".join(line.strip(" #") for line in (tmp_path / "c.yaml").read_text().splitlines())
     assert "class: a quarter of it" in text and "class: an eighth of it" in text
