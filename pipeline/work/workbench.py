@@ -42,9 +42,9 @@ def finished_result(store: Store, name: str, splits: tuple[str, ...]) -> Result 
 
 
 class Workbench:
-    """Cached features and the classifiers on them, each fitted and judged once, whoever asks.
+    """Cached features and the classifiers on them, each fitted and judged once.
 
-    Stage one is made sure of at once; features are opened when a classifier has to be fitted or judged.
+    Stage one runs at once unless it is done; features are opened when a classifier needs them.
     """
 
     def __init__(self, config: Config, store: Store):
