@@ -21,7 +21,7 @@ from pathlib import Path
 
 import click
 
-from longtail.pipeline.cli import VERBS, cli
+from longtail.pipeline.cli import cli
 from longtail.pipeline.config.classifier_lists import check_classifiers, check_sweep
 from longtail.pipeline.config.components import Spec, registry
 from longtail.pipeline.config.fields import component_kind, section_of, validators
@@ -149,16 +149,21 @@ def _plain(value):
 # -- command line -----------------------------------------------------------------------------------------
 
 
+def verbs() -> list[click.Command]:
+    """Every verb; one that is imported when it is used is imported here."""
+    return [verb.make_context(n, [], resilient_parsing=True).command for n, verb in cli.commands.items()]
+
+
 def verb_table() -> str:
     """Every verb with what it does."""
-    rows = [(f"[`{verb.name}`](#{verb.name})", _paragraphs(verb)[0]) for verb in VERBS]
+    rows = [(f"[`{verb.name}`](#{verb.name})", _paragraphs(verb)[0]) for verb in verbs()]
     return table(("verb", "does"), rows)
 
 
 def command_reference() -> str:
     """The program's own options, then each verb: usage, help, options."""
     parts = ["## The program itself", *_command(cli, "longtail")]
-    for verb in VERBS:
+    for verb in verbs():
         parts += [f"## {verb.name}", *_command(verb, f"longtail {verb.name}")]
     return "\n\n".join(parts)
 

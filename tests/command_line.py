@@ -42,6 +42,7 @@ def longtail(*arguments: str | Path) -> Outcome:
             contextlib.redirect_stderr(err),
             pytest.raises(SystemExit) as caught,
         ):
+            warnings.simplefilter("default", UserWarning)  # what it warns a person of is said, not raised
             main([str(argument) for argument in arguments])
     finally:
         logging.captureWarnings(False)

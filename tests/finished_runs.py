@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
 
 
-def results_by_classifier(root: Path) -> dict[str, dict[str, Any]]:
+def results_by_classifier(root: Path) -> dict[str, Result]:
     """The result of each classifier; AssertionError where a name stands for more than one."""
     results = list(Store(root).results())
-    named = {result["classifier"]: result for result in results}
+    named = {result.classifier: result for result in results}
     assert len(named) == len(results), f"{root} has several results under one classifier's name"
     return named
 

@@ -7,7 +7,7 @@ MADE_BY_TOOLS = {".git", ".venv", ".ruff_cache", "__pycache__"}
 
 
 def files_below(folder: Path) -> set[str]:
-    """Every file under `folder`, by its path from there, but what git, Python and ruff keep for themselves."""
+    """Every file under `folder`, by its path from there, but what git, Python and ruff keep."""
     names = set()
     for path in folder.iterdir():
         if path.name in MADE_BY_TOOLS or path.name.endswith(".egg-info"):

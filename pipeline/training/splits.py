@@ -37,8 +37,8 @@ def warn_of_splits(config: Config, splits: Splits) -> None:
     ):
         empty = [name for c, name in enumerate(splits.class_names) if c not in present]
         if empty and present:
-            said = counted(len(empty), "class", "classes")
-            log.warning("no %s sample in %s (%s): %s", part, said, listed(empty), follows)
+            classes = counted(len(empty), "class", "classes")
+            log.warning("no %s sample in %s (%s): %s", part, classes, listed(empty), follows)
     choosing = splits.test if config.evaluation.protocol == "paper" else splits.val
     if config.representation is None or not config.representation.epochs or len(choosing):
         return  # without a trained head classifiers cross-validate

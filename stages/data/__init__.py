@@ -60,7 +60,7 @@ class DatasetRegistry(Registry):
         """
         return self._sources(name, {key: v for key, v in params.items() if key != "download"})
 
-    def fetch(self, name: str, params: dict[str, Any]) -> None:
+    def download(self, name: str, params: dict[str, Any]) -> None:
         """Download what is missing, where ``download`` allows it."""
         if params.get("download"):
             self._sources(name, params)

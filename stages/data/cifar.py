@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.stages.data import DATASETS, Collection
-from longtail.stages.data.files.download import FETCHED_TO, fetch
+from longtail.stages.data.files.download import DOWNLOADED_TO, download_files
 from longtail.stages.data.files.unpickle import read_pickle
 from longtail.stages.parameters import Location, Permission, wrong
 from longtail.stages.wording import searched
@@ -88,7 +88,7 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
     python version. Raises ValueError naming the folders searched.
     """
     known = LAYOUTS[layout]
-    top = Path(FETCHED_TO) if root is None else Path(root).expanduser()
+    top = Path(DOWNLOADED_TO) if root is None else Path(root).expanduser()
     missing = []
     for folder, names in (known.binary, known.python):
         for place in (top / folder, top):
@@ -98,7 +98,7 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
             if len(lacks) < len(names):
                 missing.append(f"; {place} lacks {', '.join(lacks)}")
     if download:
-        fetch(layout, top, *known.python)
+        download_files(layout, top, *known.python)
         return sources(layout=layout, root=root)
     places = (top / known.binary[0], top / known.python[0], top)
     raise wrong(

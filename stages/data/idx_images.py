@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.stages.data import DATASETS, Collection
-from longtail.stages.data.files.download import FETCHED_TO, fetch
+from longtail.stages.data.files.download import DOWNLOADED_TO, download_files
 from longtail.stages.parameters import Location, Permission, wrong
 from longtail.stages.wording import searched
 
@@ -44,7 +44,7 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
     holds) before ``ROOT`` itself. When there is none, `download` fetches them into the former. Raises
     ValueError naming the folders searched.
     """
-    roots = [Path(FETCHED_TO), INSTALLED[layout]] if root is None else [Path(root).expanduser()]
+    roots = [Path(DOWNLOADED_TO), INSTALLED[layout]] if root is None else [Path(root).expanduser()]
     folders = [folder for top in roots for folder in (top / layout / "raw", top)]
     missing = []
     for folder in folders:
@@ -55,7 +55,7 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
             lacks = [name for name, path in zip(FILES, paths, strict=True) if path is None]
             missing.append(f"; {folder} lacks {', '.join(lacks)}")
     if download:
-        fetch(layout, roots[0], f"{layout}/raw", FILES)
+        download_files(layout, roots[0], f"{layout}/raw", FILES)
         return sources(layout=layout, root=root)
     raise wrong(
         "root",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from longtail.stages.data import DATASETS, Collection
 from longtail.stages.data.files.picture_folders import scan
+from longtail.stages.data.pictures.picture_parts import picture_collection
 from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.parameters import Count, Fraction, Index, Location, Share, wrong
 
@@ -54,8 +54,6 @@ def image_folder(
 
     Source: your own pictures.
     """
-    from longtail.stages.data.pictures.picture_parts import picture_part
-
     settings = PictureSettings(
         image_size=image_size,
         resize=resize,
@@ -68,18 +66,16 @@ def image_folder(
         workers=workers,
     )
     parts, class_names = scan(root, allow_outside=allow_outside)
+    _refuse_other_encodings(class_names)
+    label = {name: number for number, name in enumerate(class_names)}
+    listed = {
+        part: ([picture.path for picture in pictures], [label[picture.label] for picture in pictures])
+        for part, pictures in parts.items()
+    }
+    return picture_collection(root, listed, class_names, settings)
+
+
+def _refuse_other_encodings(class_names: list[str]) -> None:
     for name in class_names:
         if name != name.encode("utf-8", "replace").decode("utf-8"):
             raise wrong("root", f"class folder {name!r} is not named in UTF-8; rename it")
-    settings.check(count=sum(map(len, parts.values())))
-    number = {name: label for label, name in enumerate(class_names)}
-    loaded = {
-        part: picture_part(
-            Path(root).expanduser(),
-            [picture.path for picture in pictures],
-            [number[picture.label] for picture in pictures],
-            settings,
-        )
-        for part, pictures in parts.items()
-    }
-    return Collection(loaded["train"], loaded.get("val"), loaded.get("test"), class_names)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from longtail.stages.data import DATASETS, Collection
 from longtail.stages.data.files.picture_lists import read_lists
 from longtail.stages.data.files.picture_sizes import PictureSizes
 from longtail.stages.data.files.repeated_pictures import warn_of_duplicates, without_leaks
+from longtail.stages.data.pictures.picture_parts import picture_collection
 from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.parameters import Count, Fraction, Index, Location, Share
 
@@ -77,8 +77,6 @@ def image_list(
     Source: Liu 2019 (arXiv 1904.05160) for ImageNet-LT's and Places-LT's lists; Van Horn 2018 (1707.06642)
     for iNaturalist's JSON.
     """
-    from longtail.stages.data.pictures.picture_parts import picture_part
-
     settings = PictureSettings(
         image_size=image_size,
         resize=resize,
@@ -98,9 +96,5 @@ def image_list(
         for path, where in zip(entries.paths, entries.where, strict=True):
             sizes.of(path, where)
     sizes.refuse_missing()
-    settings.check(count=sum(len(entries.paths) for entries in lists.values()))
-    top = Path(root).expanduser()
-    parts = {
-        part: picture_part(top, entries.paths, entries.labels, settings) for part, entries in lists.items()
-    }
-    return Collection(parts["train"], parts.get("val"), parts.get("test"), names)
+    listed = {part: (entries.paths, entries.labels) for part, entries in lists.items()}
+    return picture_collection(root, listed, names, settings)

@@ -17,7 +17,8 @@ WARM = [
     "tests.faults.processes", "torch._dynamo", "torchvision", "faiss", "sklearn.datasets",
     "sklearn.linear_model", "PIL.Image", "longtail.stages.representation", "longtail.stages.classifiers",
     "longtail.pipeline.training.train", "longtail.pipeline.work.execute",
-    "longtail.pipeline.work.feature_cache", "longtail.pipeline.cli", "safetensors.numpy", "threadpoolctl",
+    "longtail.pipeline.work.feature_extraction", "longtail.pipeline.cli",
+    "safetensors.numpy", "threadpoolctl",
 ]  # fmt: skip
 LIMIT = 120  # seconds any command may take
 

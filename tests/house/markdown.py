@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shlex
 from pathlib import Path
@@ -57,7 +59,19 @@ def commands(text: str) -> list[list[str]]:
     return [words[1 : words.index(">")] if ">" in words else words[1:] for words in split]
 
 
+def without_program_options(words: list[str]) -> list[str]:
+    """A command line from its verb on; options that come before it take a value each."""
+    return without_program_options(words[2:]) if words[0].startswith("--") else words
+
+
+def printed(words: list[str]) -> str:
+    """What a command prints on standard output; it runs in this process, an error is the test's."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        cli.main(words, prog_name="longtail", standalone_mode=False)
+    return output.getvalue()
+
+
 def parsed(words: list[str]) -> dict:
     """The arguments and options a command line has; UsageError for one that has no such."""
-    verb, *rest = words
+    verb, *rest = without_program_options(words)
     return cli.commands[verb].make_context(f"longtail {verb}", list(rest)).params

@@ -16,15 +16,24 @@ from tests.places import CHECKOUT
 BASES = {"loss": Loss, "sampler": Sampler, "classifier": Classifier}
 
 
-def test_picture_of_the_rooms_is_the_one_imports_are_checked_by():
-    picture = blocks(text_of("CONTRIBUTING.md"), "text")[0]
-    drawn = [tuple(line.split()) for line in picture.splitlines()]
-    assert drawn == [tuple(name.removeprefix("pipeline.") for name in row) for row in reversed(FLOORS)]
+def floors(package: str) -> list[tuple[str, ...]]:
+    """The rooms of a package from the top floor down, by their short names."""
+    rows = [tuple(name.partition(".")[2] for name in row if name.startswith(package)) for row in FLOORS]
+    return [row for row in reversed(rows) if row]
+
+
+@pytest.mark.parametrize(("picture", "package"), [(0, "pipeline"), (1, "stages")])
+def test_pictures_of_the_rooms_are_those_imports_are_checked_by(picture, package):
+    lines = blocks(text_of("CONTRIBUTING.md"), "text")[picture].splitlines()
+    assert [tuple(line.split()) for line in lines] == floors(package)
 
 
 def test_every_room_is_described():
-    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", text_of("CONTRIBUTING.md"), re.MULTILINE)
-    assert rows == [name.removeprefix("pipeline.") for row in FLOORS for name in row]
+    rooms = text_of("CONTRIBUTING.md").split("## The rooms")[1].split("\n## ")[0]
+    described = re.findall(r"^\| `(\w+)` \| .{10,} \|$", rooms, re.MULTILINE)
+    assert described == [
+        name for package in ("pipeline", "stages") for row in floors(package) for name in row
+    ]
 
 
 @pytest.mark.parametrize("kind", BASES)

@@ -13,14 +13,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from docs.generate import BLOCK, refreshed, sections
+from docs.generate import BLOCK, refreshed, sections, verbs
 from longtail.pipeline.cli import cli
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import KINDS
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import shipped, shipped_folder
-from tests.command_line import ok
-from tests.house.markdown import anchors, blocks, commands, links, name_of, pages, parsed, prose, text_of
+from tests.house.markdown import (
+    anchors,
+    blocks,
+    commands,
+    links,
+    name_of,
+    pages,
+    parsed,
+    printed,
+    prose,
+    text_of,
+    without_program_options,
+)
 from tests.places import CHECKOUT
 
 every_page = pytest.mark.parametrize("page", [name_of(page) for page in pages()])
@@ -65,11 +76,11 @@ def test_a_meaning_written_by_hand_survives_a_refresh():
     assert changed != text and refreshed(changed) == changed
 
 
-@pytest.mark.parametrize("verb", sorted(cli.commands))
+@pytest.mark.parametrize("verb", verbs(), ids=lambda verb: verb.name)
 def test_every_verb_has_help_with_an_example_that_parses(verb):
-    (example,) = re.findall(r"Example: (longtail .*)", cli.commands[verb].help)
+    (example,) = re.findall(r"Example: (longtail .*)", verb.help)
     words = shlex.split(example)[1:]
-    assert words[0] == verb and parsed(words) is not None
+    assert words[0] == verb.name and parsed(words) is not None
 
 
 # -- what is shown ----------------------------------------------------------------------------------------
@@ -79,12 +90,14 @@ def test_every_verb_has_help_with_an_example_that_parses(verb):
 def test_commands_shown_are_ones_the_program_takes(page):
     """Verbs and options exist, recipes too, and settings obey their rules."""
     for words in commands(text_of(page)):
-        params = parsed(words)
+        params, verb = parsed(words), without_program_options(words)[0]
+        if verb != words[0]:  # components that only the imported file has are not known here
+            continue
         named = params.get("config") or params.get("reference") or (params.get("references") or [None])[0]
         if named in shipped():
             load_config(named, params.get("overrides", ()))
         else:
-            assert named is None or named == "pictures.yaml" or words[0] in ("init", "predict"), words
+            assert named is None or named == "pictures.yaml" or verb in ("init", "predict"), words
 
 
 @every_page
@@ -95,7 +108,9 @@ def test_commands_in_the_text_name_verbs_that_exist(page):
 
 
 def test_every_verb_is_shown_somewhere():
-    shown = {words[0] for page in pages() for words in commands(page.read_text(encoding="utf-8"))}
+    shown = {words[0] for page in pages() for words in commands(page.read_text(encoding="utf-8"))} - {
+        "--import"
+    }
     assert shown == set(cli.commands)
 
 
@@ -143,7 +158,7 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for words in way:
-            ok(*words)
+            printed(words)
             if words[0] == "init":
                 make_small(Path("pictures.yaml"))
     return folder
@@ -165,11 +180,11 @@ def test_prediction_and_export_run_as_written(trained, monkeypatch, capsys):
     monkeypatch.chdir(trained)
     (trained / "model.onnx").unlink()  # README's, by another classifier
     text = text_of("docs/predict-and-export.md")
-    printed = [ok(*words).out for words in commands(text)]
-    assert "path/to/new/a.png" in printed[0]
-    (prediction,) = json.loads(printed[1])
+    outputs = [printed(words) for words in commands(text)]
+    assert "path/to/new/a.png" in outputs[0]
+    (prediction,) = json.loads(outputs[1])
     assert len(prediction["predictions"]) == 2 and prediction["path"] == "path/to/new/a.png"
-    assert printed[2].startswith("written: model.onnx (crt ")
+    assert outputs[2].startswith("written: model.onnx (crt ")
     (example,) = blocks(text, "python")
     exec(compile(example, "example", "exec"), {})
     assert capsys.readouterr().out.strip() == prediction["predictions"][0]["class"]
@@ -182,6 +197,15 @@ def test_metadata_described_are_those_of_an_exported_file(trained):
     assert (
         set(re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in table.splitlines()[2:]))) <= written
     )
+
+
+def test_results_page_describes_every_key_of_a_record_and_every_metric(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    record = json.loads(printed(["report", "pictures.yaml", "--format", "json"]))[0]
+    page = text_of("docs/results.md")
+    for head, keys in (("| metric | meaning |", record["metrics"]), ("| key | holds |", record)):
+        rows = page.split(head)[1].split("\n\n")[0].splitlines()[2:]
+        assert sorted(re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in rows))) == sorted(keys)
 
 
 # -- links ------------------------------------------------------------------------------------------------

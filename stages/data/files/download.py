@@ -8,10 +8,10 @@ from pathlib import Path
 from longtail.stages.parameters import wrong
 
 ASIDE = ".download-"  # begins the folder files arrive in before they are whole
-FETCHED_TO = "data"  # where data sets look and are fetched to without a root
+DOWNLOADED_TO = "data"  # where data sets lie, and are downloaded to, without a root
 
 
-def fetch(layout: str, top: Path, folder: str, names: Sequence[str]) -> None:
+def download_files(layout: str, top: Path, folder: str, names: Sequence[str]) -> None:
     """Put the files `names` of torchvision's data set `layout` into ``top/folder``, each whole or not at all.
 
     Torchvision knows the address and checks the published MD5. Files that are there already stay as they are.

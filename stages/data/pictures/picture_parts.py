@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from longtail.stages.data.parts import Collection
 from longtail.stages.data.pictures.read_picture import decode, open_picture
 from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.data.pictures.unreadable import readable_rows, try_each
@@ -15,6 +16,23 @@ if TYPE_CHECKING:
 
     from longtail.stages.data.pictures.in_memory import ImageArrays
     from longtail.stages.data.pictures.on_disk import ImageFiles
+
+
+def picture_collection(
+    root: str | Path,
+    listed: dict[str, tuple[list[str], list[int]]],
+    class_names: list[str],
+    settings: PictureSettings,
+) -> Collection:
+    """Pictures below `root` as a data set; `listed` has (paths, labels) of each part that is there.
+
+    Raises ValueError for settings that do not go together, pixels that do not fit into memory, and pictures
+    that cannot be read.
+    """
+    settings.check(count=sum(len(paths) for paths, _ in listed.values()))
+    top = Path(root).expanduser()
+    parts = {part: picture_part(top, paths, labels, settings) for part, (paths, labels) in listed.items()}
+    return Collection(parts["train"], parts.get("val"), parts.get("test"), class_names)
 
 
 def picture_part(

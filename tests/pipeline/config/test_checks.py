@@ -18,7 +18,7 @@ from longtail.pipeline.errors import ConfigError, FitFailed
 from longtail.pipeline.training.continuation import warn_of_start
 from longtail.pipeline.training.splits import warn_of_splits
 from longtail.pipeline.work.execute import run_stage_two
-from longtail.pipeline.work.plan import plan
+from longtail.pipeline.work.plan import planned_steps
 from longtail.stages.network import Head
 from longtail.stages.selection import NEEDS_VALIDATION
 from tests.command_line import SMALL, failed, longtail, ok
@@ -72,7 +72,7 @@ def test_losses_with_a_cosine_head_are_those_that_say_so(digits):
 
 def test_choices_without_samples_are_refused_before_training_with_the_settings_to_change(digits, store):
     config = digits(NO_VALIDATION, "classifiers=[joint, tau_norm, {name: temperature, classifier: crt}]")
-    for call in (run_stage_two, plan):
+    for call in (run_stage_two, planned_steps):
         with pytest.raises(ConfigError) as caught:
             call(config, store)
         one, two = str(caught.value).splitlines()

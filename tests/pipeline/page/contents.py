@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from longtail.pipeline.store.result import Result
+from tests.pipeline.store.results import finished_result
+
 EVERY_FIGURE = {
     "class_counts", "class_accuracy", "accuracy_spread", "gained_and_lost", "accuracy_over_tau",
     "weight_norms", "reliability", "confusions", "training_curves",
@@ -11,7 +14,7 @@ EVERY_FIGURE = {
 SHARED_FIGURES = {"matrix", "norms_by_sampler"}
 
 
-def result(name="joint", accuracy=(0.5,), counts=(10,), **changes):
+def result(name="joint", accuracy=(0.5,), counts=(10,), **changes) -> Result:
     """A result as stage two publishes it, of which only class accuracies matter."""
     known = [a for a in accuracy if a is not None]
     metrics = {
@@ -19,11 +22,8 @@ def result(name="joint", accuracy=(0.5,), counts=(10,), **changes):
         "worst_class_accuracy": min(known), "class_accuracy_std": float(np.std(known)), "ece": None,
         "macro_precision": 0.5, "top5_accuracy": None,
     }  # fmt: skip
-    return {
-        "run": f"{name}-{changes.get('seed', 0)}", "representation": None, "features": "f",
-        "classifier": name, "params": {}, "fitted": {}, "seed": 0, "data_seed": 0, "protocol": "validation",
-        "thresholds": {"many": 100, "few": 20},
-        "settings": {"data": "toy", "epochs": 1, "checkpoint": "last"},
-        "class_counts": list(counts), "class_names": [f"c{n}" for n in range(len(counts))],
-        "metrics": {"val": metrics, "test": metrics}, **changes,
+    own = {
+        "run": f"{name}-{changes.get('seed', 0)}", "classifier": name, "class_counts": list(counts),
+        "class_names": [f"c{n}" for n in range(len(counts))], "metrics": {"val": metrics, "test": metrics},
     }  # fmt: skip
+    return finished_result(**own | changes)

@@ -172,7 +172,7 @@ def test_training_ends_when_no_epoch_gets_better(digits, store):
     assert done["epochs"] == len(rows) and done["best"]["epoch"] == best + 1
     assert run_stage_one(config, store) == one
     results = run_stage_two(config.model_copy(update={"classifiers": config.classifiers[:1]}), store)
-    assert results[0]["representation"] == one.id
+    assert results[0].representation == one.id
 
 
 def test_a_stalled_run_killed_before_it_was_declared_done_is_finished_as_it_is(digits, store):
@@ -237,7 +237,7 @@ def test_damaged_views_are_extracted_again(digits, store):
 def test_classifiers_that_use_views_differ_and_the_others_do_not(digits, store):
     classifiers = "classifiers=[joint, crt, {name: crt, solver: sgd}, ncm, tau_norm, lws]"
     plain, viewed = (
-        {(r["classifier"], str(r["params"])): r["metrics"]["val"] for r in run_stage_two(config, store)}
+        {(r.classifier, str(r.params)): r.metrics["val"] for r in run_stage_two(config, store)}
         for config in (digits(classifiers), digits(classifiers, "features.views=2"))
     )
     same = {key for key in plain if plain[key] == viewed[key]}

@@ -14,7 +14,7 @@ from longtail.pipeline.store.identity import representation_id
 from longtail.pipeline.store.inventory import PART
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work.execute import run_stage_two
-from longtail.pipeline.work.plan import plan, render
+from longtail.pipeline.work.plan import plan_text, planned_steps
 from tests.command_line import HEAVY, failed, ok, snapshot
 from tests.command_line import SHORT as ONE
 from tests.places import CHECKOUT
@@ -29,7 +29,7 @@ def copy(short_run, copy_of) -> Store:
 
 
 def todos(config, store, **options) -> list[str]:
-    return [step.todo for step in plan(config, store, **options)]
+    return [step.todo for step in planned_steps(config, store, **options)]
 
 
 def only(store: Store, kind: str) -> Path:
@@ -38,7 +38,7 @@ def only(store: Store, kind: str) -> Path:
 
 
 def test_nothing_done_means_everything_after_training(digits, store):
-    steps = plan(digits(*ONE), store)
+    steps = planned_steps(digits(*ONE), store)
     assert [(step.stage, step.label) for step in steps] == [
         ("representation", "small_cnn"), ("features", "last"), ("classifier", "joint"), ("classifier", "ncm"),
     ]  # fmt: skip
@@ -50,7 +50,7 @@ def test_nothing_done_means_everything_after_training(digits, store):
 
 
 def test_everything_done_names_what_lies_on_disk(short_run, digits):
-    steps = plan(digits(*ONE), Store(short_run))
+    steps = planned_steps(digits(*ONE), Store(short_run))
     assert all(step.done for step in steps)
     for kind, ids in (
         ("representations", {steps[0].id}),
@@ -63,7 +63,7 @@ def test_everything_done_names_what_lies_on_disk(short_run, digits):
 def test_another_classifier_is_all_that_would_be_fitted(short_run, digits):
     config = digits(*ONE, "classifiers=[joint, {name: tau_norm, tau: 0.5}]")
     assert todos(config, Store(short_run)) == ["done", "done", "done", "would fit"]
-    assert plan(config, Store(short_run))[-1].label == "tau_norm tau=0.5"
+    assert planned_steps(config, Store(short_run))[-1].label == "tau_norm tau=0.5"
 
 
 def test_fresh_would_do_everything_again(short_run, digits):
@@ -80,7 +80,7 @@ def test_features_that_no_classifier_waits_for_are_not_extracted(copy, digits):
     assert snapshot(copy.root) == before  # as was said
     other = digits(*ONE, "classifiers=[lws]")
     assert todos(other, copy)[1:] == ["would extract", "would fit"]
-    key = plan(other, copy)[1].id
+    key = planned_steps(other, copy)[1].id
     copy.folder("features", key + PART).mkdir(parents=True)
     assert todos(other, copy)[1] == "would go on extracting"
 
@@ -119,7 +119,7 @@ def test_features_as_data_need_no_representation(tmp_path, store):
 
     np.savez(tmp_path / "f.npz", X=np.eye(12, dtype=np.float32), y=np.arange(12) % 2)
     config = load_config("features", [f"data.root={tmp_path}/f.npz", "classifiers=[ncm]"])
-    steps = plan(config, store)
+    steps = planned_steps(config, store)
     assert [(step.stage, step.label, step.todo) for step in steps] == [
         ("features", "given", "would extract"), ("classifier", "ncm", "would fit"),
     ]  # fmt: skip
@@ -144,12 +144,12 @@ def test_what_training_starts_from_and_when_it_stops_is_said(short_run, digits):
 
 def test_component_in_a_classifier_is_told_by_name(short_run, digits):
     config = digits("classifiers=[{name: crt, sampler: {name: power, q: 0.3}}]")
-    assert plan(config, Store(short_run))[-1].label == "crt sampler=power(q=0.3)"
+    assert planned_steps(config, Store(short_run))[-1].label == "crt sampler=power(q=0.3)"
 
 
 def test_rows_stand_in_columns(short_run, digits):
-    steps = plan(digits(*ONE), Store(short_run))
-    lines = render(steps).splitlines()
+    steps = planned_steps(digits(*ONE), Store(short_run))
+    lines = plan_text(steps).splitlines()
     assert len({line.index(step.id) for line, step in zip(lines, steps, strict=True)}) == 1
     assert all(line.endswith("  done") for line in lines)
 
@@ -194,5 +194,5 @@ def test_a_dry_run_fetches_nothing(store, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "fetch", lambda *args: pytest.fail("fetched"))
     config = load_config("cifar10_lt", [f"data.root={tmp_path}", "data.download=true"])
     with pytest.raises(ValueError, match="no CIFAR10 files"):
-        plan(config, store)
+        planned_steps(config, store)
     assert not list(tmp_path.glob("cifar*"))

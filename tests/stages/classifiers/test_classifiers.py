@@ -23,7 +23,7 @@ from longtail.stages.features import Features
 from longtail.stages.samplers import SAMPLERS
 from longtail.stages.selection import NEEDS_VALIDATION, round_robin_folds
 from tests.stages.classifiers.cases import (
-    CASES,
+    CHECKED,
     COUNTS,
     HEAD,
     X_NEW,
@@ -80,7 +80,7 @@ def logistic_regression(X, rows, weight_decay, class_weight=None):
 # -- the contract -----------------------------------------------------------------------------------------
 
 
-@parametrize_with_checks([make(name, **params) for name, params in CASES])
+@parametrize_with_checks([make(name, **params) for name, params in CHECKED])
 def test_scikit_learn_checks_pass(estimator, check):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from longtail.stages.data import DATASETS, SUPPLIED, Collection
-from longtail.stages.data.feature_arrays import FeatureArrays
+from longtail.stages.data.feature_part import FeatureArrays
 from longtail.stages.data.longtail import make_splits
 from longtail.stages.data.pictures import settings as picture_settings
 from longtail.stages.data.pictures.augment import Augment, draw_crops, draw_mixture

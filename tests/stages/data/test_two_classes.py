@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from longtail.pipeline.cli import cli
-from longtail.pipeline.compare.ablation import variants
+from longtail.pipeline.compare.variants import variants
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.store.identity import feature_key, representation_id
 from longtail.pipeline.store.store import Store
@@ -191,8 +191,8 @@ def test_error_over_splits_is_one_less_accuracy_with_its_deviation(tmp_path):
     [record] = json.loads(CliRunner().invoke(cli, [*arguments, "--format", "json"]).stdout)
     assert record["data_seeds"] == [0, 1, 2] and record["seeds"] == [0, 0, 0]
     results = [Store(tmp_path).result(run) for run in record["runs"]]
-    errors = [1 - result["metrics"]["test"]["accuracy"] for result in results]
-    assert [result["data_seed"] for result in results] == [0, 1, 2]
+    errors = [1 - result.metrics["test"]["accuracy"] for result in results]
+    assert [result.data_seed for result in results] == [0, 1, 2]
     mean, std = np.mean(errors), np.std(errors, ddof=1)
     assert record["metrics"]["error"] == {"mean": pytest.approx(mean), "std": pytest.approx(std), "n": 3}
     assert f"{100 * mean:.2f} ± {100 * std:.2f} (3)" in done.stdout

@@ -765,7 +765,7 @@ def test_two_phase_training_is_a_configuration(digits, store):
         "representation.sampler=class_balanced", "classifiers=[{name: crt, sampler: instance_balanced}]"
     )
     result = run_stage_two(config, store)[0]
-    assert result["metrics"]["test"]["accuracy"] > 0.3
+    assert result.metrics["test"]["accuracy"] > 0.3
 
 
 def test_cosines_keep_their_precision_under_half_precision():

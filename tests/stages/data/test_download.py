@@ -49,9 +49,9 @@ def test_missing_files_are_fetched_once_into_the_root(tmp_path, calls, name):
     root = tmp_path / "new" / "root"
     params = {"root": str(root), "download": True}
     expected = [root / folder / file for folder, file in FILES[name][1]]
-    DATASETS.fetch(name, params)
+    DATASETS.download(name, params)
     assert DATASETS.sources(name, params) == expected
-    DATASETS.fetch(name, params)
+    DATASETS.download(name, params)
     assert DATASETS.sources(name, params) == expected
     assert DATASETS.sources(name, {"root": str(root)}) == expected
     assert len(calls) == 1
@@ -62,7 +62,7 @@ def test_missing_files_are_fetched_once_into_the_root(tmp_path, calls, name):
 @every_data_set
 def test_files_are_fetched_into_data_below_the_working_folder(tmp_path, monkeypatch, calls, name):
     monkeypatch.chdir(tmp_path)
-    DATASETS.fetch(name, {"download": True})
+    DATASETS.download(name, {"download": True})
     found = DATASETS.sources(name, {"download": True})
     assert found == [Path("data") / folder / file for folder, file in FILES[name][1]]
     assert Path(calls[0]).parent == Path("data")
@@ -80,11 +80,11 @@ def test_nothing_is_fetched_without_permission(tmp_path, monkeypatch, calls, nam
 @every_data_set
 def test_what_is_there_is_not_fetched_again(tmp_path, calls, name):
     folder, file = FILES[name][1][0]
-    DATASETS.fetch(name, {"root": str(tmp_path), "download": True})
+    DATASETS.download(name, {"root": str(tmp_path), "download": True})
     (tmp_path / folder / file).write_text("mine")
     gone = tmp_path / FILES[name][1][-1][0] / FILES[name][1][-1][1]
     gone.unlink()
-    DATASETS.fetch(name, {"root": str(tmp_path), "download": True})
+    DATASETS.download(name, {"root": str(tmp_path), "download": True})
     assert len(calls) == 2
     assert (tmp_path / folder / file).read_text() == "mine"
     assert gone.read_text() == f"fetched {gone.name}"
@@ -127,7 +127,7 @@ def test_failure_to_fetch_is_one_line_and_leaves_nothing_behind(tmp_path, monkey
 def test_root_that_cannot_be_made_is_named(tmp_path, calls):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"^download: CIFAR10 could not be fetched into .*file/below"):
-        DATASETS.fetch("cifar10", {"root": str(tmp_path / "file" / "below"), "download": True})
+        DATASETS.download("cifar10", {"root": str(tmp_path / "file" / "below"), "download": True})
     assert calls == []
 
 

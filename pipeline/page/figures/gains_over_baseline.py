@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from longtail.pipeline.compare.ablation_table import AblationCell
 from longtail.pipeline.page.figures.drawing import BLUE, INK, MUTED, Drawing, canvas, signed
 from longtail.pipeline.page.words import shortened
 
@@ -13,17 +14,14 @@ MOST_CELLS = 40
 LONGEST_LABEL = 34
 
 
-def differences(records: list[dict[str, Any]]) -> Drawing | None:
-    """Balanced test accuracy of every cell less that of the baseline, best first; None without any.
-
-    `records` are those of :func:`longtail.pipeline.compare.ablation_table.cells`.
-    """
-    found = [record for record in records if record["difference"]]
-    if not found:
+def gains_over_baseline(cells: Sequence[AblationCell]) -> Drawing | None:
+    """Balanced test accuracy of every cell less that of the baseline, best first; None without any."""
+    compared = [cell for cell in cells if cell.difference]
+    if not compared:
         return None
-    found.sort(key=lambda record: -record["difference"]["mean"])
-    shown, left = found[:MOST_CELLS], len(found) - MOST_CELLS
-    gaps = 100 * np.array([[r["difference"][key] for key in ("mean", "low", "high")] for r in shown])
+    compared.sort(key=lambda cell: -cell.difference.mean)
+    shown, left = compared[:MOST_CELLS], len(compared) - MOST_CELLS
+    gaps = 100 * np.array([cell.difference for cell in shown])  # (cells, 3): mean, low, high
     places = np.arange(len(shown))[::-1]
     figure, (axes,) = canvas(height=0.9 + 0.24 * len(shown))
     for (mean, low, high), place in zip(gaps, places, strict=True):
@@ -40,15 +38,15 @@ def differences(records: list[dict[str, Any]]) -> Drawing | None:
             linewidth=1.5,
         )
     axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set_yticks(places, [shortened(f"{r['row']} / {r['classifier']}", LONGEST_LABEL) for r in shown])
+    axes.set_yticks(places, [shortened(f"{cell.row} / {cell.classifier}", LONGEST_LABEL) for cell in shown])
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("percentage points of balanced test accuracy")
-    base = shown[0]["baseline"]
-    better = sum(r["difference"]["low"] > 0 for r in found)
-    worse = sum(r["difference"]["high"] < 0 for r in found)
-    title = f"Against {base}: {better} of {len(found)} better, {worse} worse"
-    title += f"; most gained by {shown[0]['row']} / {shown[0]['classifier']}, {signed(gaps[0, 0])} points"
+    base = shown[0].baseline
+    better = sum(cell.difference.low > 0 for cell in compared)
+    worse = sum(cell.difference.high < 0 for cell in compared)
+    title = f"Against {base}: {better} of {len(compared)} better, {worse} worse"
+    title += f"; most gained by {shown[0].row} / {shown[0].classifier}, {signed(gaps[0, 0])} points"
     caption = (
         f"Balanced test accuracy less that of {base}, with the 95 % interval of a bootstrap paired over "
         "seeds and test samples; a filled diamond where the interval leaves out 0."
