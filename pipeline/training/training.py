@@ -17,18 +17,17 @@ from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import Damaged, DamagedWeights, LongtailError
 from longtail.pipeline.files.publish import publish_bytes, publish_json
 from longtail.pipeline.files.tensor_files import load_tensors
-from longtail.pipeline.process.dead_workers import dead_workers_told
+from longtail.pipeline.process.dead_workers import report_dead_workers
 from longtail.pipeline.process.environment import (
     Environment,
-    earlier_environment,
     keep_earlier,
-    provenance,
     resolve,
     resolve_device,
     worth_compiling,
 )
 from longtail.pipeline.process.interrupt import StopRequests
 from longtail.pipeline.process.progress import TrainingProgress
+from longtail.pipeline.process.provenance import earlier_environment, provenance
 from longtail.pipeline.store.identity import data_identity
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Best, Checkpoints, Memory, load_network
@@ -70,7 +69,7 @@ def train(config: Config, store: Store, run_id: str) -> None:
     steps = len(trainee.batches)
 
     with (
-        dead_workers_told(),
+        report_dead_workers(),
         StopRequests() as stop,
         TrainingProgress(settings.epochs, steps, memory.position) as bar,
         scalars(config, folder, memory) as log_epoch,

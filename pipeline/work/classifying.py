@@ -152,7 +152,7 @@ def publish(
 ) -> dict[str, Any]:
     """Judge a fitted classifier on `splits` and publish it with its result, which is returned."""
     from longtail.pipeline.files.tensor_files import save_tensors
-    from longtail.pipeline.process.environment import versions
+    from longtail.pipeline.process.provenance import versions
     from longtail.stages.classifiers.tools.state import to_state
 
     name = classifier_id(config, key, spec)

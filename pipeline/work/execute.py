@@ -11,7 +11,7 @@ from longtail.pipeline.config.choices import check_choices
 from longtail.pipeline.config.components import Spec, registry
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import Damaged, DamagedWeights, FitFailed, LongtailError
-from longtail.pipeline.process.dead_workers import dead_workers_told
+from longtail.pipeline.process.dead_workers import report_dead_workers
 from longtail.pipeline.process.progress import CountProgress
 from longtail.pipeline.store.identity import classifier_id, feature_identity, feature_key, representation_id
 from longtail.pipeline.store.store import Store
@@ -224,7 +224,7 @@ def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
             )
 
     total = sum(len(part) for part in splits.parts().values()) + config.features.views * len(splits.train)
-    with dead_workers_told(), CountProgress(total, "sample", "extracting") as progress:
+    with report_dead_workers(), CountProgress(total, "sample", "extracting") as progress:
         extract(
             store,
             key,
