@@ -6,9 +6,11 @@ import logging
 import os
 import signal
 import sys
+from contextlib import nullcontext, suppress
 
 import click
 
+from longtail.pipeline.config.imports import use_imports
 from longtail.pipeline.errors import ConfigError, Interrupted, LongtailError
 from longtail.pipeline.process.interrupt import stop_at_once
 from longtail.pipeline.store.store import Store
@@ -34,6 +36,12 @@ VERBS = (
 )
 
 
+def import_components(context: click.Context, parameter: click.Parameter, modules: tuple[str, ...]) -> None:
+    """Make components from outside known, for commands and for the shell's completion, which stays silent."""
+    with suppress(ConfigError) if context.resilient_parsing else nullcontext():
+        use_imports(modules)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--root",
@@ -47,6 +55,14 @@ VERBS = (
     "-v", "--verbose", is_flag=True, help="Say more: ids, what is done already, how long things take."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but results, warnings and errors.")
+@click.option(
+    "--import",
+    metavar="MODULE",
+    multiple=True,
+    expose_value=False,
+    callback=import_components,
+    help="Know the components of a module or .py file, too; may be repeated.",
+)
 @click.version_option(package_name="longtail", prog_name="longtail")
 @click.pass_context
 def cli(context: click.Context, root: str, verbose: bool, quiet: bool) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import registry
+from longtail.pipeline.config.imports import origins
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import Damaged, DamagedWeights, LongtailError
 from longtail.pipeline.files.publish import publish_bytes, publish_json
@@ -196,7 +197,9 @@ def publish_beginning(folder: Path, config: Config, splits: Splits, environment:
     began_as = folder / "provenance.json"
     if not began_as.exists() or earlier_environment(began_as) is None:
         publish_bytes(folder / "config.yaml", strict_yaml.dump(run_settings(config)).encode())
-        publish_json(began_as, {**provenance(environment), "data": describe(splits)})
+        imported = origins(config.data, config.representation)
+        own = {"imports": imported} if imported else {}
+        publish_json(began_as, {**provenance(environment), "data": describe(splits), **own})
 
 
 def describe(splits: Splits) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config.choices import cannot_choose, chooses, flat
 from longtail.pipeline.config.components import Spec, registry
+from longtail.pipeline.config.imports import origins, require_imports
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import Damaged, FitFailed, LongtailError
 from longtail.pipeline.files.publish import publish_json, sha256_of
@@ -179,6 +180,9 @@ def publish(
         "seconds": seconds,
         "versions": versions(),
     }
+    imported = origins(config.data, config.representation, spec)
+    if imported:
+        result["imports"] = imported
     return _judged(store, result, estimator, features, splits, {})
 
 
@@ -236,7 +240,9 @@ def load_classifier(store: Store, name: str):
     """A finished classifier as the fitted estimator it was. LongtailError when there is none."""
     from longtail.stages.classifiers.tools.state import from_state
 
-    return from_state(*_verified(store, name, "weights.safetensors"))
+    state = _verified(store, name, "weights.safetensors")
+    require_imports((store.result(name) or {}).get("imports"), "classifiers")
+    return from_state(*state)
 
 
 def load_predictions(store: Store, name: str) -> dict[str, np.ndarray]:
