@@ -112,7 +112,8 @@ def test_a_package_has_the_components_of_all_its_files(tmp_path):
     outside.add("acme")
     own = [n for n in LOSSES.names() if LOSSES.describe(n).origin]
     assert "acme" not in sys.modules
-    print(json.dumps([own, LOSSES.create("one", [3, 2]).gamma, sorted(n for n in sys.modules if "acme" in n)]))
+    gamma = LOSSES.create("one", [3, 2]).gamma
+    print(json.dumps([own, gamma, sorted(name for name in sys.modules if "acme" in name)]))
     """
     (own, gamma, imported), _ = answer(code, tmp_path)
     assert own == ["one", "zero"] and gamma == 4.0
@@ -157,27 +158,18 @@ def test_an_entry_point_that_is_no_use_is_warned_of_and_nothing_else_stops(tmp_p
     )
     assert names == ["fine", "ldam"] and "power" in again
     told = f"entry point losses of package acme-losses: {reason}; its components are left out"
-    assert [line for line in said.splitlines() if told in line] == [
-        line for line in said.splitlines() if "Warning" in line
-    ]
-    assert said.count(told) == 1
+    assert said.count("Warning: ") == said.count(told) == 1
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (
-            "from longtail import LOSSES\n@LOSSES.register('bad')\nclass Bad(:\n",
-            "3: is not Python (invalid syntax)",
-        ),
-        (
-            "from longtail import LOSSES\n@LOSSES.register('bad')\ndef bad(*, a=1): ...\n",
-            "3: a: needs a rule",
-        ),
+        ("class Bad(:\n", "3: is not Python (invalid syntax)"),
+        ("def bad(*, a=1): ...\n", "3: a: needs a rule"),
     ],
 )
 def test_a_mistake_in_an_announced_module_costs_its_names(tmp_path, text, reason):
-    (tmp_path / "acme.py").write_text(text)
+    (tmp_path / "acme.py").write_text(f"from longtail import LOSSES\n@LOSSES.register('bad')\n{text}")
     install(tmp_path, "acme")
     (error,), said = answer(
         """
@@ -214,7 +206,6 @@ def test_a_module_that_fails_when_it_is_imported_is_named(tmp_path):
 
 def test_a_module_that_does_not_register_what_it_says_is_named(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "class Fake:\n    register = lambda self, name: lambda target: target\n"
         "from longtail import LOSSES\n"
         "@LOSSES.register('mine')\ndef mine(class_counts): ...\n"
         "LOSSES._objects.clear()\n"
