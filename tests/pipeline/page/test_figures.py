@@ -22,7 +22,8 @@ from longtail.pipeline.page.figures import (
     matrix,
 )
 from longtail.pipeline.page.figures.class_axis import ClassAxis
-from longtail.pipeline.page.figures.drawing import STYLES, Missing, _titled, page_svg
+from longtail.pipeline.page.figures.drawing import STYLES, Missing
+from longtail.pipeline.page.figures.figure_files import _titled, page_svg
 from longtail.pipeline.page.run_results import RunResults, runs_of
 from longtail.pipeline.store.finished_results import find_results
 from longtail.pipeline.store.store import Store

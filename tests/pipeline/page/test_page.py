@@ -15,7 +15,8 @@ pytest.importorskip("jinja2", reason="the page needs the extra `report`")
 from longtail.pipeline.page import page as page_module
 from longtail.pipeline.page import sections as sections_module
 from longtail.pipeline.page.figures import classes
-from longtail.pipeline.page.figures.drawing import PALETTE, figure_file, house_style, page_svg
+from longtail.pipeline.page.figures.drawing import PALETTE, house_style
+from longtail.pipeline.page.figures.figure_files import figure_file, page_svg
 from longtail.pipeline.page.run_results import runs_of
 from longtail.pipeline.store.finished_results import find_results
 from longtail.pipeline.store.store import Store

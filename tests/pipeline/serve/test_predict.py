@@ -168,7 +168,7 @@ def test_several_parameterisations_are_listed_with_their_ids(copy_of, pictures, 
     here = ["--root", root, "predict"]
     (line,) = failed(1, *here, plain.representation, pictures / "000.png", "--classifier", "ncm")
     assert "fits 3 finished classifiers" in line
-    assert f"ncm {plain['run']} (feature=none)" in line
+    assert f"ncm {plain.run} (feature=none)" in line
     # a config's own ncm is the one it names
     ok(*here, "digits_lt", *split_overrides(pictures / "000.png"), "--classifier", "ncm")
     by_id = predicted(root, plain.representation, pictures / "000.png", "--classifier", plain.run)
