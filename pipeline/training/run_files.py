@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.files.publish import publish_bytes, publish_json
-from longtail.pipeline.process.environment import Environment, earlier_environment, provenance
+from longtail.pipeline.process.environment import Environment
+from longtail.pipeline.process.provenance import earlier_environment, provenance
 
 if TYPE_CHECKING:
     from longtail.stages.data import Splits

@@ -105,7 +105,7 @@ class Workbench:
 
     def _unjudged(self, spec: Spec, choices: dict[str, bool | int | float], seconds: float) -> Result:
         """The result of a classifier that was fitted just now, before it is judged on any split."""
-        from longtail.pipeline.process.environment import versions
+        from longtail.pipeline.process.provenance import versions
 
         config, features = self.config, self.features
         return Result(
