@@ -237,7 +237,7 @@ def test_confused_pairs_are_counted_by_share_of_the_true_class():
     assert confusion.confused_pairs(labels, labels) == []
 
 
-def test_pictures_are_validation_samples_confused_as_said(run):
+def test_pictures_are_validation_samples_of_the_pairs_shown(run):
     drawing = confusion.confusions(run, confusion.Samples())
     predictions = run.predictions(run.joint)
     wrong = {
@@ -337,7 +337,7 @@ def test_training_curves_are_the_history(run):
     np.testing.assert_allclose(accuracy, reached)
 
 
-def test_runs_are_told_apart_by_what_differs_on_their_data_alone():
+def test_runs_are_named_by_what_differs_on_their_data_alone():
     def with_settings(data, **own):
         return toy(result(settings=run_settings(data=data, reached=own.pop("reached", 1), all=own)))
 

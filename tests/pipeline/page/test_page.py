@@ -142,7 +142,7 @@ def test_names_of_classes_cannot_become_markup(root, tmp_path, monkeypatch):
     assert "$x^2$" in shown
 
 
-def test_what_is_gone_is_said_and_the_rest_drawn(root, tmp_path):
+def test_what_is_gone_is_listed_and_the_rest_drawn(root, tmp_path):
     copy = tmp_path / "root"
     shutil.copytree(root, copy)
     shutil.rmtree(copy / "features")
@@ -159,7 +159,7 @@ def test_what_is_gone_is_said_and_the_rest_drawn(root, tmp_path):
     assert "history.jsonl is gone." in text
 
 
-def test_a_page_has_a_limit_and_says_so(root, tmp_path, monkeypatch):
+def test_a_page_has_a_limit_with_a_warning(root, tmp_path, monkeypatch):
     monkeypatch.setattr(sections_module, "MOST_FIGURES", 3)
     monkeypatch.setattr(
         sections_module, "_figures", lambda run, samples: [("counts", lambda: classes.class_counts(run))] * 3

@@ -129,7 +129,7 @@ def test_features_as_data_need_no_representation(tmp_path, store):
     assert todos(config, store, fresh=True) == ["would extract", "would fit"]
 
 
-def test_what_training_starts_from_and_when_it_stops_is_said(short_run, digits):
+def test_plan_names_what_training_starts_from_and_when_it_stops(short_run, digits):
     store = Store(short_run)
     (folder,) = (short_run / "representations").iterdir()
     for override, expected in (
@@ -142,7 +142,7 @@ def test_what_training_starts_from_and_when_it_stops_is_said(short_run, digits):
     assert todos(config, store)[0] == "would take the weights as they are given"
 
 
-def test_component_in_a_classifier_is_told_by_name(short_run, digits):
+def test_component_in_a_classifier_is_named(short_run, digits):
     config = digits("classifiers=[{name: crt, sampler: {name: power, q: 0.3}}]")
     assert planned_steps(config, Store(short_run))[-1].label == "crt sampler=power(q=0.3)"
 
