@@ -110,7 +110,7 @@ def test_what_is_not_ours_is_listed_and_left_alone(used, tmp_path):
     assert outside.read_bytes() == b"x" * 1000 and all(link.is_symlink() for link in links)
 
 
-def test_orphan_with_a_strange_file_inside_is_kept_and_said(used):
+def test_orphan_with_a_strange_file_inside_is_kept_and_listed(used):
     shutil.rmtree(used.root / "representations")
     note = put(only(used, "features") / "notes.txt")
     assert removed(used) == set()
