@@ -189,9 +189,9 @@ def test_options_about_results_are_refused(tmp_path, option):
 
 
 def test_a_dry_run_fetches_nothing(store, tmp_path, monkeypatch):
-    from longtail.stages.data.files import download
+    from longtail.stages.data import cifar
 
-    monkeypatch.setattr(download, "fetch", lambda *args: pytest.fail("fetched"))
+    monkeypatch.setattr(cifar, "download_files", lambda *args: pytest.fail("fetched"))
     config = load_config("cifar10_lt", [f"data.root={tmp_path}", "data.download=true"])
     with pytest.raises(ValueError, match="no CIFAR10 files"):
         planned_steps(config, store)
