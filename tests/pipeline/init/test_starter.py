@@ -17,6 +17,7 @@ from PIL import Image
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.init.proposal import Pictures, propose
 from tests.command_line import HEAVY, failed, ok
+from tests.finished_runs import results_by_classifier
 from tests.places import CHECKOUT
 
 COUNTS = (60, 40, 24, 12)
@@ -88,7 +89,7 @@ def test_next_command_runs_and_the_counts_said_are_those_it_trains_on(written, t
     root = ["--root", tmp_path / "root"]
     rows = json.loads(ok(*root, "run", path, *small, "--format", "json").out)
     assert [row["classifier"] for row in rows] == ["joint", "ncm"]
-    (result, _) = [json.loads(p.read_bytes()) for p in (tmp_path / "root").glob("classifiers/*/result.json")]
+    result = results_by_classifier(tmp_path / "root")["joint"]
     said = [int(re.split(r"\s{2,}", line.strip())[1]) for line in printed[1:5]]
     assert (
         said == result["class_counts"] == [43, 29, 17, 9]

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+
+from longtail.pipeline.page.run_results import Chapter, chapters
+from longtail.pipeline.store.finished import find_results
+from longtail.pipeline.store.store import Store
 
 EVERY_FIGURE = {
     "class_counts", "class_accuracy", "accuracy_spread", "gained_and_lost", "accuracy_over_tau",
@@ -27,3 +33,11 @@ def result(name="joint", accuracy=(0.5,), counts=(10,), **changes):
         "class_counts": list(counts), "class_names": [f"c{n}" for n in range(len(counts))],
         "metrics": {"val": metrics, "test": metrics}, **changes,
     }  # fmt: skip
+
+
+def chapter_of(root: Path, sampler: str = "instance_balanced") -> Chapter:
+    """The one chapter of the page about `root` whose run drew its batches by `sampler`."""
+    store = Store(root)
+    every = chapters(store, find_results(store, ()))
+    (chapter,) = [c for c in every if c.results[0]["settings"]["sampler"]["name"] == sampler]
+    return chapter

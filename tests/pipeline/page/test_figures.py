@@ -21,18 +21,15 @@ from longtail.pipeline.page.figures import (
 )
 from longtail.pipeline.page.figures.class_axis import ClassAxis
 from longtail.pipeline.page.figures.drawing import STYLES, Missing, _titled, page_svg
-from longtail.pipeline.page.run_results import Chapter, chapters
-from longtail.pipeline.store.finished import find_results
-from longtail.pipeline.store.store import Store
+from longtail.pipeline.page.run_results import Chapter
 from longtail.stages.network import Head
-from tests.pipeline.page.contents import result
+from tests.pipeline.page.contents import chapter_of, result
 
 
 @pytest.fixture
 def chapter(page):
-    """The first of the runs on the page."""
-    store = Store(page.parent / "root")
-    return chapters(store, find_results(store, ()))[0]
+    """The run on the page that samples as the data are."""
+    return chapter_of(page.parent / "root")
 
 
 def toy(*results, store=None) -> Chapter:

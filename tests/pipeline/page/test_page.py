@@ -14,12 +14,11 @@ pytest.importorskip("jinja2", reason="the page needs the extra `report`")
 from longtail.pipeline.page import page as page_module
 from longtail.pipeline.page.figures import classes
 from longtail.pipeline.page.figures.drawing import PALETTE, figure_file, house_style, page_svg
-from longtail.pipeline.page.run_results import chapters
 from longtail.pipeline.store.finished import find_results
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.records import records
 from tests.command_line import longtail
-from tests.pipeline.page.contents import EVERY_FIGURE, SHARED_FIGURES, result
+from tests.pipeline.page.contents import EVERY_FIGURE, SHARED_FIGURES, chapter_of, result
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def root(page):
 
 @pytest.fixture
 def chapter(root):
-    return chapters(Store(root), find_results(Store(root), ()))[0]
+    return chapter_of(root)
 
 
 def test_page_holds_every_figure_of_every_run_and_the_shared_ones(page):
