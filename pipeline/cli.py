@@ -11,27 +11,8 @@ import click
 
 from longtail.pipeline.errors import ConfigError, Interrupted, LongtailError
 from longtail.pipeline.process.interrupt import stop_at_once
-from longtail.pipeline.store.store import Store
-from longtail.pipeline.verbs import comparing, inspecting, running, using
-from longtail.pipeline.verbs.console import fail, log_to_stderr, say
-
-VERBS = (
-    running.run,
-    running.represent,
-    running.extract,
-    running.classify,
-    running.joint,
-    comparing.sweep,
-    comparing.ablate,
-    comparing.report,
-    comparing.boundaries,
-    using.predict,
-    using.export,
-    inspecting.init,
-    inspecting.list_,
-    inspecting.show,
-    inspecting.clean,
-)
+from longtail.pipeline.verbs.catalogue import VERBS, LazyCommand
+from longtail.pipeline.verbs.console import fail, log_to_stderr, set_log_level
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,34 +25,36 @@ VERBS = (
     help="Where results are kept.",
 )
 @click.option(
-    "-v", "--verbose", is_flag=True, help="Say more: ids, what is done already, how long things take."
+    "-v", "--verbose", is_flag=True, help="Print more: ids, what is done already, how long things take."
 )
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but results, warnings and errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only results, warnings and errors.")
 @click.version_option(package_name="longtail", prog_name="longtail")
 @click.pass_context
 def cli(context: click.Context, root: str, verbose: bool, quiet: bool) -> None:
     """Train on long-tailed data in two stages: a representation, then classifiers on its frozen features.
 
     CONFIG is a YAML file or the name of a shipped recipe (`longtail list configs`); KEY=VALUE overrides a
-    setting, e.g. `seed=1` or `representation.epochs=10`. What is done is never done again.
+    setting, e.g. `seed=1` or `representation.epochs=10`. Finished work is never repeated.
 
     Example: longtail run digits_lt
     """
+    from longtail.pipeline.store.store import Store
+
     if verbose and quiet:
         raise click.UsageError("--verbose and --quiet exclude each other")
     if verbose or quiet:
-        say(logging.DEBUG if verbose else logging.WARNING)
+        set_log_level(logging.DEBUG if verbose else logging.WARNING)
     context.obj = Store(root, one_command=True)
 
 
-for verb in VERBS:
-    cli.add_command(verb)
+for name in VERBS:
+    cli.add_command(LazyCommand(name))
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 failure, 2 usage, 130 interrupt, 143 terminated.
 
-    A failure prints one line; LONGTAIL_TRACEBACK=1 in the environment prints where it arose.
+    A failure prints one line; with LONGTAIL_TRACEBACK=1 in the environment, its traceback as well.
     """
     log_to_stderr()
     signal.signal(signal.SIGTERM, stop_at_once)
@@ -87,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
         fail("stopped", 130)
     except Interrupted as error:
         fail(str(error), 128 + error.signum)
-    except BrokenPipeError:  # the reader of our output left: nothing to say, and nobody to say it to
+    except BrokenPipeError:  # the reader of our output left: nothing to print, and nobody to read it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except ConfigError as error:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from longtail.stages.parameters import Problem, Problems
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from longtail.stages.parameters import Problem, Problems
 
 
 class LongtailError(Exception):
@@ -10,10 +13,12 @@ class LongtailError(Exception):
 
 
 class ConfigError(LongtailError):
-    """A configuration that cannot be used: every problem found, exit status 2."""
+    """A configuration that cannot be used, with everything wrong in it: exit status 2."""
 
     def __init__(self, problems: Problems | list[Problem] | str, source: str = ""):
         if isinstance(problems, str):
+            from longtail.stages.parameters import Problem
+
             problems = [Problem("", problems)]
         self.problems = list(getattr(problems, "problems", problems))
         self.source = source

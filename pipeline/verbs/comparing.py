@@ -11,18 +11,18 @@ import click
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.tables.records import METRICS, records, render
+from longtail.pipeline.tables.record_table import records_text
+from longtail.pipeline.tables.records import METRICS, records
 from longtail.pipeline.verbs.options import (
-    classes_option,
     complete,
     config_argument,
-    echo,
     format_option,
     overrides_argument,
     page_options,
-    split_option,
+    print_records,
     split_overrides,
     splits_of,
+    table_options,
     with_config,
 )
 
@@ -32,34 +32,38 @@ log = logging.getLogger("longtail")
 @click.command()
 @with_config
 @format_option
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes at work.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes to use.")
 def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
-    """Compare classifiers and their parameters on the cached features, making sure of those first.
+    """Compare classifiers and their parameters on cached features.
 
-    The configuration's `sweep:` names classifiers with lists or ranges of values; without one a default sweep
-    is run. Prints every trial on validation, then each classifier's best on test. What is done is not done
-    again.
+    The configuration's `sweep:` names classifiers with lists or ranges of values; without it a default sweep
+    is run. Trains and extracts features first if that is not done yet. Prints every trial on validation, then
+    each classifier's best on test. Finished trials are not repeated.
 
     Example: longtail sweep digits_lt 'sweep=[ncm, {name: knn, k: [1, 5]}]'
     """
     from longtail.pipeline.compare.sweep import run_sweep
 
-    found = run_sweep(config, store, jobs=jobs)
+    sweep = run_sweep(config, store, jobs=jobs)
     split = "test" if config.evaluation.protocol == "paper" else "val"
-    trials = records(found.trials, splits=(split,), evaluation=config.evaluation)
-    winners = records(found.winners, splits=("test",), evaluation=config.evaluation)
-    click.echo(render([*trials, *(row for row in winners if row not in trials)], form))
+    thresholds = config.evaluation.thresholds
+    trials = records(sweep.trials, splits=(split,), thresholds=thresholds)
+    winners = records(sweep.winners, splits=("test",), thresholds=thresholds)
+    click.echo(records_text([*trials, *(row for row in winners if row not in trials)], form))
 
 
 @click.command()
 @config_argument
 @overrides_argument
 @click.option("--vary", multiple=True, metavar="KEY=a,b,c", help="A setting and its values; may be repeated.")
-@click.option("--seeds", type=click.IntRange(1), metavar="N", help="So many seeds, counting up from `seed`.")
+@click.option("--seeds", type=click.IntRange(1), metavar="N", help="Number of seeds, from `seed` upwards.")
 @click.option(
-    "--data-seeds", type=click.IntRange(1), metavar="N", help="So many splits, counting up from `data.seed`."
+    "--data-seeds",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of splits, from `data.seed` upwards.",
 )
-@click.option("--baseline", metavar="ROW/CLASSIFIER", help="The cell that differences are taken to.")
+@click.option("--baseline", metavar="ROW/CLASSIFIER", help="The cell that others are compared with.")
 @click.option(
     "--metric",
     type=click.Choice(METRICS),
@@ -67,7 +71,7 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     multiple=True,
     default=METRICS[:1],
     show_default=True,
-    help="What a table shows: accuracy, error, many, few, class_accuracy_std...; repeated, a table each.",
+    help="What a table shows: accuracy, error, many, few, class_accuracy_std...; may be repeated.",
 )
 @format_option
 @page_options
@@ -84,32 +88,34 @@ def ablate(
     form: str,
     page: Callable[..., None] | None,
 ) -> None:
-    """Run a grid of settings times seeds, every classifier on each, and print mean ± deviation.
+    """Run a grid of settings and seeds and print mean ± deviation.
 
-    The grid is the configuration's `ablation:` or what --vary, --seeds and --data-seeds say. Rows are
-    settings, columns are classifiers; seeds and splits are averaged over. Work that runs share is done once,
-    what is done is not done again, and a run that fails is reported while the rest goes on. --html writes the
-    page of all its runs, with the differences to the baseline.
+    The grid is the configuration's `ablation:`, or is given by --vary, --seeds and --data-seeds. Rows are
+    settings, columns are classifiers; figures are averaged over seeds and splits. Work that runs share is
+    done once, finished work is not repeated, and a run that fails is reported at the end while the others go
+    on. --html writes a page of all runs, with their differences from the baseline.
 
     Example: longtail ablate digits_lt --seeds 3 --metric error
     """
-    from longtail.pipeline.compare.ablation import find_baseline, planned_cells, run_ablation, variants
-    from longtail.pipeline.compare.ablation_table import cells, render_ablation
+    from longtail.pipeline.compare.ablation import find_baseline, planned_cells, run_ablation
+    from longtail.pipeline.compare.ablation_table import ablation_cells, ablation_text
+    from longtail.pipeline.compare.variants import variants
+    from longtail.pipeline.store.finished_results import ReferenceResults
 
     grid = variants(config, overrides, vary=vary, seeds=seeds, data_seeds=data_seeds)
     cell = find_baseline(planned_cells(grid), baseline or grid[0].config.ablation.baseline)
-    found = run_ablation(grid, store)
-    if found.cells:
-        if cell not in found.cells:
-            cell, lost = next(iter(found.cells)), cell
+    ablation = run_ablation(grid, store)
+    if ablation.cells:
+        if cell not in ablation.cells:
+            cell, lost = next(iter(ablation.cells)), cell
             log.warning("%s/%s has no result; differences are to %s/%s", *lost, *cell)
-        compared = cells(store, found, cell)
+        cells = ablation_cells(store, ablation, cell)
         if page is not None:
-            results = [result for results in found.cells.values() for result in results]
-            page(store, [(results, None)], records(results), cells=compared)
-        click.echo(render_ablation(compared, metric, form))
-    if found.failed:
-        raise LongtailError("\n".join(f"failed: {said}" for said in found.failed))
+            results = [result for results in ablation.cells.values() for result in results]
+            page(store, [ReferenceResults(results, None)], records(results), cells=cells)
+        click.echo(ablation_text(cells, metric, form))
+    if ablation.failed:
+        raise LongtailError("\n".join(f"failed: {failure}" for failure in ablation.failed))
 
 
 @click.command()
@@ -119,9 +125,7 @@ def ablate(
     metavar="[CONFIG or RUN]... [KEY=VALUE]...",
     shell_complete=complete("references"),
 )
-@format_option
-@split_option
-@classes_option
+@table_options
 @page_options
 @click.pass_obj
 def report(
@@ -132,30 +136,31 @@ def report(
     classes: bool,
     page: Callable[..., None] | None,
 ) -> None:
-    """Print finished runs. RUN is a directory, the beginning of an id, or a config; none means all.
+    """Print finished runs.
 
+    RUN is a directory or the beginning of an id; without RUN or CONFIG every finished run is printed.
     KEY=VALUE overrides a setting of each CONFIG, as it did when that was run. --html writes one page that
-    needs no network: sortable results, figures, provenance. Figures are about the test split, what is chosen
-    about validation.
+    needs no network: sortable results, figures, provenance. Figures show the test split; choices were made on
+    validation.
 
     Example: longtail report digits_lt seed=1 --html digits.html
     """
-    from longtail.pipeline.store.finished import find_results
+    from longtail.pipeline.store.finished_results import find_results
 
     runs, overrides = split_overrides(references)
-    found = find_results(store, runs, overrides)
+    groups = find_results(store, runs, overrides)
     rows = [
         row
-        for results, evaluation in found
-        for row in records(results, splits=splits_of(split), evaluation=evaluation)
+        for results, thresholds in groups
+        for row in records(results, splits=splits_of(split), thresholds=thresholds)
     ]
-    if not rows and any(results for results, _ in found):
-        raise LongtailError(f"no finished run was judged on {split}: the data have no such split")
+    if not rows and any(results for results, _ in groups):
+        raise LongtailError(f"no finished run was evaluated on {split}: the data have no such split")
     if not rows:
         raise LongtailError(f"no finished run under {store.root}; `longtail run CONFIG` makes one")
     if page is not None:
-        page(store, found, rows)
-    echo(rows, form, classes)
+        page(store, groups, rows)
+    print_records(rows, form, classes)
 
 
 @click.command()
@@ -167,14 +172,15 @@ def report(
     metavar="FILE",
     default="boundaries.svg",
     show_default=True,
-    help="What to write: .svg, .png or .html.",
+    help="File to write: .svg, .png or .html.",
 )
 @click.pass_obj
 def boundaries(store: Store, config: str, overrides: tuple[str, ...], out: Path) -> None:
-    """Draw decision boundaries on two features: joint, τ from 0 to 1, cosine, class means.
+    """Draw decision boundaries on features of width two.
 
-    CONFIG needs features of width 2; the default is a recipe that squeezes digits through a bottleneck. What
-    is missing is run first. For features of your own: `features data.root=FILE.npz`.
+    Draws those of the joint classifier, of τ-normalisation from 0 to 1, of cosine and of class means. The
+    default CONFIG is a recipe that squeezes digits through a bottleneck of two features. Whatever is not done
+    yet is run first. For features of your own: `longtail boundaries features data.root=FILE.npz`.
 
     Example: longtail boundaries --out boundaries.svg
     """

@@ -15,7 +15,7 @@ from longtail.pipeline.config.components import Spec, registry
 from longtail.pipeline.config.fields import component_kind, section_of
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.config.recipes import shipped
-from longtail.pipeline.config.sections import Section
+from longtail.pipeline.config.settings import Settings
 from longtail.pipeline.errors import LongtailError
 from longtail.stages.parameters import alternatives, spec_kind
 
@@ -103,7 +103,7 @@ def _parameters(spec: Spec) -> dict[str, Any]:
     return dict(registry(spec.kind).describe(spec.name).parameters)
 
 
-def _settings(section: type[Section], prefix: str):
+def _settings(section: type[Settings], prefix: str):
     """(dotted path, registry or None, rule) of every setting below `section`."""
     for name, field in section.model_fields.items():
         path = f"{prefix}{name}"
@@ -124,11 +124,11 @@ def _specs(reference: str | None) -> dict[str, Spec]:
         return {}
     found: dict[str, Spec] = {}
 
-    def walk(section: Section, prefix: str) -> None:
+    def walk(section: Settings, prefix: str) -> None:
         for name, value in section:
             if isinstance(value, Spec):
                 found[f"{prefix}{name}"] = value
-            elif isinstance(value, Section):
+            elif isinstance(value, Settings):
                 walk(value, f"{prefix}{name}.")
 
     walk(config, "")

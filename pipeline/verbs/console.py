@@ -1,4 +1,4 @@
-"""What reaches standard error: log lines, warnings, and the one line a failure gets."""
+"""What is written to standard error: log lines, warnings, and one line for a failure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 def fail(message: str, status: int) -> NoReturn:
     """Print `message`, ``error:`` before each line, and exit with `status`.
 
-    With LONGTAIL_TRACEBACK set in the environment, where the failure arose is printed first.
+    With LONGTAIL_TRACEBACK set in the environment, the traceback is printed first.
     """
     if os.environ.get("LONGTAIL_TRACEBACK"):
         import traceback
@@ -31,11 +31,11 @@ def log_to_stderr() -> None:
     for name in ("longtail", "py.warnings"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
-    say(logging.INFO)
+    set_log_level(logging.INFO)
 
 
-def say(level: int) -> None:
-    """Let what is at least as grave as `level` through: DEBUG, INFO or WARNING."""
+def set_log_level(level: int) -> None:
+    """Show messages of `level` and above: DEBUG, INFO or WARNING."""
     logging.getLogger("longtail").setLevel(level)
 
 
@@ -46,11 +46,11 @@ def _coloured(word: str, colour: str) -> str:
 
 
 class _StderrHandler(logging.Handler):
-    """Lines on standard error that do not tear a progress bar; the same warning is said once."""
+    """Lines on standard error that leave a progress bar whole; a repeated warning is shown once."""
 
     def __init__(self):
         super().__init__()
-        self.said: set[str] = set()
+        self.shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -58,9 +58,9 @@ class _StderrHandler(logging.Handler):
             text = text.splitlines()[0].split("Warning: ", 1)[-1]
         if record.levelno >= logging.WARNING:
             text = f"{_coloured('warning:', 'yellow')} {text}"
-            if text in self.said:  # data are read by each stage that needs them
+            if text in self.shown:  # each stage that needs the data reads them, and warns
                 return
-            self.said.add(text)
+            self.shown.add(text)
         tqdm = sys.modules.get("tqdm")
         if tqdm is None:
             click.echo(text, err=True)

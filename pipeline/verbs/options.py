@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
 
 import click
 
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.tables.records import FORMATS, render
+from longtail.pipeline.tables.record_table import records_text
+from longtail.pipeline.tables.records import Record
+from longtail.pipeline.tables.text import FORMATS
 
 OVERRIDE = re.compile(r"[a-z_]\w*(\.\w+)*=")
 
@@ -19,17 +21,23 @@ OVERRIDE = re.compile(r"[a-z_]\w*(\.\w+)*=")
 def complete(what: str) -> Callable:
     """A shell's completion by a function of ``verbs/completion.py``, imported when a shell asks."""
 
-    def completed(context: click.Context, parameter: click.Parameter, incomplete: str) -> list:
+    def completions(context: click.Context, parameter: click.Parameter, incomplete: str) -> list:
         from longtail.pipeline.verbs import completion
 
         return getattr(completion, what)(context, parameter, incomplete)
 
-    return completed
+    return completions
 
+
+# -- arguments --------------------------------------------------------------------------------------------
 
 config_argument = click.argument("config", metavar="CONFIG", shell_complete=complete("configs"))
 overrides_argument = click.argument(
     "overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete("settings")
+)
+run_argument = click.argument("reference", metavar="RUN", shell_complete=complete("configs"))
+config_or_run_argument = click.argument(
+    "reference", metavar="CONFIG|RUN", required=False, shell_complete=complete("configs")
 )
 
 
@@ -46,36 +54,64 @@ def with_config(command: Callable) -> Callable:
     return wrapped
 
 
-format_option = click.option(
-    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print."
-)
+def split_overrides(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """(files and folders, ``KEY=VALUE`` settings): what exists is a file, whatever its name."""
+    settings = [word for word in words if OVERRIDE.match(word) and not os.path.exists(word)]
+    return [word for word in words if word not in settings], settings
+
+
+# -- options ----------------------------------------------------------------------------------------------
+
+
+def format_option_of(formats: Sequence[str]) -> Callable:
+    """``--format``, one of `formats`; the command gets it as ``form``."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(formats),
+        default="table",
+        show_default=True,
+        help="How to print.",
+    )
+
+
+format_option = format_option_of(FORMATS)
 split_option = click.option(
     "--split",
     type=click.Choice(["test", "val", "all"]),
     default="test",
     show_default=True,
-    help="Records of which split.",
+    help="The split to print results of.",
 )
+classes_option = click.option("--classes", is_flag=True, help="Print the accuracy of each class, by name.")
 classifier_option = click.option(
     "--classifier",
     metavar="NAME",
     shell_complete=complete("classifiers"),
     help="A classifier of the run by name or id; the best on validation by default.",
 )
+fresh_option = click.option("--fresh", is_flag=True, help="Do it again even when it is done.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+force_option = click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+
+
+def table_options(command: Callable) -> Callable:
+    """``--format``, ``--split`` and ``--classes``, of verbs that print results."""
+    return format_option(split_option(classes_option(command)))
 
 
 def page_options(command: Callable) -> Callable:
-    """``--html``, ``--figures`` and ``--figures-format``; the command gets ``page``, what to write them by.
+    """``--html``, ``--figures`` and ``--figures-format``; the command gets ``page``, which writes them.
 
-    ``page(store, found, rows, cells=...)`` is :func:`longtail.pipeline.page.page.write`; None when neither
-    was asked for. A missing extra is found before the command does anything.
+    ``page(store, groups, rows, cells=...)`` is :func:`longtail.pipeline.page.page.write_page`; None when
+    neither --html nor --figures was given. A missing extra is reported before the command does anything.
     """
 
     @click.option(
-        "--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page with figures, too."
+        "--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write a page with figures."
     )
     @click.option(
-        "--figures", type=click.Path(file_okay=False), metavar="DIR", help="Write every figure, too."
+        "--figures", type=click.Path(file_okay=False), metavar="DIR", help="Also write every figure."
     )
     @click.option("--figures-format", type=click.Choice(["svg", "png"]), help="Of --figures: svg by default.")
     @wraps(command)
@@ -84,17 +120,16 @@ def page_options(command: Callable) -> Callable:
             raise click.UsageError("--figures-format is for --figures DIR")
         if not html and not figures:
             return command(*args, page=None, **options)
-        from longtail.pipeline.page.page import need_libraries, write
+        from longtail.pipeline.page.page import need_libraries, write_page
 
         need_libraries()
-        page = partial(write, html=html, figures=figures, form=figures_format or "svg")
+        page = partial(write_page, html=html, figures=figures, form=figures_format or "svg")
         return command(*args, page=page, **options)
 
     return wrapped
 
 
-classes_option = click.option("--classes", is_flag=True, help="Show accuracy class by class, by name.")
-fresh_option = click.option("--fresh", is_flag=True, help="Do it again even when it is done.")
+# -- printing ---------------------------------------------------------------------------------------------
 
 
 def splits_of(choice: str) -> tuple[str, ...]:
@@ -102,14 +137,8 @@ def splits_of(choice: str) -> tuple[str, ...]:
     return ("val", "test") if choice == "all" else (choice,)
 
 
-def split_overrides(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """(files and folders, ``KEY=VALUE`` settings): what exists is a file, whatever its name."""
-    settings = [word for word in words if OVERRIDE.match(word) and not os.path.exists(word)]
-    return [word for word in words if word not in settings], settings
-
-
-def echo(rows: list[dict], form: str, classes: bool) -> None:
+def print_records(rows: list[Record], form: str, classes: bool) -> None:
     """Print records as `form`, or class by class."""
-    from longtail.pipeline.tables.by_class import render_classes
+    from longtail.pipeline.tables.by_class import classes_text
 
-    click.echo(render_classes(rows, form) if classes else render(rows, form))
+    click.echo(classes_text(rows, form) if classes else records_text(rows, form))

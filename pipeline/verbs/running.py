@@ -1,4 +1,4 @@
-"""run, joint, represent, extract, classify: the stages, each made sure of once."""
+"""run, joint, represent, extract, classify: the stages, each done once."""
 
 from __future__ import annotations
 
@@ -11,80 +11,79 @@ from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.records import records
 from longtail.pipeline.verbs.options import (
-    classes_option,
-    echo,
-    format_option,
+    dry_run_option,
     fresh_option,
-    split_option,
+    print_records,
     splits_of,
+    table_options,
     with_config,
 )
 
 
 @click.command()
 @with_config
-@format_option
-@split_option
-@classes_option
-@click.option("--fresh", is_flag=True, help="Start over from stage one.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@table_options
+@fresh_option
+@dry_run_option
 def run(
     config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool, dry_run: bool
 ) -> None:
-    """Train, extract features, fit every classifier, print the table.
+    """Train, extract features, fit classifiers and print the table.
+
+    A run that was stopped is continued, and work that is done is not repeated.
 
     Example: longtail run digits_lt seed=1
     """
     if dry_run:
-        from longtail.pipeline.work import plan
+        from longtail.pipeline.work.plan import plan_text, planned_steps
 
         if form != "table" or split != "test" or classes:
             raise click.UsageError("--dry-run prints no results: leave out --format, --split and --classes")
-        click.echo(plan.render(plan.plan(config, store, fresh=fresh)))
+        click.echo(plan_text(planned_steps(config, store, fresh=fresh)))
         return
-    _classify(config, store, form, split, classes, fresh)
+    _run_every_stage(config, store, form, split, classes, fresh)
 
 
 @click.command()
 @with_config
-@format_option
-@split_option
-@classes_option
-@click.option("--fresh", is_flag=True, help="Start over from stage one.")
+@table_options
+@fresh_option
 def joint(config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool) -> None:
-    """`run` with stage one's own head as the only classifier: the end-to-end baseline.
+    """Like `run`, with stage one's own head as the only classifier.
+
+    This is the end-to-end baseline.
 
     Example: longtail joint digits_lt representation.sampler=class_balanced
     """
     only_joint = config.model_copy(update={"classifiers": [Spec("classifiers", "joint")]})
-    _classify(only_joint, store, form, split, classes, fresh)
+    _run_every_stage(only_joint, store, form, split, classes, fresh)
 
 
 @click.command()
 @with_config
 @fresh_option
 def represent(config: Config, store: Store, fresh: bool) -> None:
-    """Stage one: train the representation. The same command continues one that was stopped.
+    """Train the representation: stage one.
 
-    Prints the representation's directory.
+    The same command continues a training that was stopped. Prints the representation's directory.
 
     Example: longtail represent fashion_mnist_lt
     """
     from longtail.pipeline.work.execute import run_stage_one
 
-    one = run_stage_one(config, store, fresh=fresh)
-    if one.id is None:
+    stage_one = run_stage_one(config, store, fresh=fresh)
+    if stage_one.id is None:
         raise LongtailError(f"data set {config.data.name} holds features already: there is nothing to train")
-    click.echo(store.folder("representations", one.id))
+    click.echo(store.folder("representations", stage_one.id))
 
 
 @click.command()
 @with_config
 @fresh_option
 def extract(config: Config, store: Store, fresh: bool) -> None:
-    """Cache the frozen features of every split, training first if need be.
+    """Cache the frozen features of every split.
 
-    Prints the features' directory.
+    Trains the representation first if that is not done yet. Prints the features' directory.
 
     Example: longtail extract digits_lt features.checkpoint=best
     """
@@ -95,35 +94,37 @@ def extract(config: Config, store: Store, fresh: bool) -> None:
 
 @click.command()
 @with_config
-@format_option
-@split_option
-@classes_option
+@table_options
 @fresh_option
 def classify(config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool) -> None:
-    """Stage two: fit classifiers on the cached features, making sure of those first; print the table.
+    """Fit classifiers on the cached features: stage two.
+
+    Trains and extracts features first if that is not done yet, then prints the table.
 
     Example: longtail classify digits_lt 'classifiers=[joint, lws]'
     """
-    _stage_two(config, store, form, split, classes, fresh)
+    _fit_and_print(config, store, form, split, classes, fresh)
 
 
-def _classify(config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool) -> None:
+def _run_every_stage(config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool) -> None:
     from longtail.pipeline.work.execute import run_extraction, run_stage_one
 
     if fresh:
         check_choices(config)
         run_stage_one(config, store, fresh=True)
         run_extraction(config, store, fresh=True)
-    _stage_two(config, store, form, split, classes, fresh)
+    _fit_and_print(config, store, form, split, classes, fresh)
 
 
-def _stage_two(config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool) -> None:
-    """Classifiers and their table; LongtailError at the end naming those that could not be fitted."""
+def _fit_and_print(config: Config, store: Store, form: str, split: str, classes: bool, fresh: bool) -> None:
+    """Fit classifiers and print their table; a LongtailError at the end names those that failed."""
     from longtail.pipeline.work.execute import run_stage_two
 
     failed: list[str] = []
     results = run_stage_two(config, store, fresh=fresh, on_failure=failed.append)
     if results:
-        echo(records(results, splits=splits_of(split), evaluation=config.evaluation), form, classes)
+        thresholds = config.evaluation.thresholds
+        rows = records(results, splits=splits_of(split), thresholds=thresholds)
+        print_records(rows, form, classes)
     if failed:
-        raise LongtailError("\n".join(f"failed: {said}" for said in failed))
+        raise LongtailError("\n".join(f"failed: {reason}" for reason in failed))

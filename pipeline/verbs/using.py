@@ -7,15 +7,16 @@ import click
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.verbs.options import (
     classifier_option,
-    complete,
+    force_option,
     format_option,
     overrides_argument,
+    run_argument,
     split_overrides,
 )
 
 
 @click.command()
-@click.argument("reference", metavar="RUN", shell_complete=complete("configs"))
+@run_argument
 @click.argument(
     "inputs",
     nargs=-1,
@@ -24,17 +25,18 @@ from longtail.pipeline.verbs.options import (
     type=click.Path(),  # for the shell's completion
 )
 @classifier_option
-@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes for each.")
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes to name for each.")
 @format_option
 @click.pass_obj
 def predict(
     store: Store, reference: str, inputs: tuple[str, ...], classifier: str | None, top: int, form: str
 ) -> None:
-    """Name the classes of pictures by a finished classifier, with probabilities.
+    """Name the classes of pictures with a finished classifier.
 
     RUN is a directory, the beginning of an id, or a config (with KEY=VALUE). INPUT is a picture or a folder
-    of them, read as evaluation read the run's own; for a run on feature arrays an .npy file (N, D). What
-    cannot be read is named, the rest goes on, and the exit status is 1.
+    of pictures, read as the run's own were for evaluation; for a run on feature arrays it is an .npy file
+    (N, D). Classes come with probabilities. A picture that cannot be read is named, the others are still
+    classified, and the exit status is 1.
 
     Example: longtail predict digits_lt path/to/pictures --top 3
     """
@@ -47,21 +49,21 @@ def predict(
 
 
 @click.command()
-@click.argument("reference", metavar="RUN", shell_complete=complete("configs"))
+@run_argument
 @click.argument("file", metavar="FILE", type=click.Path())
 @overrides_argument
 @classifier_option
-@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@force_option
 @click.pass_obj
 def export(
     store: Store, reference: str, file: str, overrides: tuple[str, ...], classifier: str | None, force: bool
 ) -> None:
-    """Write a finished classifier, with normalisation and backbone, as FILE.onnx or FILE.pt2.
+    """Write a finished classifier as FILE.onnx or FILE.pt2.
 
-    RUN is a directory, the beginning of an id, or a config (with KEY=VALUE). The file takes pixels
-    (N, C, H, W) in [0, 1], for a run on feature arrays features (N, D), gives scores, and says in its
-    metadata how pictures are read and what the classes are called. It is tried on random inputs before it is
-    written.
+    RUN is a directory, the beginning of an id, or a config (with KEY=VALUE). The file includes normalisation
+    and backbone. It takes pixels (N, C, H, W) in [0, 1], or features (N, D) for a run on feature arrays, and
+    returns scores; its metadata tell how pictures are read and what the classes are called. It is checked on
+    random inputs before it is written.
 
     Example: longtail export digits_lt model.onnx --classifier crt
     """

@@ -1,8 +1,7 @@
-"""Installed from a wheel or in place, the program finds its recipes from anywhere."""
+"""Installed from a wheel or in place, the program is complete and finds its recipes from anywhere."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.house.imports import FOLDERS
+from tests.house.installing import run
 from tests.places import CHECKOUT
 
-FOLDERS = ("configs", "longtail", "pipeline", "stages")
 RECIPES = sorted(p.relative_to(CHECKOUT).as_posix() for p in (CHECKOUT / "configs").rglob("*.yaml"))
 
 
@@ -22,49 +22,6 @@ def place_in_wheel(path: Path) -> str:
     """Where a file of the checkout lies in the wheel: all below ``longtail/``."""
     inside = path.relative_to(CHECKOUT)
     return (inside if inside.parts[0] == "longtail" else Path("longtail", inside)).as_posix()
-
-
-def run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """What a command prints; the test fails with what it complains of when it fails."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIP_", "LONGTAIL_"))}
-    found = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        env={**kept, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert found.returncode == 0, found.stdout + found.stderr
-    return found.stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """A wheel of a copy of the tree, so that nothing is left in the checkout."""
-    pytest.importorskip("setuptools", "70.1", reason="building without isolation needs setuptools >= 70.1")
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    source.mkdir()
-    for name in (*FOLDERS, "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        original = CHECKOUT / name
-        if original.is_dir():
-            shutil.copytree(original, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(original, source)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    run(*pip, "wheel", source, "--no-deps", "--no-build-isolation", "--no-index", "-w", folder, cwd=folder)
-    (found,) = folder.glob("*.whl")
-    return found
-
-
-@pytest.fixture(scope="module")
-def installed(wheel) -> Path:
-    """The folder the wheel is installed in."""
-    target = wheel.parent / "installed"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    run(*pip, "install", "--no-deps", "--no-index", "--target", target, wheel, cwd=wheel.parent)
-    return target
 
 
 @pytest.fixture
@@ -88,6 +45,17 @@ def test_wheel_holds_every_module_and_recipe(wheel):
     assert not expected - names
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"longtail"}
+
+
+def test_setup_cfg_names_every_package():
+    parser = ConfigParser()
+    parser.read(CHECKOUT / "setup.cfg")
+    packages = parser["options"]["packages"].split()
+    folders = {path.parent for folder in FOLDERS for path in (CHECKOUT / folder).rglob("__init__.py")}
+    expected = {place_in_wheel(folder).replace("/", ".") for folder in folders}
+    assert packages == sorted(expected)
+    places = dict(line.split(" = ") for line in parser["options"]["package_dir"].split("\n") if line)
+    assert places == {place_in_wheel(CHECKOUT / name).replace("/", "."): name for name in FOLDERS}
 
 
 def test_wheel_has_the_console_script(wheel):
@@ -139,12 +107,12 @@ def test_no_source_file_is_ignored_by_git():
         for path in sorted((CHECKOUT / package).rglob("*"))
         if path.suffix in (".py", ".yaml", ".md", ".typed")
     ]
-    found = subprocess.run(
+    ignored = subprocess.run(
         ["git", "check-ignore", "--no-index", "--stdin"],
         input="\n".join(files),
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
     )
-    assert found.returncode in (0, 1), found.stderr
-    assert found.stdout.split() == []
+    assert ignored.returncode in (0, 1), ignored.stderr
+    assert ignored.stdout.split() == []

@@ -22,7 +22,9 @@ def test_readme_lists_exactly_the_verbs_there_are():
 
 
 def test_readme_shows_what_make_runs():
-    makefile = text_of("Makefile")
+    makefile = (
+        text_of("Makefile").replace("$(PYTEST)", "$(BIN)/python -m pytest").replace("$(WORKERS)", "auto")
+    )
     shown = "\n".join(blocks(text_of("README.md"), "sh"))
     for target, runs in re.findall(r"^([a-z]+): .*\n\t\$\(BIN\)/(.*)$", makefile, re.MULTILINE):
         if target in ("demo", "test"):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
-import logging
 import os
 import re
 import shlex
@@ -14,23 +12,32 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
 
-from longtail.pipeline.cli import cli, main
+from longtail.pipeline.cli import cli
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import KINDS, registry
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import shipped
+from tests.command_line import (
+    CLASSIFIERS,
+    HEAVY,
+    MAIN,
+    SMALL,
+    Outcome,
+    failed,
+    in_process,
+    longtail,
+    ok,
+    records,
+    snapshot,
+)
 from tests.places import CHECKOUT
 
-SMALL = ("digits_lt", "representation.epochs=2", "system.threads=1", "system.device=cpu")
-CLASSIFIERS = ["joint", "crt", "ncm", "tau_norm", "lws"]
 RECORD_KEYS = [
     "run",
     "representation",
@@ -51,75 +58,15 @@ METRIC_KEYS = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-
-def longtail(*arguments: str | Path) -> Outcome:
-    """One command in this process, with everything it sets outside itself set back."""
-    loggers = [logging.getLogger(name) for name in ("longtail", "py.warnings")]
-    before = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
-    handler, out, err = signal.getsignal(signal.SIGTERM), io.StringIO(), io.StringIO()
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-            pytest.raises(SystemExit) as caught,
-        ):
-            main([str(argument) for argument in arguments])
-    finally:
-        logging.captureWarnings(False)
-        signal.signal(signal.SIGTERM, handler)
-        for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
-            logger.handlers, logger.propagate = handlers, propagate
-            logger.setLevel(level)
-    return Outcome(caught.value.code, out.getvalue(), err.getvalue())
-
-
-def ok(*arguments: str | Path) -> Outcome:
-    found = longtail(*arguments)
-    assert found.status == 0, found.err
-    assert "Traceback" not in found.err
-    return found
-
-
-def failed(status: int, *arguments: str | Path) -> list[str]:
-    """Lines on standard error of a command that has to fail and to print nothing else."""
-    found = longtail(*arguments)
-    assert found.status == status, found
-    assert found.out == ""
-    assert "Traceback" not in found.err
-    return found.err.splitlines()
-
-
-def in_process(code: str, *arguments: str | Path, **options) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, timeout=120, **options)
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory) -> tuple[Path, Outcome]:
+@pytest.fixture
+def first(digits_run) -> tuple[Path, Outcome]:
     """An output root with one small finished run, and what that run printed."""
-    root = tmp_path_factory.mktemp("cli") / "root"
-    return root, ok("--root", root, "run", *SMALL)
+    return digits_run
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def root(first) -> Path:
     return first[0]
-
-
-def records(root: Path, *arguments: str | Path) -> list[dict]:
-    return json.loads(ok("--root", root, *arguments, "--format", "json").out)
-
-
-def snapshot(root: Path) -> dict[str, int]:
-    """Every file under `root` with its modification time."""
-    return {str(p.relative_to(root)): p.stat().st_mtime_ns for p in sorted(root.rglob("*")) if p.is_file()}
 
 
 # -- run ----------------------------------------------------------------------------------------------------
@@ -165,21 +112,6 @@ def test_run_leaves_the_documented_tree(root):
         == len(list(root.glob("features/*/manifest.json")))
         == 1
     )
-
-
-HEAVY = """
-import sys
-from longtail.pipeline.cli import main
-from tests.places import CHECKOUT
-status = 0
-try:
-    main(sys.argv[1:])
-except SystemExit as stop:
-    status = stop.code
-heavy = {"torch", "torchvision", "numpy", "scipy", "sklearn", "faiss"} & set(sys.modules)
-print("HEAVY", *sorted(heavy), file=sys.stderr)
-sys.exit(status)
-"""
 
 
 @pytest.mark.parametrize("verb", ["run", "represent", "report", "--help", "list"])
@@ -565,9 +497,9 @@ def test_unknown_config_is_one_line_for_every_verb(tmp_path, verb):
     assert line.endswith("did you mean 'digits_lt'?")
 
 
-def test_an_id_that_is_none_is_said_to_be_none(tmp_path):
+def test_show_of_an_id_that_no_result_has_says_so(tmp_path):
     assert failed(1, "--root", tmp_path, "show", "deadbeef") == [
-        f"error: deadbeef: no id under {tmp_path} begins so"
+        f"error: deadbeef: no id under {tmp_path} begins with it"
     ]
 
 
@@ -617,6 +549,11 @@ def test_root_is_taken_from_the_environment(root, monkeypatch):
 # -- help and documentation ---------------------------------------------------------------------------------
 
 
+def command_of(verb: str) -> click.Command:
+    """The command itself, imported."""
+    return cli.commands[verb].load()
+
+
 def example_of(command: click.Command) -> list[str]:
     """The words of a verb's example."""
     (line,) = [line.strip() for line in command.help.splitlines() if line.strip().startswith("Example: ")]
@@ -630,24 +567,64 @@ def test_verb_has_help_with_an_example(verb):
     assert re.search(rf"^  Example: longtail {verb}\b.*\S$", out, re.MULTILINE)
     assert all(len(line) <= 80 for line in out.splitlines())
     shown = next(line for line in out.splitlines() if "Example: " in line)
-    assert shlex.split(shown.split("Example: ")[1]) == example_of(cli.commands[verb])  # not broken in two
+    assert shlex.split(shown.split("Example: ")[1]) == example_of(command_of(verb))  # not broken in two
 
 
 @pytest.mark.parametrize("verb", sorted(cli.commands))
 def test_example_of_a_verb_is_valid(verb):
-    program, said, *words = example_of(cli.commands[verb])
-    assert (program, said) == ("longtail", verb)
+    program, name, *words = example_of(command_of(verb))
+    assert (program, name) == ("longtail", verb)
     context = cli.commands[verb].make_context(verb, list(words))  # options and their choices
     config = context.params.get("config") or context.params.get("reference")
     if config:
         load_config(config, context.params.get("overrides", ()))
 
 
-def test_help_of_the_program_lists_every_verb():
+def test_help_of_the_program_lists_every_verb_with_the_first_sentence_of_its_help():
     out = ok("--help").out
     assert "Example: longtail " in out
     for verb in cli.commands:
-        assert re.search(rf"^  {verb}  +\S", out, re.MULTILINE)
+        first = re.match(r".*?\.(?=\s)", command_of(verb).help, re.DOTALL)[0]
+        assert re.search(rf"^  {verb}  +{re.escape(first)}$", out, re.MULTILINE), verb
+
+
+def test_option_that_verbs_share_is_the_same_everywhere():
+    """Only the values to choose from may differ: `list` prints two of the four formats."""
+    seen: dict[str, dict] = {}
+    for verb in cli.commands:
+        for option in command_of(verb).params:
+            if isinstance(option, click.Option):
+                described = option.to_info_dict()
+                for key in ("type", "name"):
+                    described.pop(key)
+                for flag in option.opts:
+                    assert seen.setdefault(flag, described) == described, f"{verb} {flag}"
+    assert {"--fresh", "--force", "--format", "--split", "--html"} <= seen.keys()
+
+
+@pytest.mark.parametrize("verb", sorted(cli.commands))
+def test_every_option_of_a_verb_has_help(verb):
+    options = [p for p in command_of(verb).params if isinstance(p, click.Option)]
+    assert all(option.help and option.help.endswith(".") for option in options)
+    assert command_of(verb).name == verb
+
+
+def test_completion_of_verbs_and_help_import_no_verb():
+    code = """
+import sys
+from click.shell_completion import ShellComplete
+from longtail.pipeline.cli import cli
+shell = ShellComplete(cli, {}, "longtail", "_LONGTAIL_COMPLETE")
+assert {"run", "report", "represent"} == {item.value for item in shell.get_completions([], "r")}
+cli.main(["--help"], standalone_mode=False)
+heavy = {"torch", "numpy", "pydantic", "yaml", "annotated_types", "tqdm"} & set(sys.modules)
+verbs = {name for name in sys.modules if name.startswith("longtail.pipeline.verbs.")}
+print(sorted(heavy), sorted(verbs), file=sys.stderr)
+"""
+    completed = in_process(code)
+    assert completed.returncode == 0, completed.stderr
+    verbs = [f"longtail.pipeline.verbs.{name}" for name in ("catalogue", "console")]
+    assert completed.stderr.splitlines()[-1] == f"[] {verbs}"
 
 
 def test_version_is_printed():
@@ -661,8 +638,6 @@ def test_readme_has_every_verb():
 
 
 # -- pipes --------------------------------------------------------------------------------------------------
-
-MAIN = "import sys; from longtail.pipeline.cli import main; main(sys.argv[1:])"
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["run", *SMALL], ["--help"]])

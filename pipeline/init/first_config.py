@@ -1,0 +1,82 @@
+"""A first configuration for a folder of pictures, each choice with its reason."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import textwrap
+from pathlib import Path
+
+from longtail.pipeline.config import strict_yaml
+from longtail.pipeline.config.loading import check_config
+from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.files.publish import publish_bytes
+from longtail.pipeline.init.proposal import Choice, propose
+from longtail.pipeline.init.survey import Survey, survey_folder
+from longtail.pipeline.work.class_chart import chart
+from longtail.stages.wording import printable
+
+log = logging.getLogger("longtail")
+
+COARSE = 5  # test pictures of a class below which its accuracy says little
+
+
+def write_first_config(folder: str, output: str | None = None, *, force: bool = False) -> str:
+    """Write a configuration for `folder` to `output`, by default its name in the working directory.
+
+    Returns class counts and the next command, for a terminal. LongtailError when the file exists (unless
+    `force`), ValueError when the folder holds no classes with pictures.
+    """
+    name = Path(os.path.abspath(Path(folder).expanduser())).name or "pictures"  # of a link its own name
+    path = Path(output or f"{name}.yaml")
+    if path.exists() and not force:
+        raise LongtailError(f"{path}: exists already; --force overwrites it, --output FILE writes elsewhere")
+    survey = survey_folder(folder)
+    sections, counts = propose(folder, survey)
+    settings = {name: {c.key: c.value for c in choices} for name, choices in sections.items()}
+    check_config(settings, str(path))
+    command = f"longtail run {shlex.quote(str(path))}"
+    publish_bytes(path, to_yaml(sections, command, folder, survey).encode())
+    _warn_of_coarse_accuracy(counts["test"])
+    train = counts["train"]
+    sizes = {"validation": sum(counts["val"].values()), "test": sum(counts["test"].values())}
+    counts_drawn = chart(list(train), list(train.values()), **sizes, **settings["evaluation"])
+    return f"{counts_drawn}\nwritten: {path}\nnext: {command}"
+
+
+def to_yaml(sections: dict[str, list[Choice]], command: str, folder: str, survey: Survey) -> str:
+    """The proposal as YAML, a comment before each choice that has a reason."""
+    train = survey.counts["train"].values()
+    head = [
+        command,
+        f"{survey.total} pictures below {folder}; {max(train)} … {min(train)} of each of {len(train)} classes"
+        + (" to train on." if len(survey.counts) > 1 else "."),
+        "Proposed from counts and picture sizes, not yet measured; every line may be changed.",
+    ]
+    lines = [_comment(line, "") for line in head]
+    for section, choices in sections.items():
+        lines.append(f"{section}:")
+        for choice in choices:
+            if choice.why:
+                lines.append(_comment(choice.why, "  "))
+            lines.append(textwrap.indent(strict_yaml.dump({choice.key: choice.value}).rstrip("\n"), "  "))
+    return "\n".join(lines) + "\n"
+
+
+def _comment(text: str, indent: str) -> str:
+    # A folder's name may hold line breaks, and YAML's are more than Python's textwrap knows.
+    text, mark = printable(text), f"{indent}# "
+    return textwrap.fill(text, 110, initial_indent=mark, subsequent_indent=mark, break_long_words=False)
+
+
+def _warn_of_coarse_accuracy(tested: dict[str, int]) -> None:
+    """Warn when the class with the fewest test pictures has too few of them for its accuracy to say much."""
+    name = min(tested, key=tested.__getitem__)
+    count = tested[name]
+    if not count:
+        log.warning("class %r has no test picture: its accuracy stays undefined", name)
+    elif count < COARSE:
+        log.warning(
+            "class %r is tested on %d of its pictures: accuracy in steps of %.0f %%", name, count, 100 / count
+        )
