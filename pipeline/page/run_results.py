@@ -33,7 +33,7 @@ RunIdentity = tuple  # what no other run of a page shares: features, seed and th
 
 
 class RunResults:
-    """Results judged on test that share their features; the first speaks for what they share.
+    """Results judged on test that share their features; what they share is read from the first.
 
     `thresholds` are the shot groups' ``many`` and ``few``. What lies on disk is read when it is asked for;
     :class:`Missing` is raised for what is not there any more.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict
 
 Parameters = dict[str, Any]  # of a component, by name; another component among them is a mapping with a name
@@ -68,7 +68,8 @@ class Result:
     `params` differ from their defaults, `fitted` were chosen by the fit. `thresholds` are the shot groups'
     ``many`` and ``few``. `class_counts` and `class_names` are (C,), the former of training samples. By split,
     ``val`` and ``test``: `sizes` of all splits with samples; of those the classifier was judged on,
-    `class_samples`, (C,) each, and `metrics`. `seconds` is what the fit took.
+    `class_samples`, (C,) each, and `metrics`. `seconds` is what the fit took. `imports` says where
+    components from outside the package came from, by kind and name.
     """
 
     run: str
@@ -89,6 +90,7 @@ class Result:
     metrics: dict[str, Metrics]
     seconds: float
     versions: dict[str, str]
+    imports: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Result:
@@ -97,8 +99,9 @@ class Result:
         return cls(**known | {"settings": RunSettings.from_json(known["settings"])})
 
     def to_json(self) -> dict[str, Any]:
-        """What a result file holds."""
-        return vars(self) | {"settings": self.settings.to_json()}
+        """What a result file holds; `imports` only where there are any."""
+        record = vars(self) | {"settings": self.settings.to_json()}
+        return record if self.imports else {k: v for k, v in record.items() if k != "imports"}
 
     @property
     def label(self) -> str:
@@ -142,5 +145,5 @@ def shown_name(classifier: str, epochs: int) -> str:
 
 def _known(cls: type, record: dict[str, Any]) -> dict[str, Any]:
     """The entries of `record` that are fields of `cls`."""
-    names = {field.name for field in fields(cls)}
+    names = {known.name for known in fields(cls)}
     return {key: value for key, value in record.items() if key in names}

@@ -39,7 +39,7 @@ def grouped(records: Sequence[Record]) -> list[tuple[str, list[Record]]]:
 def differing_settings(results: Sequence[Result]) -> Differing:
     """Settings in which results on the same data set differ: ``{data set: {setting: {value: in words}}}``.
 
-    Paths are shortened to their last part where those differ, too.
+    Paths are shortened to their last parts where these differ as well.
     """
     values: Differing = {}
     for result in results:
@@ -60,7 +60,7 @@ def differing_words(result: Result, differing: Differing) -> list[str]:
 
 
 def _further_settings(result: Result) -> Parameters:
-    """Settings by dotted names; that of a component itself is its name, as None is where there is none."""
+    """Settings by dotted name; the key of a component has its name, or None without a component."""
     return {key.removesuffix(".name"): value for key, value in result.settings.all.items()}
 
 

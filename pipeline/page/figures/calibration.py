@@ -17,7 +17,7 @@ def reliability_diagram(run: RunResults) -> Drawing:
     tables = {}
     for result in run.shown:
         if run.metrics(result)["ece"] is None:
-            continue  # its scores are no logits
+            continue  # its scores are not logits
         predictions = run.predictions(result)
         if "test.confidence" in predictions:
             hit = predictions["test"] == predictions["test.y"]
@@ -63,6 +63,6 @@ def reliability_diagram(run: RunResults) -> Drawing:
     caption = (
         f"Test predictions in {ECE_BINS} bins of softmax confidence, those of fewer than {LEAST} samples "
         "left out; below the diagonal a classifier is too sure. ECE is the gap's mean over samples; "
-        "classifiers whose scores are no logits have none." + run.omission
+        "classifiers whose scores are not logits have none." + run.omission
     )
     return Drawing("reliability", title, caption, figure)

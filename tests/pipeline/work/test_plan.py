@@ -158,9 +158,9 @@ def test_command_loads_nothing_heavy_and_writes_nothing(tmp_path, short_run):
     before = snapshot(short_run)
     for root in (short_run, tmp_path / "none"):
         command = [sys.executable, "-c", HEAVY, "--root", root, "run", *COMMAND, "--dry-run"]
-        found = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, timeout=60)
-        assert (found.returncode, found.stderr.strip()) == (0, "HEAVY")
-        assert found.stdout.splitlines()[0].startswith("representation  small_cnn  ")
+        process = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, timeout=60)
+        assert (process.returncode, process.stderr.strip()) == (0, "HEAVY")
+        assert process.stdout.splitlines()[0].startswith("representation  small_cnn  ")
     assert snapshot(short_run) == before
     assert not (tmp_path / "none").exists()
 
