@@ -21,7 +21,7 @@ from longtail.pipeline.store.finished_results import find_results
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.records import records
 from tests.command_line import longtail
-from tests.pipeline.page.contents import EVERY_FIGURE, SHARED_FIGURES, result
+from tests.pipeline.page.contents import EVERY_FIGURE, SHARED_FIGURES, result, run_of
 
 
 @pytest.fixture
