@@ -1,18 +1,30 @@
-# demo, test, lint, bench and faults each work on a fresh machine: they set up .venv first, once for each setup.cfg.
+# demo, test, lint, docs, readme, bench and faults each work on a fresh machine: they set up .venv first, once for each setup.cfg.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= auto
+# A worker for each core, and each computes on one thread: more would take the cores from each other.
+PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest
 
-.PHONY: demo test lint bench faults
+.PHONY: demo test test-everywhere lint docs readme bench faults
 
 demo: .venv/.installed
 	$(BIN)/longtail run configs/digits_lt.yaml
 
 test: .venv/.installed
-	$(BIN)/python -m pytest
+	$(PYTEST) -n $(WORKERS) --dist worksteal --leave-nothing
+
+test-everywhere: .venv/.installed
+	PYTHON=$(BIN)/python WORKERS=$(WORKERS) tests/variations.sh
 
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+docs: readme
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+readme: .venv/.installed
+	$(BIN)/python docs/generate.py
 
 bench: .venv/.installed
 	$(BIN)/python -m pytest tests/benchmarks -m bench -s

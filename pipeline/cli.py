@@ -11,11 +11,11 @@ import click
 
 from longtail.pipeline.errors import ConfigError, Interrupted, LongtailError
 from longtail.pipeline.process.interrupt import stop_at_once
-from longtail.pipeline.verbs.catalogue import VERBS, LazyCommand
+from longtail.pipeline.verbs.catalogue import HELP_OPTIONS, VERBS, LazyCommand
 from longtail.pipeline.verbs.console import fail, log_to_stderr, set_log_level
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings=HELP_OPTIONS)
 @click.option(
     "--root",
     type=click.Path(file_okay=False),

@@ -1,8 +1,12 @@
-"""Row blocks: large arrays are worked on piece by piece, in bounded memory."""
+"""Large arrays are worked on piece by piece, in bounded memory, and in float64 while that is cheap."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BLOCK_BYTES = 64 * 2**20
 RESIDENT_BYTES = 2**30  # what may be kept converted between passes, rather than made again in each
@@ -13,3 +17,10 @@ def row_blocks(count: int, width: int) -> Iterator[slice]:
     step = max(1, BLOCK_BYTES // (8 * max(width, 1)))
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
+
+
+def working_type(X: np.ndarray, work: float, limit: float) -> np.dtype:
+    """float64 for features `X` in float64 and for `work` up to `limit`, else float32."""
+    import numpy as np
+
+    return np.dtype(np.float64 if X.dtype == np.float64 or work <= limit else np.float32)

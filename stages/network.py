@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
+
+from longtail.stages.linear_scores import linear_scores
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,7 @@ class Head:
 
     def logits(self, X) -> np.ndarray:
         """Logits (N, C) of features (N, D), in float32 unless a side is float64."""
-        X = _array(X)
-        weight = self.weight
-        if self.cosine:
-            X, weight = unit_rows(X), unit_rows(weight)
-        scores = X @ weight.T
-        if self.bias is not None:
-            scores += self.bias
-        return scores if self.scale == 1.0 else scores * self.scale
+        return linear_scores(_array(X), self.weight, self.bias, scale=self.scale, cosine=self.cosine)
 
 
 def _array(values) -> np.ndarray:
@@ -64,12 +58,6 @@ def _array(values) -> np.ndarray:
         values = (values if values.dtype == torch.float64 else values.float()).numpy()
     values = np.asarray(values)
     return values if values.dtype == np.float64 else values.astype(np.float32, copy=False)
-
-
-def unit_rows(values: np.ndarray) -> np.ndarray:
-    """Rows (N, D) divided by their L2 norms; a zero row stays zero."""
-    norm = np.linalg.norm(values, axis=1, keepdims=True)
-    return values / np.where(norm > 0, norm, 1)
 
 
 class LinearHead(nn.Linear):
@@ -95,11 +83,8 @@ class CosineHead(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         # A margin loss multiplies by 30: cosines of half precision would take a handful of values.
         with torch.autocast(features.device.type, enabled=False):
-            return self._cosines(features.float() if features.dtype != torch.float64 else features)
-
-    def _cosines(self, features: torch.Tensor) -> torch.Tensor:
-        cosines = F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
-        return cosines if self.scale == 1 else self.scale * cosines
+            features = features if features.dtype == torch.float64 else features.float()
+            return linear_scores(features, self.weight, scale=self.scale, cosine=True)
 
     def frozen(self, scale: float = 1.0) -> Head:
         """This head as arrays, with the scale its loss trained it under."""

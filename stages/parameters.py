@@ -75,6 +75,15 @@ class Problems(ValueError):
         super().__init__("; ".join(str(p) for p in self.problems))
 
 
+def wrong(parameter: str, message: str) -> Problems:
+    """The error for a single parameter: ``raise wrong("root", "must be a folder")``.
+
+    In a message the name of another parameter stands in backquotes, with the value it should get where that
+    helps (```download=True```), so that the pipeline can put the configuration's name in its place.
+    """
+    return Problems([Problem(parameter, message)])
+
+
 def alternatives(rule: Any) -> list[Any]:
     """The rules of which a value must obey one: ``alternatives(int | None)`` is ``[int, NoneType]``."""
     if get_origin(rule) in (Union, types.UnionType):

@@ -14,9 +14,9 @@ def listed(items: Iterable[object], shown: int = SHOWN, *, total: int | None = N
 
     `total` is how many there are where `items` holds only the first ones.
     """
-    found = [str(item) for item in items]
-    more = (len(found) if total is None else total) - shown
-    return ", ".join(found[:shown]) + (f" and {more} more" if more > 0 else "")
+    texts = [str(item) for item in items]
+    more = (len(texts) if total is None else total) - shown
+    return ", ".join(texts[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -33,9 +33,10 @@ def as_written(value: object) -> str:
 
 def searched(folders: Iterable[Path]) -> str:
     """Folders something was looked for in, and where relative ones start."""
-    found = list(folders)
-    start = "" if all(folder.is_absolute() for folder in found) else f"; relative ones start in {os.getcwd()}"
-    return ", ".join(map(str, found)) + start
+    folders = list(folders)
+    relative = not all(folder.is_absolute() for folder in folders)
+    start = f"; relative ones start in {os.getcwd()}" if relative else ""
+    return ", ".join(map(str, folders)) + start
 
 
 def looked_for(path: str | Path) -> str:

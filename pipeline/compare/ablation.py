@@ -1,167 +1,84 @@
-"""Ablations: a grid of settings times seeds, every classifier on each, as means with their spread."""
+"""Ablations: every classifier on each variant of a grid, by row and column of a table."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import product
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from longtail.pipeline.config import strict_yaml
+from longtail.pipeline.compare.variants import Variant, unrounded_text
 from longtail.pipeline.config.choices import check_choices
-from longtail.pipeline.config.loading import Config, check_config
-from longtail.pipeline.config.recipes import merge, parse_override, read_settings
 from longtail.pipeline.errors import ConfigError, Interrupted, LongtailError
 from longtail.pipeline.process.progress import TimeLeft
-from longtail.pipeline.store.labels import label, shown_name
+from longtail.pipeline.store.classifier_files import load_predictions
+from longtail.pipeline.store.result import Parameters, Result, shown_name
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.work.classifying import load_predictions
-from longtail.pipeline.work.execute import Workbench
+from longtail.pipeline.work.workbench import Workbench
+
+if TYPE_CHECKING:
+    from longtail.stages.metrics.bootstrap import Difference
 
 log = logging.getLogger("longtail")
 
-
-@dataclass(frozen=True)
-class Variant:
-    """One row of the table at one seed: what is varied, in words, and the configuration that gives."""
-
-    row: str
-    config: Config
-
-    def __str__(self) -> str:
-        split = self.config.data.full()["seed"]
-        return f"{self.row}, seed {self.config.seed}" + (f", data seed {split}" if split else "")
+CellKey = tuple[str, str]  # (row, column): settings in words, and the classifier
 
 
 @dataclass
-class Ablation:
-    """Results by (row, classifier), one a seed and split; `failed` says which runs were lost and why."""
+class AblationResults:
+    """Results of each cell, one a seed and split; `failed` lists the runs that were lost, with the reason."""
 
-    rows: list[str]
-    columns: list[str]
-    cells: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
+    cells: dict[CellKey, list[Result]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
 
-# -- the grid ---------------------------------------------------------------------------------------------
-
-
-def variants(
-    reference: str,
-    overrides: Iterable[str],
-    *,
-    vary: Iterable[str] = (),
-    seeds: int | None = None,
-    data_seeds: int | None = None,
-) -> list[Variant]:
-    """Every configuration of a grid: ``ablation.methods`` times what ``ablation.vary`` sets times replicates.
-
-    `vary` takes the place of the latter, ``KEY=a,b,c`` or ``KEY=[a, {name: b, ...}]``. Replicates of a row
-    are `seeds` training seeds, counting up from the row's ``seed``, times `data_seeds` splits, from its
-    ``data.seed``. Raises ConfigError with all that is wrong.
-    """
-    settings, source = read_settings(reference, overrides)
-    base = check_config(settings, source)
-    axes = dict(_axis(text) for text in vary) or dict(base.ablation.vary)
-    count = seeds if seeds is not None else base.ablation.seeds
-    splits = data_seeds if data_seeds is not None else base.ablation.data_seeds
-    methods = [([name], change) for name, change in base.ablation.methods.items()] or [([], {})]
-    found = []
-    for (name, change), values in product(methods, product(*axes.values())):
-        changed, words = merge(settings, change), list(name)
-        for key, value in zip(axes, values, strict=True):
-            changed = merge(changed, parse_override(f"{key}={_flow(value)}"))
-            words.append(_words(key, value))
-        where = f"{source} ({', '.join(words)})"
-        first = check_config(changed, where)
-        for split, number in product(range(splits), range(count)):
-            drawn = {"seed": first.seed + number}
-            if split:
-                drawn |= {"data": {"seed": first.data.full()["seed"] + split}}
-            config = check_config(merge(changed, drawn), where)
-            found.append(Variant(", ".join(words) or "as configured", config))
-    return found
-
-
-def _axis(text: str) -> tuple[str, list[Any]]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--vary must be KEY=a,b,c or KEY=[...], got {text!r}")
-    found = strict_yaml.load(value if value.strip().startswith("[") else f"[{value}]", f"--vary {key}")
-    if not found:
-        raise ConfigError(f"--vary {key}: must name at least one value, got {text!r}")
-    return key.strip(), found
-
-
-def _flow(value: Any) -> str:
-    """A value in YAML's flow style, on one line."""
-    import json
-
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _words(key: str, value: Any) -> str:
-    return _in_full(value) if isinstance(value, str | dict) else f"{key.rpartition('.')[2]}={value}"
-
-
-def _in_full(value: Any) -> str:
-    """A setting without rounding, so that different ones read differently; a component is name(key=value)."""
-    if not isinstance(value, dict):
-        return str(value)
-    params = ", ".join(f"{k}={_in_full(v)}" for k, v in value.items() if k != "name")
-    return f"{value['name']}({params})" if "name" in value and params else value.get("name", params)
-
-
-# -- running ----------------------------------------------------------------------------------------------
-
-
-def run_ablation(grid: Sequence[Variant], store: Store) -> Ablation:
+def run_ablation(grid: Sequence[Variant], store: Store) -> AblationResults:
     """Run what is missing of a grid; a run that fails is noted, and the rest goes on."""
-    rows = list(dict.fromkeys(variant.row for variant in grid))
-    found = Ablation(rows, [])
+    ablation = AblationResults()
     left = TimeLeft(len(grid))
     for number, variant in enumerate(grid, 1):
         log.info("run %d of %d: %s%s", number, len(grid), variant, left.next())
         try:
-            check_choices(variant.config)
-            bench = Workbench(variant.config, store)
-            # A result may have been made under other shot groups than this row asks for.
-            limits = {"thresholds": variant.config.evaluation.thresholds}
-            results = [bench.result(spec) | limits for spec in variant.config.classifiers]
+            results = _variant_results(variant, store)
         except (Interrupted, KeyboardInterrupt):
             raise
         except (LongtailError, ValueError, OSError, ArithmeticError) as error:
-            said = f"{variant}: {' '.join(str(error).split())}"
-            log.warning("failed: %s", said)
-            found.failed.append(said)
+            failure = f"{variant}: {' '.join(str(error).split())}"
+            log.warning("failed: %s", failure)
+            ablation.failed.append(failure)
             continue
         for result in results:
-            column = column_of(label(result), result["params"])
-            if column not in found.columns:
-                found.columns.append(column)
-            found.cells.setdefault((variant.row, column), []).append(result)
-    return found
+            cell = variant.row, column_name(result.label, result.params)
+            ablation.cells.setdefault(cell, []).append(result)
+    return ablation
 
 
-def column_of(classifier: str, params: dict[str, Any]) -> str:
+def _variant_results(variant: Variant, store: Store) -> list[Result]:
+    check_choices(variant.config)
+    bench = Workbench(variant.config, store)
+    # A result may have been made under other shot groups than this row asks for.
+    thresholds = variant.config.evaluation.thresholds
+    return [replace(bench.result(spec), thresholds=thresholds) for spec in variant.config.classifiers]
+
+
+def column_name(classifier: str, params: Parameters) -> str:
     """What a classifier's column is called: its name and the parameters it was given."""
-    told = ", ".join(f"{k}={_in_full(v)}" for k, v in params.items())
-    return f"{classifier}({told})" if told else classifier
+    given = ", ".join(f"{key}={unrounded_text(value)}" for key, value in params.items())
+    return f"{classifier}({given})" if given else classifier
 
 
-def planned_cells(grid: Iterable[Variant]) -> list[tuple[str, str]]:
-    """Every (row, column) a grid will fill, in the table's order."""
-    found = []
+def planned_cells(grid: Iterable[Variant]) -> list[CellKey]:
+    """Every cell a grid will fill, in the table's order."""
+    cells = []
     for variant in grid:
         trained = variant.config.representation
         epochs = trained.epochs if trained is not None else 0
         for spec in variant.config.classifiers:
-            found.append((variant.row, column_of(shown_name(spec.name, epochs), spec.changed())))
-    return list(dict.fromkeys(found))
+            cells.append((variant.row, column_name(shown_name(spec.name, epochs), spec.changed())))
+    return list(dict.fromkeys(cells))
 
 
-def find_baseline(cells: Sequence[tuple[str, str]], wanted: str | None) -> tuple[str, str]:
+def find_baseline(cells: Sequence[CellKey], wanted: str | None) -> CellKey:
     """The one of `cells` that ``ROW/CLASSIFIER`` or, in the first row, ``CLASSIFIER`` names; None: the first.
 
     ConfigError lists what there is.
@@ -169,28 +86,29 @@ def find_baseline(cells: Sequence[tuple[str, str]], wanted: str | None) -> tuple
     if wanted is None:
         return cells[0]
     named = {f"{row}/{column}": (row, column) for row, column in cells}
-    found = named.get(wanted) or named.get(f"{cells[0][0]}/{wanted}")
-    if found is None:
+    baseline = named.get(wanted) or named.get(f"{cells[0][0]}/{wanted}")
+    if baseline is None:
         raise ConfigError(f"--baseline must be one of {', '.join(named)}; got {wanted!r}")
-    return found
+    return baseline
 
 
-def difference(store: Store, results: list[dict[str, Any]], baseline: list[dict[str, Any]]):
+def difference(store: Store, results: list[Result], baseline: list[Result]) -> Difference | None:
     """The paired bootstrap's difference in test balanced accuracy, over seeds both have; None without any."""
     import numpy as np
 
     from longtail.stages.metrics.bootstrap import paired_difference
 
-    theirs = {(r["seed"], r["data_seed"]): r for r in baseline}
-    pairs = [(r, theirs[r["seed"], r["data_seed"]]) for r in results if (r["seed"], r["data_seed"]) in theirs]
-    if not pairs or any("test" not in r["metrics"] for pair in pairs for r in pair):
+    by_seeds = {result.seeds: result for result in baseline}
+    pairs = [(result, by_seeds[result.seeds]) for result in results if result.seeds in by_seeds]
+    if not pairs or any("test" not in result.metrics for pair in pairs for result in pair):
         return None
-    one, other, labels = [], [], []
-    for ours, base in pairs:
-        mine, its = (load_predictions(store, r["run"]) for r in (ours, base))
-        if not np.array_equal(mine["test.y"], its["test.y"]):
+    own_hits, baseline_hits, labels = [], [], []
+    for pair in pairs:
+        own, base = (load_predictions(store, result.run) for result in pair)
+        if not np.array_equal(own["test.y"], base["test.y"]):
             return None  # other samples: nothing to pair
-        one.append(mine["test"] == mine["test.y"])
-        other.append(its["test"] == its["test.y"])
-        labels.append(mine["test.y"])
-    return paired_difference(one, other, labels, same_samples=[r["data_seed"] for r, _ in pairs])
+        own_hits.append(own["test"] == own["test.y"])
+        baseline_hits.append(base["test"] == base["test.y"])
+        labels.append(own["test.y"])
+    same_samples = [result.data_seed for result, _ in pairs]
+    return paired_difference(own_hits, baseline_hits, labels, same_samples=same_samples)

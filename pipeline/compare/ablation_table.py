@@ -2,122 +2,141 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import statistics
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from longtail.pipeline.compare.ablation import Ablation, difference
+from longtail.pipeline.compare.ablation import AblationResults, CellKey, difference
+from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.tables.records import CHOSEN_ON_TEST, METRICS, aligned, bars
-from longtail.stages.metrics.shots import shot_accuracies
+from longtail.pipeline.tables.records import CHOSEN_ON_TEST, METRICS, Record
+from longtail.pipeline.tables.spread import Spread, spread
+from longtail.pipeline.tables.text import aligned_table, csv_text, json_text, markdown_table
+
+if TYPE_CHECKING:
+    from longtail.stages.metrics.bootstrap import Difference
 
 
-def cells(store: Store, found: Ablation, baseline: tuple[str, str]) -> list[dict]:
-    """One record a cell: mean, sample deviation and n of every metric, and the difference to the baseline."""
-    records = []
-    for (row, column), results in found.cells.items():
+@dataclass(frozen=True)
+class AblationCell:
+    """A classifier under one row's settings: every metric on test over the replicates in `results`.
+
+    `baseline` is ``ROW/CLASSIFIER`` of the cell that `difference` is taken to; None for that cell itself, and
+    where samples cannot be paired.
+    """
+
+    row: str
+    classifier: str
+    results: list[Result]
+    metrics: dict[str, Spread]
+    baseline: str
+    difference: Difference | None
+
+    @property
+    def name(self) -> str:
+        """``ROW/CLASSIFIER``."""
+        return f"{self.row}/{self.classifier}"
+
+    @property
+    def chosen_on_test(self) -> bool:
+        """Whether choices may have been made on the test split."""
+        return self.results[0].chosen_on_test
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``--format json`` prints."""
+        return {
+            "row": self.row,
+            "classifier": self.classifier,
+            "split": "test",
+            "protocol": self.results[0].protocol,
+            "seeds": [result.seed for result in self.results],
+            "data_seeds": [result.data_seed for result in self.results],
+            "runs": [result.run for result in self.results],
+            "metrics": {key: metric._asdict() for key, metric in self.metrics.items()},
+            "baseline": self.baseline,
+            "difference": None if self.difference is None else self.difference._asdict(),
+        }
+
+
+def ablation_cells(store: Store, ablation: AblationResults, baseline: CellKey) -> list[AblationCell]:
+    """The cells of an ablation, each with its difference to `baseline`."""
+    cells = []
+    for (row, column), results in ablation.cells.items():
         values = [_metrics(result) for result in results]
         gap = None
         if (row, column) != baseline:
-            gap = difference(store, results, found.cells[baseline])
-        records.append(
-            {
-                "row": row,
-                "classifier": column,
-                "split": "test",
-                "protocol": results[0]["protocol"],
-                "seeds": [result["seed"] for result in results],
-                "data_seeds": [result["data_seed"] for result in results],
-                "runs": [result["run"] for result in results],
-                "metrics": {key: _summary([v[key] for v in values]) for key in METRICS},
-                "baseline": "/".join(baseline),
-                "difference": None if gap is None else gap._asdict(),
-            }
-        )
-    return records
+            gap = difference(store, results, ablation.cells[baseline])
+        metrics = {key: spread(v[key] for v in values) for key in METRICS}
+        cells.append(AblationCell(row, column, results, metrics, "/".join(baseline), gap))
+    return cells
 
 
-def render_ablation(records: list[dict[str, Any]], metrics: Sequence[str], form: str) -> str:
-    """Records of :func:`cells` as text: rows by classifiers for table and markdown, a line a cell else.
+def _metrics(result: Result) -> dict[str, float | None]:
+    metrics = Record.of(result, "test", result.thresholds).metrics
+    return {key: 1 - metrics["accuracy"] if key == "error" else metrics[key] for key in METRICS}
+
+
+def ablation_text(cells: Sequence[AblationCell], metrics: Sequence[str], form: str) -> str:
+    """Cells as text: rows by classifiers for table and markdown, an entry for each cell otherwise.
 
     One table for each of `metrics`, then the differences to the baseline.
     """
     if form == "json":
-        return json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False)
+        return json_text([cell.to_json() for cell in cells])
     if form == "csv":
-        return _csv(records)
-    draw = bars if form == "markdown" else aligned
-    base, texts = records[0]["baseline"], []
-    over = "seeds and splits" if any(len(set(r["data_seeds"])) > 1 for r in records) else "seeds"
+        return _csv(cells)
+    draw = markdown_table if form == "markdown" else aligned_table
+    over = "seeds"
+    if any(len({result.data_seed for result in cell.results}) > 1 for cell in cells):
+        over = "seeds and splits"
+    paragraphs = []
     for metric in metrics:
         digits = 2 if metric == "error" else 1  # as published tables have it
-        matrix = draw(_matrix(records, lambda r, key=metric, n=digits: _mean_text(r["metrics"][key], n)))
-        texts += [f"test {metric.replace('_', ' ')} in %, mean ± sample deviation over {over}", matrix, ""]
-    texts.pop()
-    if any(record["difference"] for record in records):
-        title = f"balanced accuracy less that of {base}, points, with the 95 % interval of a paired bootstrap"
-        texts += ["", title, draw(_matrix(records, _difference_text))]
-    if any(record["protocol"] == "paper" for record in records):
-        texts.append(f"{CHOSEN_ON_TEST} chosen on the test split (protocol paper)")
-    return "\n".join(texts)
+        title = f"test {metric.replace('_', ' ')} in %, mean ± sample deviation over {over}"
+        table = draw(_matrix(cells, lambda cell, key=metric, n=digits: cell.metrics[key].percent(n)))
+        paragraphs.append(f"{title}\n{table}")
+    if any(cell.difference for cell in cells):
+        title = f"balanced accuracy less that of {cells[0].baseline}, points, with the 95 % interval of a "
+        title += "paired bootstrap"
+        paragraphs.append(f"{title}\n{draw(_matrix(cells, _difference_text))}")
+    text = "\n\n".join(paragraphs)
+    if any(cell.chosen_on_test for cell in cells):
+        text += f"\n{CHOSEN_ON_TEST} chosen on the test split (protocol paper)"
+    return text
 
 
-def _metrics(result: dict[str, Any]) -> dict[str, float | None]:
-    found = dict(result["metrics"]["test"])
-    found |= shot_accuracies(found["class_accuracy"], result["class_counts"], **result["thresholds"])
-    found["error"] = 1 - found["accuracy"]
-    return {key: found[key] for key in METRICS}
-
-
-def _summary(values: list[float | None]) -> dict[str, Any]:
-    known = [value for value in values if value is not None]
-    spread = statistics.stdev(known) if len(known) > 1 else None
-    return {"mean": statistics.fmean(known) if known else None, "std": spread, "n": len(known)}
-
-
-def _mean_text(summary: dict[str, Any], digits: int) -> str:
-    if summary["mean"] is None:
-        return "–"
-    text = f"{100 * summary['mean']:.{digits}f}"
-    if summary["std"] is None:
-        return text
-    return f"{text} ± {100 * summary['std']:.{digits}f} ({summary['n']})"
-
-
-def _difference_text(record: dict[str, Any]) -> str:
-    gap = record["difference"]
+def _difference_text(cell: AblationCell) -> str:
+    gap = cell.difference
     if gap is None:
-        return "baseline" if f"{record['row']}/{record['classifier']}" == record["baseline"] else "–"
-    return f"{100 * gap['mean']:+.1f} [{100 * gap['low']:+.1f}, {100 * gap['high']:+.1f}]"
+        return "baseline" if cell.name == cell.baseline else "–"
+    return f"{100 * gap.mean:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
 
 
-def _matrix(records: list[dict[str, Any]], text) -> list[list[str]]:
-    rows = list(dict.fromkeys(r["row"] for r in records))
-    columns = list(dict.fromkeys(r["classifier"] for r in records))
-    by_cell = {(r["row"], r["classifier"]): r for r in records}
-    marks = {r["classifier"]: CHOSEN_ON_TEST for r in records if r["protocol"] == "paper"}
+def _matrix(cells: Sequence[AblationCell], text: Callable[[AblationCell], str]) -> list[list[str]]:
+    rows = list(dict.fromkeys(cell.row for cell in cells))
+    columns = list(dict.fromkeys(cell.classifier for cell in cells))
+    by_place = {(cell.row, cell.classifier): cell for cell in cells}
+    marks = {cell.classifier: CHOSEN_ON_TEST for cell in cells if cell.chosen_on_test}
     head = ["", *(column + marks.get(column, "") for column in columns)]
     body = [
-        [row, *(text(by_cell[row, column]) if (row, column) in by_cell else "failed" for column in columns)]
+        [row, *(text(by_place[row, column]) if (row, column) in by_place else "failed" for column in columns)]
         for row in rows
     ]
     return [head, *body]
 
 
-def _csv(records: list[dict[str, Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    stats = [f"{key}_{kind}" for key in METRICS for kind in ("mean", "std")]
+def _csv(cells: Sequence[AblationCell]) -> str:
+    statistics = [f"{key}_{kind}" for key in METRICS for kind in ("mean", "std")]
     gaps = ["difference", "difference_low", "difference_high"]
-    writer.writerow(["row", "classifier", "protocol", "n", *stats, "baseline", *gaps])
-    for record in records:
-        gap = record["difference"] or {"mean": None, "low": None, "high": None}
-        values = [record["metrics"][key][kind] for key in METRICS for kind in ("mean", "std")]
-        writer.writerow(
-            [record["row"], record["classifier"], record["protocol"], len(record["seeds"]), *values,
-             record["baseline"], gap["mean"], gap["low"], gap["high"]]
-        )  # fmt: skip
-    return out.getvalue().rstrip("\n")
+    lines = [["row", "classifier", "protocol", "n", *statistics, "baseline", *gaps]]
+    for cell in cells:
+        gap = cell.difference
+        lines.append(
+            [
+                *(cell.row, cell.classifier, cell.results[0].protocol, len(cell.results)),
+                *(value for key in METRICS for value in (cell.metrics[key].mean, cell.metrics[key].std)),
+                cell.baseline,
+                *((None, None, None) if gap is None else (gap.mean, gap.low, gap.high)),
+            ]
+        )
+    return csv_text(lines)

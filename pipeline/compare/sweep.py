@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from longtail.pipeline.config.components import Spec
@@ -11,10 +11,9 @@ from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.sweep_grid import expand
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.process.progress import CountProgress
-from longtail.pipeline.store.identity import classifier_id
+from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.work.classifying import finished
-from longtail.pipeline.work.execute import Workbench
+from longtail.pipeline.work.workbench import Workbench, finished_result
 
 log = logging.getLogger("longtail")
 
@@ -36,8 +35,8 @@ class Sweep:
     """`trials` are results judged on the choosing split, in order; `winners` those of each classifier's best
     trial, judged on the test split as well."""
 
-    trials: list[dict[str, Any]]
-    winners: list[dict[str, Any]]
+    trials: list[Result]
+    winners: list[Result]
 
 
 def trials_of(config: Config) -> list[Spec]:
@@ -55,12 +54,11 @@ def run_sweep(config: Config, store: Store, *, jobs: int = 1) -> Sweep:
     """
     split = "test" if config.evaluation.protocol == "paper" else "val"
     bench, specs = Workbench(config, store), trials_of(config)
-    names = [classifier_id(config, bench.key, spec) for spec in specs]
-    missing = [s for s, name in zip(specs, names, strict=True) if finished(store, name, (split,)) is None]
+    missing = [s for s in specs if finished_result(store, bench.classifier_id(s), (split,)) is None]
     if missing:
         if not len({"val": bench.features.val, "test": bench.features.test}[split]):
             raise LongtailError(
-                f"sweep: there is no {split} sample to choose on; set data.validation_per_class"
+                f"sweep: there are no {split} samples to choose on; set data.validation_per_class"
             )
         log.info("sweep: %d of %d trials to run", len(missing), len(specs))
         run_trials(bench, missing, split, jobs)
@@ -69,18 +67,19 @@ def run_sweep(config: Config, store: Store, *, jobs: int = 1) -> Sweep:
     return Sweep(trials, winners)
 
 
-def _only(result: dict[str, Any], split: str) -> dict[str, Any]:
-    parts = {key: result[key] for key in ("metrics", "class_samples") if key in result}
-    return result | {key: {split: known[split]} for key, known in parts.items() if split in known}
+def _only(result: Result, split: str) -> Result:
+    """`result` without what it holds of other splits."""
+    metrics = {name: known for name, known in result.metrics.items() if name == split}
+    samples = {name: known for name, known in result.class_samples.items() if name == split}
+    return replace(result, metrics=metrics, class_samples=samples)
 
 
-def best_trials(trials: list[dict[str, Any]], split: str) -> list[int]:
+def best_trials(trials: list[Result], split: str) -> list[int]:
     """The row of each classifier's trial of highest balanced accuracy on `split`, the first of equals."""
     best: dict[str, int] = {}
     for row, trial in enumerate(trials):
-        reached = trial["metrics"][split]["balanced_accuracy"]
-        name = trial["classifier"]
-        if name not in best or reached > trials[best[name]]["metrics"][split]["balanced_accuracy"]:
+        reached, name = trial.balanced_accuracy(split), trial.classifier
+        if name not in best or reached > trials[best[name]].balanced_accuracy(split):
             best[name] = row
     return list(best.values())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from longtail.pipeline.config.components import Spec, check_spec, registry
+from longtail.pipeline.config.components import Spec, check_spec
 from longtail.pipeline.errors import ConfigError
 from longtail.stages.parameters import Problem, spec_kind
 
@@ -14,36 +14,37 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("longtail")
 
-ALWAYS_CHOOSE = ("temperature",)  # whatever their parameters; others do where one of those is "validation"
-COSINE_LOSSES = ("ldam", "margin", "hinge")  # whose own head is the cosine one
-
 
 def check_choices(config: Config, *, refuse: bool = True) -> None:
     """ConfigError when a classifier has a choice to make and certainly no samples to make it on.
 
     A warning where the data may bring some, or without `refuse`.
     """
-    empty = _empty_for_choices(config)
-    if empty is None:
+    nothing = _nothing_to_choose_on(config)
+    if nothing is None:
         return
-    setting, certain = empty
-    found = [
+    setting, certain = nothing
+    problems = [
         Problem(f"classifiers.{row}", cannot_choose(config, spec, setting))
         for row, spec in enumerate(config.classifiers)
         if chooses(spec, cosine=has_cosine_head(config))
     ]
-    if found and certain and refuse:
-        raise ConfigError(found)
-    for problem in found:
+    if problems and certain and refuse:
+        raise ConfigError(problems)
+    for problem in problems:
         log.warning("%s%s", problem, "" if certain else " (unless the data set brings a part of its own)")
 
 
 def chooses(spec: Spec, *, cosine: bool = False) -> bool:
-    """True when a classifier, given a trained head (`cosine` or not), chooses on validation samples."""
-    if cosine and spec.name == "tau_norm":
-        return False  # the head's rows have length 1 already: every τ predicts alike
-    settings = spec.full()
-    if spec.name in ALWAYS_CHOOSE or "validation" in settings.values():
+    """True when a classifier, given a trained head (`cosine` or not), chooses on validation samples.
+
+    Its class attributes say so (``always_chooses``, ``chooses_under_cosine``), or a setting that is
+    "validation".
+    """
+    facts, settings = spec.component.facts, spec.full()
+    if cosine and facts.get("chooses_under_cosine") is False:
+        return False
+    if facts.get("always_chooses") or "validation" in settings.values():
         return True
     return any(chooses(check_spec("classifiers", settings[key]), cosine=cosine) for key in _wrapped(spec))
 
@@ -61,24 +62,28 @@ def cannot_choose(config: Config, spec: Spec, setting: str | None = None) -> str
 
 
 def has_cosine_head(config: Config) -> bool:
+    """Whether stage one's head gives cosines: the one that is named, or else the one the loss is made for."""
     head = config.representation.head
-    return config.representation.loss.name in COSINE_LOSSES if head is None else head.name == "cosine"
+    if head is not None:
+        return head.name == "cosine"
+    return config.representation.loss.component.facts.get("head_kind") == "cosine"
 
 
 def _wrapped(spec: Spec) -> list[str]:
-    known = registry(spec.kind).describe(spec.name).parameters
+    """The parameters of a classifier that are classifiers themselves."""
+    known = spec.component.parameters
     return [key for key, parameter in known.items() if spec_kind(parameter.rule) == "classifiers"]
 
 
 def flat(settings: dict[str, Any], path: str = "") -> dict[str, Any]:
     """Nested settings by their dotted names."""
-    found = {}
+    values = {}
     for key, value in settings.items():
-        found |= flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
-    return found
+        values |= flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
+    return values
 
 
-def _empty_for_choices(config: Config) -> tuple[str, bool] | None:
+def _nothing_to_choose_on(config: Config) -> tuple[str, bool] | None:
     """The setting that leaves nothing to choose on, and whether it does so whatever the data bring."""
     if config.representation is None or not config.representation.epochs:
         return None  # without a trained head classifiers cross-validate

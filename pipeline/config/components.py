@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from longtail.stages.parameters import Problem, Problems, spec_kind
-from longtail.stages.registry import REQUIRED, Registry
+from longtail.stages.registry import REQUIRED, Component, Registry
 from longtail.stages.wording import as_written
 
 _WHERE = {
@@ -43,6 +43,11 @@ class Spec:
     name: str
     params: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def component(self) -> Component:
+        """What is known of the component: its parameters, documentation and facts."""
+        return registry(self.kind).describe(self.name)
+
     def minimal(self) -> dict[str, Any]:
         """Name and parameters that differ from their defaults: what ids are made from."""
         return {"name": self.name, **self.changed()}
@@ -57,7 +62,7 @@ class Spec:
 
     def _resolved(self, *, keep_defaults: bool) -> dict[str, Any]:
         resolved = {}
-        for key, parameter in registry(self.kind).describe(self.name).parameters.items():
+        for key, parameter in self.component.parameters.items():
             value = self.params.get(key, parameter.default)
             nested = spec_kind(parameter.rule)
             if nested:
@@ -77,7 +82,7 @@ def check_spec(kind: str, value: Any, default: Spec | None = None) -> Spec:
 
     A mapping without a name means the `default` component. Raises `Problems` with all that is wrong.
     """
-    found = registry(kind)
+    known = registry(kind)
     if isinstance(value, Spec):
         return value
     if isinstance(value, str):
@@ -86,19 +91,19 @@ def check_spec(kind: str, value: Any, default: Spec | None = None) -> Spec:
         raise Problems([Problem("", f"must be a name or {{name, ...parameters}}, got {as_written(value)}")])
     name = value.get("name", default.name if default else None)
     if not isinstance(name, str):
-        raise Problems([Problem("name", f"is required; choose from {', '.join(found.names())}")])
-    if name not in found:
+        raise Problems([Problem("name", f"is required; choose from {', '.join(known.names())}")])
+    if name not in known:
         try:
-            found.describe(name)
+            known.describe(name)
         except ValueError as error:
             raise Problems([Problem("", str(error))]) from None
     params = {key: v for key, v in value.items() if key != "name"}
     problems: list[Problem] = []
     try:
-        params = found.check(name, params)
+        params = known.check(name, params)
     except Problems as error:
         problems += error.problems
-    for key, parameter in found.describe(name).parameters.items():
+    for key, parameter in known.describe(name).parameters.items():
         nested = spec_kind(parameter.rule)
         if nested and key in params and isinstance(params[key], str | dict):
             try:
@@ -107,4 +112,4 @@ def check_spec(kind: str, value: Any, default: Spec | None = None) -> Spec:
                 problems += [p.under(key) for p in error.problems]
     if problems:
         raise Problems(problems)
-    return Spec(kind, *found.spelled(name, params))
+    return Spec(kind, *known.spelled(name, params))

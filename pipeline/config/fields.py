@@ -9,7 +9,7 @@ from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 from longtail.pipeline.config.components import KINDS
-from longtail.pipeline.config.sections import Section
+from longtail.pipeline.config.settings import Settings
 from longtail.stages.parameters import alternatives
 
 
@@ -26,8 +26,8 @@ def component_kind(field: FieldInfo) -> str | None:
     return kinds[0] if kinds else None
 
 
-def section_of(field: FieldInfo) -> type[Section] | None:
+def section_of(field: FieldInfo) -> type[Settings] | None:
     """The section a field holds; None for anything else."""
     options = [field.annotation, *get_args(field.annotation)]
-    found = [o for o in options if isinstance(o, type) and issubclass(o, Section)]
-    return found[0] if found else None
+    sections = [o for o in options if isinstance(o, type) and issubclass(o, Settings)]
+    return sections[0] if sections else None

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, NamedTuple, get_args
 
-from pydantic import (
-    BeforeValidator,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, ValidationError, field_validator, model_validator
 
-from longtail.pipeline.config.components import Spec
+from longtail.pipeline.config.classifier_lists import check_classifiers, check_sweep
+from longtail.pipeline.config.components import Spec, registry
 from longtail.pipeline.config.recipes import is_set, merge, parse_override, read_settings
 from longtail.pipeline.config.rules import disagreements
 from longtail.pipeline.config.sections import (
-    Ablation,
+    AblationSettings,
     Evaluation,
     FeatureSettings,
     Representation,
-    Section,
     System,
-    check_classifiers,
-    check_sweep,
-    component,
 )
+from longtail.pipeline.config.settings import Settings, component
 from longtail.pipeline.errors import ConfigError
 from longtail.stages.parameters import Index, Problem, Problems, describe_rule
 from longtail.stages.registry import did_you_mean
 from longtail.stages.wording import as_written
 
-_MISPLACED = object()  # what stage one's settings become where there is no stage one
+
+class _Misplaced(NamedTuple):
+    """What stage one's settings become where the data leave no stage one to set."""
+
+    data: str
 
 
-class Config(Section):
+class Config(Settings):
     """Everything a run depends on."""
 
     seed: Index = 0
@@ -44,7 +41,7 @@ class Config(Section):
         Spec("classifiers", name) for name in ("joint", "crt", "ncm", "tau_norm", "lws")
     ]
     sweep: Annotated[list[Spec] | None, BeforeValidator(check_sweep)] = None
-    ablation: Ablation = Ablation()
+    ablation: AblationSettings = AblationSettings()
     evaluation: Evaluation = Evaluation()
     system: System = System()
 
@@ -53,18 +50,18 @@ class Config(Section):
     def _no_stage_one_for_features(cls, values: Any) -> Any:
         data = values.get("data")
         name = data.get("name") if isinstance(data, dict) else data
-        if name == "feature_arrays":
+        if _holds_features(name):
             given = values.get("representation") is not None
-            values = {**values, "representation": _MISPLACED if given else None}
+            values = {**values, "representation": _Misplaced(name) if given else None}
         elif "representation" in values and values["representation"] is None:
             values = {k: v for k, v in values.items() if k != "representation"}
         return values
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Config:
-        found = disagreements(self)
-        if found:
-            raise Problems(found)
+        problems = disagreements(self)
+        if problems:
+            raise Problems(problems)
         return self
 
     @property
@@ -76,9 +73,15 @@ class Config(Section):
     @field_validator("representation", mode="before")
     @classmethod
     def _not_misplaced(cls, value: Any) -> Any:
-        if value is _MISPLACED:
-            raise Problems([Problem("", "must be left out: feature_arrays are features already")])
+        if isinstance(value, _Misplaced):
+            raise Problems([Problem("", f"must be left out: {value.data} holds features already")])
         return value
+
+
+def _holds_features(name: Any) -> bool:
+    """Whether a data set of that name holds features, which need no stage one."""
+    known = registry("datasets")
+    return isinstance(name, str) and name in known and "holds_features" in known.describe(name).facts
 
 
 def load_config(reference: str, overrides: tuple[str, ...] | list[str] = ()) -> Config:
@@ -105,8 +108,8 @@ def _with_origin(problem: Problem, reference: str, overrides: tuple[str, ...] | 
     whole = above and any(f"{above}.".startswith(f"{key}.") for key in keys) and is_set(given, above)
     if not whole or is_set(given, problem.path) or not is_set(read_settings(reference)[0], problem.path):
         return problem
-    said = f"{reference} sets it, an override adds to the file's mapping and {problem.path}=null takes it out"
-    return Problem(problem.path, f"{problem.message}; {said}")
+    fix = f"an override adds to the file's mapping and {problem.path}=null takes it out"
+    return Problem(problem.path, f"{problem.message}; {reference} sets it, {fix}")
 
 
 def check_config(settings: dict[str, Any], source: str = "") -> Config:
@@ -114,8 +117,8 @@ def check_config(settings: dict[str, Any], source: str = "") -> Config:
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
-        found = [p for entry in error.errors() for p in _problems(entry)]
-        raise ConfigError(list(dict.fromkeys(found)), source) from None
+        problems = [p for entry in error.errors() for p in _problems(entry)]
+        raise ConfigError(list(dict.fromkeys(problems)), source) from None
 
 
 def _problems(entry: dict[str, Any]) -> list[Problem]:
@@ -138,13 +141,13 @@ def _problems(entry: dict[str, Any]) -> list[Problem]:
     return [Problem(".".join(loc[:field]), f"must be {expected}, got {as_written(entry['input'])}")]
 
 
-def _sections_of(annotation: Any) -> list[type[Section]]:
+def _sections_of(annotation: Any) -> list[type[Settings]]:
     options = [annotation, *get_args(annotation)]
-    return [option for option in options if isinstance(option, type) and issubclass(option, Section)]
+    return [option for option in options if isinstance(option, type) and issubclass(option, Settings)]
 
 
-def _section(loc: list[str]) -> type[Section]:
-    section: type[Section] = Config
+def _section(loc: list[str]) -> type[Settings]:
+    section: type[Settings] = Config
     for step in loc:
         section = _sections_of(section.model_fields[step].annotation)[0]
     return section

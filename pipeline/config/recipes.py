@@ -73,12 +73,12 @@ def parse_override(text: str) -> dict[str, Any]:
     steps = key.strip().split(".")
     if not equals or not all(steps):
         raise ConfigError(f"an override must be KEY=VALUE with a dotted key, got {text!r}")
-    found = strict_yaml.load(value, key)
-    if key.strip() in AS_WRITTEN and found is not None:
-        found = value
+    setting = strict_yaml.load(value, key)
+    if key.strip() in AS_WRITTEN and setting is not None:
+        setting = value
     for step in reversed(steps):
-        found = {step: found}
-    return found
+        setting = {step: setting}
+    return setting
 
 
 def is_set(settings: Any, path: str) -> bool:

@@ -8,10 +8,11 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
+from longtail.pipeline.config.classifier_lists import check_classifiers, check_sweep
 from longtail.pipeline.config.components import KINDS, registry
 from longtail.pipeline.config.fields import component_kind, section_of, validators
 from longtail.pipeline.config.loading import Config
-from longtail.pipeline.config.sections import Section, check_classifiers, check_sweep
+from longtail.pipeline.config.settings import Settings
 from longtail.stages.parameters import spec_kind
 from longtail.stages.registry import REQUIRED, Component, Parameter
 
@@ -20,20 +21,20 @@ NULL = {"type": "null"}  # of any setting: back to its default
 
 def schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of a configuration file, components with their parameters included."""
-    found = _section(Config)
-    found["properties"] = {
+    whole = _section(Config)
+    whole["properties"] = {
         "base": {"type": "string", "description": "A file this one builds on, relative to it."},
-        **found["properties"],
+        **whole["properties"],
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "longtail configuration",
-        **found,
+        **whole,
         "$defs": {kind: _components(kind) for kind in KINDS},
     }
 
 
-def _section(section: type[Section]) -> dict[str, Any]:
+def _section(section: type[Settings]) -> dict[str, Any]:
     return {
         "type": "object",
         "description": " ".join((section.__doc__ or "").split()),
@@ -50,9 +51,7 @@ def _field(field: FieldInfo) -> dict[str, Any]:
         return _or_null(_section(section))
     if check_classifiers in functions:
         return _or_null(_list_of({"$ref": "#/$defs/classifiers"}))
-    if (
-        check_sweep in functions
-    ):  # parameters may be lists and ranges, which the classifiers' rules do not know
+    if check_sweep in functions:  # parameters may be lists and ranges, which the rules do not know
         return _or_null(_list_of({"type": ["string", "object"]}))
     return _or_null(_plain(field.rebuild_annotation()))
 
@@ -62,13 +61,13 @@ def _list_of(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _components(kind: str) -> dict[str, Any]:
-    found = registry(kind)
-    described = [found.describe(name) for name in found.names()]
+    known = registry(kind)
+    described = [known.describe(name) for name in known.names()]
     names = {"enum": [component.name for component in described]}
-    variants = [{"type": "string", "pattern": f"^{family}/."} for family in found.families()]
+    variants = [{"type": "string", "pattern": f"^{family}/."} for family in known.families()]
     named = [
-        _component(replace(found.describe(f"{family}/*"), name=pattern["pattern"]), "pattern")
-        for family, pattern in zip(found.families(), variants, strict=True)
+        _component(replace(known.describe(f"{family}/*"), name=pattern["pattern"]), "pattern")
+        for family, pattern in zip(known.families(), variants, strict=True)
     ]
     every = [*(_component(component) for component in described), *named]
     return {"anyOf": [names, *variants, *every, _changed(every)]}
@@ -102,16 +101,15 @@ def _component(component: Component, name_is: str = "const") -> dict[str, Any]:
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     kind = spec_kind(parameter.rule)
-    found = {"$ref": f"#/$defs/{kind}"} if kind else _plain(parameter.rule)
-    found = _or_null(found)
+    described = _or_null({"$ref": f"#/$defs/{kind}"} if kind else _plain(parameter.rule))
     if parameter.default is not REQUIRED:
-        found["default"] = parameter.default
-    return found
+        described["default"] = parameter.default
+    return described
 
 
 def _plain(rule: Any) -> dict[str, Any]:
     return {} if rule is Any else TypeAdapter(rule).json_schema()
 
 
-def _or_null(found: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [found, NULL]}
+def _or_null(described: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [described, NULL]}

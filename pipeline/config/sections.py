@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import Annotated, Any, Literal
 
 from annotated_types import Gt, Le
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from longtail.pipeline.config.components import Spec, check_spec
-from longtail.pipeline.config.sweep_grid import expand
+from longtail.pipeline.config.components import Spec
+from longtail.pipeline.config.settings import Settings, component
 from longtail.stages.parameters import (
     Beta,
     Count,
@@ -34,39 +25,6 @@ from longtail.stages.parameters import (
 from longtail.stages.wording import as_written
 
 DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
-
-
-def component(kind: str, default: str | None = None):
-    """The type of a field that takes a component of `kind`; a mapping without a name means `default`."""
-    fallback = Spec(kind, default) if default else None
-    return Annotated[Spec, BeforeValidator(partial(check_spec, kind, default=fallback))]
-
-
-class Section(BaseModel):
-    """A mapping of the configuration: strict types, nothing unknown."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True
-    )
-
-    def full(self) -> dict[str, Any]:
-        """Every setting, defaults included, as YAML would hold it."""
-        return {key: _plain(value, "full") for key, value in self}
-
-    def minimal(self) -> dict[str, Any]:
-        """The settings that differ from their defaults: what ids are made from."""
-        fields = type(self).model_fields
-        found = {key: _plain(value, "minimal") for key, value in self}
-        default = {
-            key: _plain(f.get_default(call_default_factory=True), "minimal") for key, f in fields.items()
-        }
-        return {key: value for key, value in found.items() if value != default[key]}
-
-
-def _plain(value: Any, form: str) -> Any:
-    if isinstance(value, Spec | Section):
-        return getattr(value, form)()
-    return [_plain(v, form) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _vary(value: Any) -> Any:
@@ -85,7 +43,7 @@ def _vary(value: Any) -> Any:
     return value
 
 
-class AugmentSection(Section):
+class AugmentSettings(Settings):
     """Random crop after `pad`, left-right `flip`, `mixup` with share ~ Beta(mixup, mixup).
 
     For pictures decoded from files also `resized_crop`, the least share of the area a random crop covers, and
@@ -99,14 +57,14 @@ class AugmentSection(Section):
     jitter: Fraction = 0.0
 
     @model_validator(mode="after")
-    def _one_crop(self) -> AugmentSection:
+    def _one_crop(self) -> AugmentSettings:
         if self.pad and self.resized_crop is not None:
-            said = f"must be 0 with resized_crop, which crops already, got {self.pad}"
-            raise Problems([Problem("pad", said)])
+            rule = "must be 0 with resized_crop, which crops already"
+            raise Problems([Problem("pad", f"{rule}, got {self.pad}")])
         return self
 
 
-class Representation(Section):
+class Representation(Settings):
     """Stage one.
 
     `head`: null for the one the loss is made for. `weights`: a .safetensors or .pth file for the backbone,
@@ -129,7 +87,7 @@ class Representation(Section):
     weights: Location | None = None
     epochs: Index = Field(90, validate_default=True)
     batch_size: Count = 128
-    augment: AugmentSection = AugmentSection()
+    augment: AugmentSettings = AugmentSettings()
     clip_grad_norm: Positive | None = None
     trainable: Literal["all", "last_block", "head"] = "all"
     no_weight_decay: list[Literal["bias", "norm", "head_bias"]] = []
@@ -167,8 +125,8 @@ class Representation(Section):
         if not backbone.startswith("timm/"):
             raise Problems([Problem("", f"timm has weights for backbones timm/..., got {backbone}")])
         if (tag and own and tag != own) or not (tag or own):
-            said = f"must name timm's weights, by timm:TAG or as backbone {backbone.partition('.')[0]}.TAG"
-            raise Problems([Problem("", f"{said}, got {weights} for {backbone}")])
+            rule = f"must name timm's weights, by timm:TAG or as backbone {backbone.partition('.')[0]}.TAG"
+            raise Problems([Problem("", f"{rule}, got {weights} for {backbone}")])
         return weights
 
     @field_validator("epochs")
@@ -188,12 +146,12 @@ class Representation(Section):
     def _a_sample_each(cls, accumulation: int, info: ValidationInfo) -> int:
         batch_size = info.data.get("batch_size", accumulation)
         if accumulation > batch_size:
-            said = f"must be ≤ representation.batch_size ({batch_size}), got {accumulation}"
-            raise Problems([Problem("", said)])
+            rule = f"must be ≤ representation.batch_size ({batch_size})"
+            raise Problems([Problem("", f"{rule}, got {accumulation}")])
         return accumulation
 
 
-class FeatureSettings(Section):
+class FeatureSettings(Settings):
     """Which checkpoint's features are cached, and how; `views` augmented views of training on top."""
 
     checkpoint: Literal["last", "best"] = "last"
@@ -201,7 +159,7 @@ class FeatureSettings(Section):
     dtype: Literal["float32", "float16"] = "float32"
 
 
-class Evaluation(Section):
+class Evaluation(Settings):
     """Shot groups by training count, and which split stage two's choices are made on.
 
     `protocol` paper chooses on the test split, as some published tables do; every such number is marked.
@@ -234,7 +192,7 @@ def _methods(value: Any) -> Any:
     return value
 
 
-class Ablation(Section):
+class AblationSettings(Settings):
     """What `longtail ablate` varies: dotted settings with their values, times `seeds` from `seed` on, times
     `data_seeds` splits from `data.seed` on.
 
@@ -249,7 +207,7 @@ class Ablation(Section):
     baseline: str | None = None
 
 
-class System(Section):
+class System(Settings):
     """How and where to run; no part of any id. A run that resumes keeps what it began with."""
 
     device: str = "auto"
@@ -267,37 +225,3 @@ class System(Section):
         if device != "auto" and not DEVICE.fullmatch(device):
             raise Problems([Problem("", f"must be auto, cpu, cuda, cuda:N or mps, got {device!r}")])
         return device
-
-
-def check_classifiers(value: Any) -> list[Spec]:
-    """The classifiers a list names, all different; `Problems` with all that is wrong."""
-    if not isinstance(value, list) or not value:
-        raise Problems([Problem("", f"must be a list of at least one classifier, got {as_written(value)}")])
-    problems, found = [], []
-    for row, entry in enumerate(value):
-        try:
-            found.append(check_spec("classifiers", entry))
-        except Problems as error:
-            problems += [p.under(str(row)) for p in error.problems]
-    repeated = [n for n, spec in enumerate(found) if spec.minimal() in [s.minimal() for s in found[:n]]]
-    problems += [Problem(str(n), f"repeats {found[n].minimal()}") for n in repeated]
-    if problems:
-        raise Problems(problems)
-    return found
-
-
-def check_sweep(value: Any) -> list[Spec] | None:
-    """Every trial that a list of classifiers with lists and ranges of parameters stands for."""
-    if value is None:
-        return None
-    if not isinstance(value, list) or not value:
-        raise Problems([Problem("", f"must be a list of at least one classifier, got {as_written(value)}")])
-    problems, found = [], []
-    for row, entry in enumerate(value):
-        try:
-            found += [entry] if isinstance(entry, Spec) else expand(entry)
-        except Problems as error:
-            problems += [p.under(str(row)) for p in error.problems]
-    if problems:
-        raise Problems(problems)
-    return found

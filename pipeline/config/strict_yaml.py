@@ -96,15 +96,15 @@ class _Builder:
             self.open.discard(id(node))
 
     def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key, line = self.build(key_node), key_node.start_mark.line + 1
             if not isinstance(key, str):
                 raise ConfigError(f"line {line}: keys must be strings, got {key!r}", self.source)
-            if key in found:
+            if key in values:
                 raise ConfigError(f"line {line}: duplicate key {key!r}", self.source)
-            found[key] = self.build(value_node)
-        return found
+            values[key] = self.build(value_node)
+        return values
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any, get_origin
 
 from longtail.pipeline.config.components import Spec, check_spec, registry
-from longtail.stages.parameters import Problem, Problems
+from longtail.stages.parameters import Problem, Problems, alternatives
 from longtail.stages.registry import did_you_mean
 from longtail.stages.wording import as_written
 
@@ -36,15 +36,15 @@ def expand(entry: Any) -> list[Spec]:
     count = math.prod(map(len, axes.values()))
     if count > MOST_TRIALS:
         raise Problems([Problem("", f"must stand for at most {MOST_TRIALS} classifiers, got {count}")])
-    found: list[Spec] = []
+    specs: list[Spec] = []
     for values in product(*axes.values()):
         try:
-            found.append(check_spec("classifiers", dict(zip(axes, values, strict=True))))
+            specs.append(check_spec("classifiers", dict(zip(axes, values, strict=True))))
         except Problems as error:
             problems += error.problems
     if problems:
         raise Problems(list(dict.fromkeys(problems)))
-    return found
+    return specs
 
 
 def axis(value: Any, rule: Any = None) -> list[Any]:
@@ -83,9 +83,9 @@ def _range(value: Mapping[str, Any]) -> list[float]:
         raise Problems(problems)
     low, high = (math.log(n) if scale == "log" else n for n in numbers.values())
     between = [low + (high - low) * step / (steps - 1) for step in range(steps)]
-    found = [math.exp(b) if scale == "log" else b for b in between]
+    inner = [math.exp(b) if scale == "log" else b for b in between[1:-1]]
     # Twelve digits: a value a person can write down names the same trial.
-    return [float(f"{v:.12g}") for v in (float(numbers["from"]), *found[1:-1], float(numbers["to"]))]
+    return [float(f"{v:.12g}") for v in (float(numbers["from"]), *inner, float(numbers["to"]))]
 
 
 def _parameters(name: Any) -> dict[str, Any]:
@@ -96,6 +96,4 @@ def _parameters(name: Any) -> dict[str, Any]:
 
 
 def _takes_list(rule: Any) -> bool:
-    from longtail.stages.parameters import alternatives
-
     return rule is not None and any(get_origin(option) is list for option in alternatives(rule))

@@ -1,4 +1,4 @@
-"""JSON records that carry the SHA-256 of what they say."""
+"""JSON records that carry a checksum: the SHA-256 of everything else in them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 from longtail.pipeline.errors import Damaged
 
 
-def _check(said: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+def _checksum(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def checked(said: dict[str, Any]) -> dict[str, Any]:
-    """A record with the SHA-256 of what it says."""
-    return {**said, "check": _check(said)}
+def with_checksum(record: dict[str, Any]) -> dict[str, Any]:
+    """`record` with its checksum under ``check``."""
+    return {**record, "check": _checksum(record)}
 
 
-def unchecked(said: Any, path: Path) -> dict[str, Any]:
-    """Undo :func:`checked`; Damaged for a record that is not what was written."""
-    if not isinstance(said, dict) or said.pop("check", None) != _check(said):
+def verified(record: Any, path: Path) -> dict[str, Any]:
+    """Undo :func:`with_checksum`; Damaged, naming `path`, unless the checksum is the record's."""
+    if not isinstance(record, dict) or record.pop("check", None) != _checksum(record):
         raise Damaged(f"{path}: its SHA-256 is not the one recorded")
-    return said
+    return record
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file's value; Damaged when it is none."""
+    """A JSON file's value; Damaged when the file is not JSON."""
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError):

@@ -17,7 +17,7 @@ WORTH_KEEPING = 2**20  # bytes; smaller files are hashed faster than looked up
 SETTLED_NS = 2 * 10**9  # a file written this recently may change again under the same time stamp
 
 
-class Fingerprints:
+class DataHashes:
     """SHA-256 of files by content, remembered under (path, size, modification time), unless `read_only`.
 
     A ``.gz`` file is hashed decompressed: packed or not, the same data has the same identity.
@@ -43,20 +43,20 @@ class Fingerprints:
         key, stamp = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
         if key in known and known[key][:2] == stamp:
             return known[key][2]
-        found = _sha256(path)
+        content_hash = _sha256(path)
         if stat.st_size >= WORTH_KEEPING and time.time_ns() - stat.st_mtime_ns > SETTLED_NS:
-            known[key] = [*stamp, found]
-        return found
+            known[key] = [*stamp, content_hash]
+        return content_hash
 
     def _load(self) -> dict[str, list]:
         try:
             known = json.loads(self.memory.read_bytes())
-            return {path: [size, time, found] for path, (size, time, found) in known.items()}
+            return {path: [size, time, digest] for path, (size, time, digest) in known.items()}
         except (OSError, ValueError, TypeError, AttributeError):  # not there, or not what was saved
             return {}
 
     def _save(self, known: dict[str, list]) -> None:
-        with suppress(OSError):  # only a memory: a read-only root still reports
+        with suppress(OSError):  # a cache: under a read-only root everything is hashed anew
             publish_json(self.memory, known)
 
 

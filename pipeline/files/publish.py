@@ -53,16 +53,12 @@ def canonical_json(value: Any) -> str:
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _old(file)
-        )
-
-
-def _old(file: BinaryIO) -> str:  # CPython 3.10
-    digest = hashlib.sha256()
-    for chunk in iter(lambda: file.read(2**20), b""):
-        digest.update(chunk)
-    return digest.hexdigest()
+        if hasattr(hashlib, "file_digest"):  # from CPython 3.11 on
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+        return digest.hexdigest()
 
 
 def _fsync_folder(folder: Path) -> None:

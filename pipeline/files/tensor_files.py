@@ -1,6 +1,6 @@
 """Arrays in safetensors files that carry the SHA-256 of their tensors and of what their header says.
 
-A cut or a flipped bit is found wherever it falls. Nothing is pickled.
+A cut or a flipped bit is noticed wherever it falls. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
+def tensors_hash(tensors: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over names, types, shapes and bytes, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -31,35 +31,35 @@ def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, np.ndarray], facts: dict[str, Any]) -> str:
-    """Publish `tensors` with JSON `facts` as a safetensors file; returns the tensors' fingerprint."""
+    """Publish `tensors` with JSON `facts` as a safetensors file; returns the tensors' hash."""
     import numpy as np
     from safetensors.numpy import save
 
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    print_ = fingerprint(tensors)
+    digest = tensors_hash(tensors)
     # One entry: the library writes several in no particular order, and equal content shall be equal bytes.
-    said = {"tensors": print_, "facts": facts, "check": _check(print_, facts)}
-    publish_bytes(path, save(tensors, metadata={"longtail": canonical_json(said)}))
-    return print_
+    header = {"tensors": digest, "facts": facts, "check": _header_hash(digest, facts)}
+    publish_bytes(path, save(tensors, metadata={"longtail": canonical_json(header)}))
+    return digest
 
 
 def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
-    """(tensors, facts, fingerprint) of a file :func:`save_tensors` wrote; Damaged when it is not intact."""
+    """(tensors, facts, tensors' hash) of a file :func:`save_tensors` wrote; Damaged when it is not intact."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "numpy") as file:
-            said = json.loads((file.metadata() or {})["longtail"])
+            header = json.loads((file.metadata() or {})["longtail"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        intact = said["check"] == _check(said["tensors"], said["facts"])
+        intact = header["check"] == _header_hash(header["tensors"], header["facts"])
     except FileNotFoundError:
         raise
     except (SafetensorError, KeyError, ValueError, TypeError, OSError, RecursionError) as error:
         raise Damaged(f"{path}: damaged ({error})") from None
-    if not intact or fingerprint(tensors) != said["tensors"]:
+    if not intact or tensors_hash(tensors) != header["tensors"]:
         raise Damaged(f"{path}: damaged (its SHA-256 is not the one recorded)")
-    return tensors, said["facts"], said["tensors"]
+    return tensors, header["facts"], header["tensors"]
 
 
-def _check(tensors: str, facts: dict[str, Any]) -> str:
+def _header_hash(tensors: str, facts: dict[str, Any]) -> str:
     return hashlib.sha256(f"{tensors}{canonical_json(facts)}".encode()).hexdigest()

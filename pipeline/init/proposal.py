@@ -7,7 +7,7 @@ from statistics import median_low
 from typing import Any, NamedTuple
 
 from longtail.pipeline.init.survey import Survey
-from longtail.stages.data.pictures.picture_parts import MAX_BYTES
+from longtail.stages.data.pictures.settings import MAX_BYTES
 from longtail.stages.wording import listed
 
 SGD = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
@@ -105,8 +105,8 @@ def _unreadable(survey: Survey) -> list[Choice]:
         return []
     why = (
         f"{len(survey.broken)} of {survey.sampled} pictures sampled cannot be read "
-        f"({listed(survey.broken)}): such ones are "
-        "left out and named in a warning. Without this line one of them stops a run."
+        f"({listed(survey.broken)}): such ones are left out and named in a warning. Without this line "
+        "one of them stops a run."
     )
     choices = [Choice("unreadable", "skip", why)]
     expected = math.ceil(survey.total * len(survey.broken) / survey.sampled)

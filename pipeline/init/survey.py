@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import LongtailError
-from longtail.stages.data.image_folder import scan
-from longtail.stages.data.pictures.reading import FORMATS
+from longtail.stages.data.files.picture_folders import scan
+from longtail.stages.data.pictures.read_picture import FORMATS
 from longtail.stages.wording import listed
 
 log = logging.getLogger("longtail")
@@ -46,7 +47,8 @@ def survey_folder(folder: str) -> Survey:
     ValueError when the folder holds no classes with pictures, LongtailError when it holds only one class or
     when no picture sampled can be read.
     """
-    parts, names = scan(folder)
+    with settings_named(data_settings("image_folder")):
+        parts, names = scan(folder)
     if len(names) < 2:
         raise LongtailError(f"{folder}: holds pictures of one class, {names[0]!r}; a second one is needed")
     counts = {}

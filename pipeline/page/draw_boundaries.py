@@ -8,8 +8,9 @@ from pathlib import Path
 from longtail.pipeline.config.components import check_spec, registry
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.store.classifier_files import load_classifier
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.work.execute import Workbench, load_classifier
+from longtail.pipeline.work.workbench import Workbench
 
 log = logging.getLogger("longtail")
 
@@ -46,9 +47,7 @@ def draw_boundaries(config: Config, store: Store, path: Path) -> None:
     panels = []
     for name, spec in CLASSIFIERS.items():
         result = bench.result(check_spec("classifiers", spec), ("val",))
-        judged = result["metrics"].get("val")
-        estimator = load_classifier(store, result["run"])
-        panels.append(Panel(name, estimator, judged and judged["balanced_accuracy"]))
+        panels.append(Panel(name, load_classifier(store, result.run), result.balanced_accuracy("val")))
     with house_style():
         drawing = decision_boundaries(
             panels, features.train, features.class_counts, features.class_names, data=config.data.name

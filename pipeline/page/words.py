@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from longtail.pipeline.store.result import Result
+from longtail.pipeline.tables.headings import value_text
+from longtail.pipeline.tables.records import CHOSEN_ON_TEST
 
-from longtail.pipeline.store.labels import label
-from longtail.pipeline.tables.records import CHOSEN_ON_TEST, value_text
 
-
-def classifier_text(result: dict[str, Any]) -> str:
+def classifier_text(result: Result) -> str:
     """A classifier with the parameters it was given, one it wraps without the key; † when chosen on test."""
     params = ", ".join(
-        value_text(v) if k == "classifier" else f"{k}={value_text(v)}" for k, v in result["params"].items()
+        value_text(v) if k == "classifier" else f"{k}={value_text(v)}" for k, v in result.params.items()
     )
-    name = f"{label(result)}({params})" if params else label(result)
-    return name + (CHOSEN_ON_TEST if result["protocol"] == "paper" else "")
+    name = f"{result.label}({params})" if params else result.label
+    return name + (CHOSEN_ON_TEST if result.chosen_on_test else "")
 
 
 def shortened(text: str, most: int) -> str:

@@ -10,12 +10,12 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.files.publish import publish_bytes
-from longtail.pipeline.serve.finished_model import Deployed, deploy
-from longtail.pipeline.store.choose import describe, pick
+from longtail.pipeline.serve.finished_model import FinishedModel, load_finished_model
+from longtail.pipeline.store.choose_classifier import choose_classifier
 from longtail.pipeline.store.store import Store
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def export(
     classifier: str | None = None,
     force: bool = False,
 ) -> str:
-    """Write the classifier that is meant to `file`, by its suffix .onnx or .pt2; returns what to say of it.
+    """Write the classifier that is meant to `file`, by its suffix .onnx or .pt2; returns a message about it.
 
     The file takes pixels (N, C, H, W) float32 in [0, 1], or features (N, D) where the run began with those,
     any N, and gives scores (N, classes); features stay float32, whatever type they were cached in. It is
@@ -55,10 +55,10 @@ def export(
     if path.is_dir() or (os.path.lexists(path) and not force):
         raise LongtailError(f"{path}: exists already; --force overwrites a file")
     write = WRITERS[path.suffix]()
-    result, _ = pick(store, reference, overrides, classifier)
-    deployed = deploy(store, result)
-    model, example = build(deployed)
-    content, run = write(model, example, metadata(deployed))
+    result, _ = choose_classifier(store, reference, overrides, classifier)
+    finished = load_finished_model(store, result)
+    model, example = build_module(finished)
+    content, run = write(model, example, model_metadata(finished))
     difference = largest_difference(model, run, example)
     if not difference <= TOLERANCE:
         raise LongtailError(
@@ -67,53 +67,53 @@ def export(
         )
     publish_bytes(path, content)
     return (
-        f"written: {path} ({describe(result)}, {len(content) / 2**20:.1f} MiB; scores differ from torch's "
+        f"written: {path} ({result.description}, {len(content) / 2**20:.1f} MiB; scores differ from torch's "
         f"by at most {difference:.1e} of the largest)"
     )
 
 
-def build(deployed: Deployed) -> tuple[nn.Module, torch.Tensor]:
+def build_module(finished: FinishedModel) -> tuple[nn.Module, torch.Tensor]:
     """The module a file is written from, and an input of two rows for it."""
     import torch
 
     from longtail.stages.pixel_classifier import PixelClassifier
 
     try:
-        scores = deployed.estimator.as_module()
+        scores = finished.estimator.as_module()
     except ValueError as error:
-        raise LongtailError(f"{describe(deployed.result)} cannot be exported: {error}") from None
+        raise LongtailError(f"{finished.result.description} cannot be exported: {error}") from None
     generator = torch.Generator().manual_seed(0)
-    shape = deployed.preprocessing
+    shape = finished.preprocessing
     if shape is None:
-        example = torch.randn(2, deployed.estimator.n_features_in_, generator=generator)
+        example = torch.randn(2, finished.estimator.n_features_in_, generator=generator)
         return scores.eval(), example
-    model = PixelClassifier(deployed.backbone, scores, mean=shape.mean, std=shape.std)
+    model = PixelClassifier(finished.backbone, scores, mean=shape.mean, std=shape.std)
     return model.eval(), torch.rand(2, len(shape.mean), shape.height, shape.width, generator=generator)
 
 
-def metadata(deployed: Deployed) -> dict[str, str]:
+def model_metadata(finished: FinishedModel) -> dict[str, str]:
     """What a file says of itself, each value as JSON.
 
     Of pictures: height, width, resize, mode and kept as in :class:`Preprocessing`; mean and std, of pixels
     in [0, 1], are for the record, since the model applies them itself.
     """
-    result = deployed.result
-    told: dict[str, Any] = {
+    result = finished.result
+    facts: dict[str, object] = {
         "longtail": importlib.metadata.version("longtail"),
-        "run": result["run"],
-        "representation": result["representation"],
-        "classifier": result["classifier"],
-        "params": result["params"],
-        "fitted": result["fitted"],
-        "classes": deployed.class_names,
-        "scores": "logits" if deployed.estimator.gives_logits else "distances or votes",
-        "input": "features" if deployed.preprocessing is None else "pixels in [0, 1]",
+        "run": result.run,
+        "representation": result.representation,
+        "classifier": result.classifier,
+        "params": result.params,
+        "fitted": result.fitted,
+        "classes": finished.class_names,
+        "scores": "logits" if finished.estimator.gives_logits else "distances or votes",
+        "input": "features" if finished.preprocessing is None else "pixels in [0, 1]",
     }
-    if deployed.preprocessing is not None:
-        shape = deployed.preprocessing
+    if finished.preprocessing is not None:
+        shape = finished.preprocessing
         constants = {key: [value / 255 for value in getattr(shape, key)] for key in ("mean", "std")}
-        told |= asdict(shape) | constants | {"normalization": "in the model: do not apply mean and std"}
-    return {key: json.dumps(value, ensure_ascii=False) for key, value in told.items()}
+        facts |= asdict(shape) | constants | {"normalization": "in the model: do not apply mean and std"}
+    return {key: json.dumps(value, ensure_ascii=False) for key, value in facts.items()}
 
 
 def largest_difference(model: nn.Module, run: Run, example: torch.Tensor) -> float:
@@ -128,13 +128,13 @@ def largest_difference(model: nn.Module, run: Run, example: torch.Tensor) -> flo
         inputs = draw(shape, generator=generator)
         with torch.inference_mode():
             expected = model(inputs).numpy()
-        found = run(inputs)
+        scores = run(inputs)
         finite = np.isfinite(expected)
-        if found.shape != expected.shape or not np.array_equal(found[~finite], expected[~finite]):
+        if scores.shape != expected.shape or not np.array_equal(scores[~finite], expected[~finite]):
             return np.inf
-        if not np.isfinite(found[finite]).all():  # NaN is larger than nothing
+        if not np.isfinite(scores[finite]).all():  # NaN would compare as no difference
             return np.inf
-        gap = np.abs(found[finite] - expected[finite]).max()
+        gap = np.abs(scores[finite] - expected[finite]).max()
         worst = max(worst, float(gap / max(np.abs(expected[finite]).max(), 1e-12)))
     return worst
 
@@ -151,7 +151,7 @@ def onnx_writer():
     except ImportError as error:
         raise ImportError(NEEDS_EXTRA) from error
 
-    def write(model: nn.Module, example: torch.Tensor, told: dict[str, str]) -> tuple[bytes, Run]:
+    def write(model: nn.Module, example: torch.Tensor, metadata: dict[str, str]) -> tuple[bytes, Run]:
         import torch
 
         held = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
@@ -167,7 +167,7 @@ def onnx_writer():
         proto = program.model_proto
         for node in proto.graph.node:
             del node.metadata_props[:]  # stack traces, with this machine's paths
-        onnx.helper.set_model_props(proto, told)
+        onnx.helper.set_model_props(proto, metadata)
         onnx.checker.check_model(proto)
         content = proto.SerializeToString()
         options = onnxruntime.SessionOptions()
@@ -179,13 +179,15 @@ def onnx_writer():
 
 
 def pt2_writer():
-    """The same for torch.export's format; what is told stands in its extra file ``longtail.json``."""
+    """The same for torch.export's format, with the metadata in its extra file ``longtail.json``."""
 
-    def write(model: nn.Module, example: torch.Tensor, told: dict[str, str]) -> tuple[bytes, Run]:
+    def write(model: nn.Module, example: torch.Tensor, metadata: dict[str, str]) -> tuple[bytes, Run]:
         import torch
 
         file = io.BytesIO()
-        torch.export.save(_exported(model, example), file, extra_files={"longtail.json": json.dumps(told)})
+        torch.export.save(
+            _exported(model, example), file, extra_files={"longtail.json": json.dumps(metadata)}
+        )
         content = file.getvalue()
         loaded = torch.export.load(io.BytesIO(content)).module()
         return content, lambda inputs: loaded(inputs).detach().numpy()

@@ -1,17 +1,19 @@
-"""A finished classifier put together with everything that leads up to it: pictures in, scores out."""
+"""A finished classifier with the backbone and preprocessing before it: pictures in, scores out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import check_spec, registry
 from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.tensor_files import load_tensors
+from longtail.pipeline.store.classifier_files import load_classifier
+from longtail.pipeline.store.contents import Manifest
+from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.training.checkpoint import load_network
-from longtail.pipeline.work.classifying import load_classifier
+from longtail.pipeline.training.state_tensors import load_network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,14 +26,14 @@ BACKBONE = "backbone."  # begins the names of its tensors in a checkpoint
 
 
 @dataclass(frozen=True)
-class Deployed:
+class FinishedModel:
     """A classifier with what its features come from.
 
     `preprocessing` and `backbone` are None where the run began with feature arrays. `dtype` is the type
     features were cached in.
     """
 
-    result: dict[str, Any]
+    result: Result
     estimator: Classifier
     preprocessing: Preprocessing | None
     backbone: nn.Module | None
@@ -40,7 +42,7 @@ class Deployed:
     @property
     def class_names(self) -> list[str]:
         """What the classes are called, in the order of the scores."""
-        return self.result["class_names"]
+        return self.result.class_names
 
     def scores(self, pixels: np.ndarray, device: str) -> np.ndarray:
         """Scores (B, C) of decoded pictures (B, H, W, channels) uint8, the backbone being on `device`."""
@@ -55,12 +57,12 @@ class Deployed:
         return self.estimator.scores(extract_features(self.backbone, part, device=device, dtype=self.dtype).X)
 
 
-def takes_pictures(store: Store, result: dict[str, Any]) -> bool:
+def takes_pictures(store: Store, result: Result) -> bool:
     """Whether a classifier's run began with pictures, not feature arrays; no weights are opened."""
     return _manifest(store, result)["identity"]["tensors"] is not None
 
 
-def deploy(store: Store, result: dict[str, Any]) -> Deployed:
+def load_finished_model(store: Store, result: Result) -> FinishedModel:
     """Load the classifier of a result, verified, and the backbone its features come from, on the CPU.
 
     Neither the data set nor the cached features are opened. LongtailError when something is missing.
@@ -73,41 +75,41 @@ def deploy(store: Store, result: dict[str, Any]) -> Deployed:
     if identity["tensors"] is not None:
         if manifest.get("preprocessing") is None:
             raise LongtailError(
-                f"{store.folder('features', result['features'])}: does not say how pictures were read; "
+                f"{store.folder('features', result.features)}: does not say how pictures were read; "
                 "`longtail extract CONFIG --fresh` makes it again"
             )
         preprocessing = Preprocessing(**manifest["preprocessing"])
-        backbone = _backbone(store, result["representation"], identity["tensors"], len(preprocessing.mean))
-    estimator = load_classifier(store, result["run"])
-    return Deployed(result, estimator, preprocessing, backbone, identity["dtype"])
+        backbone = _backbone(store, result.representation, identity["tensors"], len(preprocessing.mean))
+    estimator = load_classifier(store, result.run)
+    return FinishedModel(result, estimator, preprocessing, backbone, identity["dtype"])
 
 
-def _manifest(store: Store, result: dict[str, Any]) -> dict[str, Any]:
-    found = store.manifest(result["features"])
-    if found is None:
+def _manifest(store: Store, result: Result) -> Manifest:
+    manifest = store.manifest(result.features)
+    if manifest is None:
         raise LongtailError(
-            f"{store.folder('features', result['features'])}: is gone or damaged, and says how this run "
+            f"{store.folder('features', result.features)}: is gone or damaged, and says how this run "
             "reads its input; `longtail extract CONFIG` makes it again"
         )
-    return found
+    return manifest
 
 
 def _backbone(store: Store, run_id: str, tensors: str, in_channels: int) -> nn.Module:
-    """The backbone of a representation with the weights whose fingerprint is `tensors`."""
+    """The backbone of a representation with the weights whose hash is `tensors`."""
     folder = store.folder("representations", run_id)
     done = store.done("representations", run_id)
     kept = [] if done is None else [done["best"], done["last"]]
     files = {weights["tensors"]: weights["file"] for weights in kept}
     try:
         path = folder / files[tensors]
-        arrays, _, found = load_tensors(path)
-        if found != tensors:
+        arrays, _, stored = load_tensors(path)
+        if stored != tensors:
             raise Damaged(f"{path}: is not the file this run finished with")
         settings = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))
         spec = check_spec("backbones", settings["representation"]["backbone"])
     except (FileNotFoundError, KeyError, TypeError, Damaged) as error:
-        said = error if isinstance(error, Damaged) else f"{folder}: lacks its weights or its config.yaml"
-        raise LongtailError(f"{said}; `longtail extract CONFIG --fresh` makes it again") from None
+        reason = error if isinstance(error, Damaged) else f"{folder}: lacks its weights or its config.yaml"
+        raise LongtailError(f"{reason}; `longtail extract CONFIG --fresh` makes it again") from None
     backbone = registry("backbones").create(spec.name, in_channels=in_channels, **spec.params)
     own = {name.removeprefix(BACKBONE): a for name, a in arrays.items() if name.startswith(BACKBONE)}
     load_network(backbone, own, path)

@@ -22,7 +22,7 @@ from longtail.pipeline.store.inventory import (
     measure,
 )  # fmt: skip
 from longtail.pipeline.store.store import Store
-from longtail.stages.data.files.download import ASIDE, FETCHED_TO
+from longtail.stages.data.files.download import ASIDE, DOWNLOADED_TO
 
 UNTOUCHED = 3600.0  # seconds; a process that is alive writes more often than that
 SHOWN = 10  # results of a list that may be long
@@ -82,9 +82,9 @@ def remove(store: Store, items: Iterable[Item]) -> int:
 
 
 def _downloads(dry_run: bool) -> tuple[list[str], int]:
-    """Remove what killed downloads left in ``data``, where data sets are fetched to; (said, bytes)."""
-    found = {path: measure(path) for path in sorted(Path(FETCHED_TO).glob(f"{ASIDE}*")) if path.is_dir()}
-    old = {path: used for path, (used, touched) in found.items() if time.time() - touched >= UNTOUCHED}
+    """Remove what killed downloads left in ``data``, where data sets are kept; (paragraphs, bytes)."""
+    left = {path: measure(path) for path in sorted(Path(DOWNLOADED_TO).glob(f"{ASIDE}*")) if path.is_dir()}
+    old = {path: used for path, (used, touched) in left.items() if time.time() - touched >= UNTOUCHED}
     if not old:
         return [], 0
     for path in () if dry_run else old:
@@ -107,11 +107,11 @@ def size(count: int) -> str:
 def _usage(store: Store, items: list[Item]) -> str:
     top = {kind: [item for item in items if item.path.parent == store.root / kind] for kind in KINDS}
     top["other"] = [item for item in items if item.path.parent == store.root]
-    total = sum(item.bytes for found in top.values() for item in found)
+    total = sum(item.bytes for members in top.values() for item in members)
     lines = [f"{store.root}: {size(total)}"]
-    for kind, found in top.items():
-        results = sum(item.state != FOREIGN and item.path.suffix not in (PART, TEMPORARY) for item in found)
-        used = size(sum(item.bytes for item in found))
+    for kind, members in top.items():
+        results = sum(item.state != FOREIGN and item.path.suffix not in (PART, TEMPORARY) for item in members)
+        used = size(sum(item.bytes for item in members))
         lines.append(f"  {kind:<15}  {'' if kind == 'other' else results:>6}  {used:>8}")
     large = [item for kind in KINDS[:2] for item in top[kind] if item.state == FINISHED]
     if large:
@@ -129,13 +129,13 @@ def _lists(store: Store, fates: dict[str, list[Item]], dry_run: bool) -> list[st
     }
     texts = []
     for fate, heading in headings.items():
-        found = fates.get(fate, [])
-        if found:
-            said = f"{heading} ({size(sum(item.bytes for item in found))})"
+        members = fates.get(fate, [])
+        if members:
+            title = f"{heading} ({size(sum(item.bytes for item in members))})"
             # What goes is shown whole, but for optimiser states: they are many, and all alike.
-            named = [item for item in found if fate == REMOVE and item.state != STATE]
-            alike = [item for item in found if fate != REMOVE or item.state == STATE]
-            texts.append("\n".join([said, *_rows(store, named, len(named)), *_rows(store, alike)]))
+            named = [item for item in members if fate == REMOVE and item.state != STATE]
+            alike = [item for item in members if fate != REMOVE or item.state == STATE]
+            texts.append("\n".join([title, *_rows(store, named, len(named)), *_rows(store, alike)]))
     states = fates.get(STATE, [])
     if states:
         used = size(sum(item.bytes for item in states))

@@ -1,4 +1,4 @@
-"""What makes a result the one it is: ids are hashes of the settings and the content it depends on."""
+"""Ids of results: hashes of the settings and the content that a result depends on."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from longtail.pipeline.store.references import find_run, is_unknown
 from longtail.stages.parameters import Problem, is_access
 
 if TYPE_CHECKING:
+    from longtail.pipeline.store.contents import FeatureIdentity
     from longtail.pipeline.store.store import Store
 
 # Raised when what a stage computes under the same settings changes its meaning.
@@ -48,13 +49,13 @@ def representation_id(store: Store, config: Config) -> str:
 
 
 def feature_key(store: Store, config: Config, tensors: str | None) -> str:
-    """Key of a checkpoint's features, by its tensors' fingerprint (None: the data are features)."""
+    """Key of a checkpoint's features, by its tensors' hash (None: the data are features)."""
     return make_id("features", feature_identity(store, config, tensors))
 
 
-def feature_identity(store: Store, config: Config, tensors: str | None) -> dict[str, Any]:
+def feature_identity(store: Store, config: Config, tensors: str | None) -> FeatureIdentity:
     """What a feature key is the hash of, repeated in the manifest."""
-    identity = {
+    identity: FeatureIdentity = {
         "tensors": tensors,
         "data": data_identity(store, config),
         "transform": "evaluation" if tensors else "none",
@@ -80,10 +81,10 @@ def classifier_id(config: Config, key: str, spec: Spec) -> str:
 
 
 def named_representation(store: Store, reference: str) -> str | None:
-    """The representation id that a directory, an id prefix or a config names; None when it names none."""
-    found = find_run(store, reference)
-    if found is not None:
-        return found
+    """The representation id that a directory, an id prefix or a config names; None when none does."""
+    run_id = find_run(store, reference)
+    if run_id is not None:
+        return run_id
     config = _config(reference)
     return None if config is None or config.representation is None else representation_id(store, config)
 
@@ -100,16 +101,16 @@ def _config(reference: str) -> Config | None:
 def start_identity(store: Store, config: Config) -> dict[str, Any]:
     """What a representation's id holds instead of the paths and names training starts from."""
     settings = config.representation
-    found: dict[str, Any] = {}
+    identity: dict[str, Any] = {}
     if settings.weights is not None:
-        found["weights"] = settings.weights
+        identity["weights"] = settings.weights
         if not is_published(settings.weights):
-            found["weights"] = store.fingerprint(weights_file(settings.weights))
+            identity["weights"] = store.file_hash(weights_file(settings.weights))
     if settings.init is not None:
         run_id = earlier_run(store, settings)
         done = store.done("representations", run_id)
-        found["init"] = {"epochs": done["epochs"], "tensors": done["last"]["tensors"]}
-    return found
+        identity["init"] = {"epochs": done["epochs"], "tensors": done["last"]["tensors"]}
+    return identity
 
 
 def earlier_run(store: Store, settings: Representation) -> str:
@@ -119,12 +120,12 @@ def earlier_run(store: Store, settings: Representation) -> str:
     done = None if run_id is None else store.done("representations", run_id)
     if done is None:
         raise LongtailError(
-            f"representation.init: {settings.init!r} is no finished run under {store.root}; "
+            f"representation.init: {settings.init!r} is not a finished run under {store.root}; "
             "name a directory, the beginning of an id, or a config that `longtail represent` has finished"
         )
     if done["epochs"] >= settings.epochs:
-        said = f"must exceed the {done['epochs']} that {settings.init!r} has, got {settings.epochs}"
-        raise ConfigError([Problem("representation.epochs", said)])
+        rule = f"must exceed the {done['epochs']} that {settings.init!r} has, got {settings.epochs}"
+        raise ConfigError([Problem("representation.epochs", rule)])
     return run_id
 
 

@@ -1,6 +1,6 @@
-"""What lies under the output root: results, what killed processes left, and what is not ours.
+"""What lies under the output root: results, what killed processes left, and files of others.
 
-Told from names, time stamps and the small JSON files alone. Links are neither followed nor counted.
+Names, time stamps and the small JSON files decide; links are neither followed nor counted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.files import epoch_files
 from longtail.pipeline.files.publish import TEMPORARY
 from longtail.pipeline.store.identity import ID_LENGTH
 from longtail.pipeline.store.store import Store
@@ -29,15 +30,14 @@ FINISHED, UNFINISHED, ORPHAN, STATE, FOREIGN, PLAIN = (
 PART = ".part"
 MOST_HEADER = 2**26  # bytes; a longer safetensors header is not one of ours
 
-Done = Callable[[str, str], "dict[str, Any] | None"]  # of Store.done
+Done = Callable[[str, str], Any]  # Store.done, asked once for each result
 
 _ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 _TEMPORARY = re.compile(rf"\..+\.\d+-[0-9a-f]{{8}}{re.escape(TEMPORARY)}")
 _AT_ROOT = re.compile(r"fingerprints\.json|README\.md|\.gitignore")
 _OWN = {
     "representations": re.compile(
-        r"config\.yaml|provenance\.json|history\.jsonl|best\.safetensors|DONE"
-        r"|epoch-\d+(-batch-\d+)?\.(state|safetensors)"
+        r"config\.yaml|provenance\.json|history\.jsonl|best\.safetensors|DONE|" + epoch_files.PATTERN
     ),
     "features": re.compile(r"manifest\.json|head\.safetensors|(train|val|test)[\w.-]*\.npy"),
     "classifiers": re.compile(r"(weights|predictions)\.safetensors|result\.json|DONE"),
@@ -69,15 +69,15 @@ def inventory(store: Store) -> list[Item]:
     if not store.root.is_dir():
         raise LongtailError(f"{store.root}: no such folder; `longtail run CONFIG` makes one")
     done = cache(store.done)  # which warns of a damaged one: once is enough
-    found: list[Item] = []
+    items: list[Item] = []
     for path in sorted(store.root.iterdir()):
         if path.name in KINDS and _is_folder(path):
-            found += _results(store, done, path.name)
+            items += _results(store, done, path.name)
         elif _AT_ROOT.fullmatch(path.name) and _is_file(path):
-            found.append(_item(path, "other", PLAIN))
+            items.append(_item(path, "other", PLAIN))
         else:
-            found.append(_loose(path, "other"))
-    return found
+            items.append(_loose(path, "other"))
+    return items
 
 
 def measure(path: Path) -> tuple[int, float]:
@@ -87,15 +87,13 @@ def measure(path: Path) -> tuple[int, float]:
         paths += [Path(top, name) for top, folders, files in os.walk(path) for name in (*folders, *files)]
     size, written, folders = 0, [], []
     for each in paths:
-        with suppress(
-            FileNotFoundError, PermissionError
-        ):  # just removed by another process, or not ours to see
-            found = each.lstat()
-            if stat.S_ISDIR(found.st_mode):
-                folders.append(found.st_mtime)
+        with suppress(FileNotFoundError, PermissionError):  # just removed by another, or not ours to see
+            status = each.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                folders.append(status.st_mtime)
             else:
-                size += found.st_size
-                written.append(found.st_mtime)
+                size += status.st_size
+                written.append(status.st_mtime)
     return size, max(written or folders or [0.0])
 
 
@@ -123,41 +121,41 @@ def _results(store: Store, done: Done, kind: str) -> Iterator[Item]:
 
 
 def _with_done(store: Store, done: Done, kind: str, name: str) -> tuple[str, str]:
-    said = done(kind, name)
-    if said is not None:
-        return FINISHED, said["classifier"] if kind == "classifiers" else counted(said["epochs"], "epoch")
+    facts = done(kind, name)
+    if facts is not None:
+        return FINISHED, facts["classifier"] if kind == "classifiers" else counted(facts["epochs"], "epoch")
     damaged = (store.folder(kind, name) / "DONE").exists()
     return UNFINISHED, "DONE is damaged" if damaged else "no DONE"
 
 
 def _features(store: Store, key: str, known: frozenset[str]) -> tuple[str, str]:
-    found = store.manifest(key)
-    if found is None:
+    manifest = store.manifest(key)
+    if manifest is None:
         damaged = (store.folder("features", key) / "manifest.json").exists()
         return UNFINISHED, "manifest.json is damaged" if damaged else "no manifest.json"
-    tensors = found["identity"]["tensors"]
+    tensors = manifest["identity"]["tensors"]
     if tensors is not None and tensors not in known:  # None: the data were features already
         return ORPHAN, "no representation here has the weights they were made with"
-    return FINISHED, f"{sum(found['class_counts'])} training samples"
+    return FINISHED, f"{sum(manifest['class_counts'])} training samples"
 
 
 def _known_weights(store: Store, done: Done) -> frozenset[str]:
-    """Fingerprints of the weights of every representation, finished or not.
+    """Hashes of the weights of every representation, finished or not.
 
     An unfinished one counts because the same command may finish it with the very weights it had.
     """
     known = set()
     for folder in filter(Path.is_dir, store.root.glob("representations/*")):
-        said = done("representations", folder.name)
-        if said is not None:
-            known |= {said[which]["tensors"] for which in ("last", "best")}
+        facts = done("representations", folder.name)
+        if facts is not None:
+            known |= {facts[which]["tensors"] for which in ("last", "best")}
         else:
-            known |= {_fingerprint(path) for path in folder.glob("*.safetensors")}
+            known |= {_tensors_hash(path) for path in folder.glob("*.safetensors")}
     return frozenset(known)
 
 
-def _fingerprint(path: Path) -> str | None:
-    """The fingerprint a tensor file's header states; None for a file without."""
+def _tensors_hash(path: Path) -> str | None:
+    """The hash of its tensors that a tensor file's header states; None for a file without."""
     try:
         with open(path, "rb") as file:
             header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), MOST_HEADER)))
@@ -171,7 +169,7 @@ def _inside(folder: Path, kind: str, own: re.Pattern, *, finished: bool) -> Iter
     for path in _entries(folder):
         if not own.fullmatch(path.name) or not _is_file(path):
             yield _loose(path, kind)
-        elif finished and path.suffix == ".state":
+        elif finished and path.suffix == epoch_files.STATE:
             yield _item(path, kind, STATE)
 
 

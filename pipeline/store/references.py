@@ -1,4 +1,4 @@
-"""What a person calls a run, and what that stands for."""
+"""References to results on the command line: directories and the beginnings of ids."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from longtail.pipeline.errors import ConfigError, LongtailError
 if TYPE_CHECKING:
     from longtail.pipeline.store.store import Store
 
-KEYS = {"representations": "representation", "features": "features", "classifiers": "run"}  # of a result
+ID_FIELDS = {  # of a Result, by kind
+    "representations": "representation",
+    "features": "features",
+    "classifiers": "run",
+}
 
 
 def find_run(store: Store, reference: str) -> str | None:
@@ -30,18 +34,18 @@ def find_result(store: Store, reference: str) -> tuple[str, str] | None:
     None when `reference` is neither; LongtailError when a prefix fits several.
     """
     path = directory(store, reference)
-    kinds = KEYS if path is None else (path.parent.name,)
+    kinds = ID_FIELDS if path is None else (path.parent.name,)
     name = reference if path is None else path.name
-    found = [(kind, run_id) for kind in kinds if (run_id := store.resolve(kind, name)) is not None]
-    if len(found) > 1:
-        raise LongtailError(f"{reference!r} begins ids of {' and of '.join(kind for kind, _ in found)}")
-    return found[0] if found else None
+    matches = [(kind, run_id) for kind in kinds if (run_id := store.resolve(kind, name)) is not None]
+    if len(matches) > 1:
+        raise LongtailError(f"{reference!r} begins ids of {' and of '.join(kind for kind, _ in matches)}")
+    return matches[0] if matches else None
 
 
 def directory(store: Store, reference: str) -> Path | None:
-    """The result's directory `reference` is, None when it is none; LongtailError for one of another root."""
+    """`reference` as a result's directory, None when it is not one; LongtailError for one of another root."""
     path = Path(reference).resolve()
-    if not path.is_dir() or path.parent.name not in KEYS:
+    if not path.is_dir() or path.parent.name not in ID_FIELDS:
         return None
     root = path.parents[1]
     if root != store.root.resolve():
@@ -50,5 +54,5 @@ def directory(store: Store, reference: str) -> Path | None:
 
 
 def is_unknown(error: ConfigError) -> bool:
-    """True when a reference is no configuration at all."""
+    """Whether `error` says that there is no such configuration, rather than that it is wrong."""
     return len(error.problems) == 1 and "no such configuration" in str(error)

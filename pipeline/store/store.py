@@ -1,18 +1,22 @@
-"""Where results live and what they are called: ids, directories, finished work, records."""
+"""The output root: directories of results, and what the files in them that declare work finished hold."""
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from longtail.pipeline.config.components import registry
+from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import Damaged, LongtailError
-from longtail.pipeline.files.checked_json import checked, read_json, unchecked
-from longtail.pipeline.files.data_hashes import Fingerprints
+from longtail.pipeline.files.checked_json import read_json, verified, with_checksum
+from longtail.pipeline.files.data_hashes import DataHashes
 from longtail.pipeline.files.publish import canonical_json, publish_json, sha256_of
+from longtail.pipeline.store.contents import ClassifierDone, EpochRow, Manifest, RepresentationDone
+from longtail.pipeline.store.result import Result
 from longtail.stages.wording import listed
 
 log = logging.getLogger("longtail")
@@ -27,7 +31,7 @@ class Store:
 
     def __init__(self, root: str | Path, *, read_only: bool = False, one_command: bool = False):
         self.root, self.one_command = Path(root), one_command
-        self._fingerprints = Fingerprints(self.root / "fingerprints.json", read_only=read_only)
+        self._data_hashes = DataHashes(self.root / "fingerprints.json", read_only=read_only)
         self._contents: dict[str, str] = {}
 
     # -- content --------------------------------------------------------------------------------------
@@ -36,13 +40,14 @@ class Store:
         """SHA-256 of what a data set's files hold."""
         asked = canonical_json({"name": name, **params})
         if asked not in self._contents or not self.one_command:
-            sources = registry("datasets").sources(name, dict(params))
-            self._contents[asked] = self._fingerprints.of(sources)
+            with settings_named(data_settings(name)):
+                sources = registry("datasets").sources(name, dict(params))
+            self._contents[asked] = self._data_hashes.of(sources)
         return self._contents[asked]
 
-    def fingerprint(self, path: Path) -> str:
+    def file_hash(self, path: Path) -> str:
         """SHA-256 of one file's content, remembered while the file stays as it is."""
-        return self._fingerprints.of([path])
+        return self._data_hashes.of([path])
 
     # -- directories ----------------------------------------------------------------------------------
 
@@ -50,40 +55,51 @@ class Store:
         """Directory of one result; `kind` is representations, features or classifiers."""
         return self.root / kind / name
 
-    def done(self, kind: str, name: str) -> dict[str, Any] | None:
-        """What ``DONE`` says of a finished result, None while there is none. A damaged one counts as none."""
-        path = self.folder(kind, name) / "DONE"
+    @overload
+    def done(self, kind: Literal["representations"], name: str) -> RepresentationDone | None: ...
+
+    @overload
+    def done(self, kind: Literal["classifiers"], name: str) -> ClassifierDone | None: ...
+
+    def done(self, kind: str, name: str):
+        """What ``DONE`` of a finished result holds; None while there is none, or when it is damaged."""
+        return self._checked_json(self.folder(kind, name) / "DONE")
+
+    def manifest(self, key: str) -> Manifest | None:
+        """What ``manifest.json`` of finished features holds; None when there is none or it is damaged."""
+        manifest = self._checked_json(self.folder("features", key) / "manifest.json")
+        return manifest if manifest is not None and manifest.get("key") == key else None
+
+    def _checked_json(self, path: Path):
+        """A checked JSON record; None when it is not there, or damaged, which is warned of."""
         try:
-            said = read_json(path)
-            return unchecked(said, path)
+            return verified(read_json(path), path)
         except (FileNotFoundError, NotADirectoryError):  # the latter: a stray file among the results
             return None
         except Damaged as error:
             log.warning("%s; it is not used", error)
             return None
 
-    def manifest(self, key: str) -> dict[str, Any] | None:
-        """What ``manifest.json`` says of finished features; None when there are none or it is damaged."""
-        path = self.folder("features", key) / "manifest.json"
+    def history(self, representation: str) -> list[EpochRow]:
+        """What training recorded of each epoch; [] before the first. Damaged for a file that is not JSON."""
+        path = self.folder("representations", representation) / "history.jsonl"
         try:
-            said = unchecked(read_json(path), path)
-            return said if said["key"] == key else None
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (Damaged, KeyError) as error:
-            log.warning("%s; it is not used", error)
-            return None
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except FileNotFoundError:
+            return []
+        except ValueError:
+            raise Damaged(f"{path}: is not JSON") from None
 
     def finish(self, kind: str, name: str, facts: dict[str, Any], files: list[str]) -> None:
         """Publish ``DONE``: `facts`, the SHA-256 of each of `files`, and that of all this."""
         folder = self.folder(kind, name)
         digests = {f: sha256_of(folder / f) for f in files}
         while True:
-            publish_json(folder / "DONE", checked({**facts, "files": digests}))
-            found = {f: sha256_of(folder / f) for f in files}
-            if found == digests:
+            publish_json(folder / "DONE", with_checksum({**facts, "files": digests}))
+            now = {f: sha256_of(folder / f) for f in files}
+            if now == digests:
                 return
-            digests = found  # a process at the same work has published a file in between
+            digests = now  # a process at the same work has published a file in between
 
     def discard(self, kind: str, name: str) -> None:
         """Remove a result, what declares it finished first: stopped halfway, it counts as unfinished."""
@@ -94,19 +110,17 @@ class Store:
             shutil.rmtree(folder)
 
     def resolve(self, kind: str, prefix: str) -> str | None:
-        """The one id under `kind` that starts with `prefix`; None for none, LongtailError for several."""
+        """The one id under `kind` that starts with `prefix`; None without one, LongtailError for several."""
         if not prefix or not all(c in "0123456789abcdef" for c in prefix):
             return None
-        found = sorted(
-            p.name for p in self.root.glob(f"{kind}/{prefix}*") if p.is_dir() and "." not in p.name
-        )
-        if len(found) > 1:
-            raise LongtailError(f"{prefix!r} begins {len(found)} ids under {kind}: {listed(found)}")
-        return found[0] if found else None
+        ids = sorted(p.name for p in self.root.glob(f"{kind}/{prefix}*") if p.is_dir() and "." not in p.name)
+        if len(ids) > 1:
+            raise LongtailError(f"{prefix!r} begins {len(ids)} ids under {kind}: {listed(ids)}")
+        return ids[0] if ids else None
 
-    # -- records --------------------------------------------------------------------------------------
+    # -- results --------------------------------------------------------------------------------------
 
-    def result(self, classifier_id: str) -> dict[str, Any] | None:
+    def result(self, classifier_id: str) -> Result | None:
         """The verified ``result.json`` of a finished classifier, None when it has to be (re)made."""
         done = self.done("classifiers", classifier_id)
         if done is None:
@@ -115,14 +129,14 @@ class Store:
         try:
             if sha256_of(path) != done["files"]["result.json"]:
                 raise Damaged(f"{path}: its SHA-256 is not the one recorded")
-            return read_json(path)
-        except (FileNotFoundError, KeyError, Damaged) as error:
+            return Result.from_json(read_json(path))
+        except (FileNotFoundError, KeyError, TypeError, Damaged) as error:
             log.warning("%s; it is not used", error)
             return None
 
-    def results(self) -> Iterator[dict[str, Any]]:
+    def results(self) -> Iterator[Result]:
         """Every finished classifier's result, by id."""
         for folder in sorted(self.root.glob("classifiers/*")):
-            found = self.result(folder.name)
-            if found is not None:
-                yield found
+            result = self.result(folder.name)
+            if result is not None:
+                yield result

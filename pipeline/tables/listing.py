@@ -30,11 +30,11 @@ def listing(kind: str | None, form: str = "table") -> str:
 
 def _described(kind: str) -> list[Component]:
     """The components of a kind; what all data sets share stands once, at the end."""
-    found = registry(kind)
-    components = [found.describe(name) for name in found.names()]
+    known = registry(kind)
+    components = [known.describe(name) for name in known.names()]
     if kind != "datasets":
         return components
-    shared = found.shared
+    shared = known.shared
     own = [
         replace(c, parameters={k: p for k, p in c.parameters.items() if k not in shared.parameters})
         for c in components
@@ -63,12 +63,11 @@ def _wrapped(text: str, indent: int) -> str:
 def _markdown(components: list[Component]) -> str:
     lines = ["| name | what it is | parameters |", "|---|---|---|"]
     for component in components:
-        told = [f"{key} = {_json(value)}" for key, value in component.fixed.items()]
+        settings = [f"{key} = {_json(value)}" for key, value in component.fixed.items()]
         for p in component.parameters.values():
-            told.append(f"`{p.name}`" if p.default is REQUIRED else f"`{p.name}` {_json(p.default)}")
-        parameters = ", ".join(told)
+            settings.append(f"`{p.name}`" if p.default is REQUIRED else f"`{p.name}` {_json(p.default)}")
         summary = component.summary.replace("|", "\\|")
-        lines.append(f"| `{component.name}` | {summary} | {parameters} |")
+        lines.append(f"| `{component.name}` | {summary} | {', '.join(settings)} |")
     return "\n".join(lines)
 
 

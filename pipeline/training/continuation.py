@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.sections import Representation
 from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.files.epoch_files import BEST_WEIGHTS
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
 from longtail.pipeline.store.identity import data_identity, earlier_run
 from longtail.pipeline.store.store import Store
@@ -52,14 +53,13 @@ def check_init(config: Config, store: Store) -> str:
 def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Checkpoints) -> Memory:
     """Load an earlier run's last epoch into `trainee`, and make it this run's own first checkpoint.
 
-    Weights, optimiser state, history and best epoch go on: with a schedule that gives the same rates, so many
-    epochs and then so many more are bit for bit all of them at once.
+    Weights, optimiser state, history and best epoch are taken over: with a schedule that gives the same
+    rates, the result is bit for bit that of one longer run.
     """
     run_id = check_init(config, store)
     folder = store.folder("representations", run_id)
     done = store.done("representations", run_id)
-    carried = {"average": trainee.average, "reweighting": trainee.reweighting}
-    memory = Checkpoints(folder).resume(trainee.network, trainee.optimizer, **carried)
+    memory = Checkpoints(folder).resume(trainee.network, trainee.optimizer, **trainee.extra_state)
     if memory is None or memory.position.epoch != done["epochs"]:
         raise LongtailError(
             f"representation.init: {folder} lacks the optimiser state of its last epoch; "
@@ -67,9 +67,9 @@ def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Ch
         )
     if memory.best.epoch:
         tensors, facts, _ = load_tensors(folder / done["best"]["file"])
-        save_tensors(checkpoints.folder / "best.safetensors", tensors, facts)
+        save_tensors(checkpoints.folder / BEST_WEIGHTS, tensors, facts)
     log.info("going on from %s, which has %s", run_id, counted(memory.position.epoch, "epoch"))
-    return checkpoints.save(trainee.network, trainee.optimizer, memory, **carried)
+    return checkpoints.save(trainee.network, trainee.optimizer, memory, **trainee.extra_state)
 
 
 def _prior_bias(loss: dict) -> bool:
@@ -83,27 +83,23 @@ def _prior_bias(loss: dict) -> bool:
 
 def _refuse_another_kind(settings: Representation, folder: Path) -> None:
     """LongtailError where the optimiser's state would not belong to this run's parameters."""
-    said = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))["representation"]
-    names = ("backbone", "optimizer")
-    earlier = {key: said[key]["name"] for key in names}
-    own = {key: getattr(settings, key).name for key in names}
-    full = settings.full()
-    for key in ("trainable", "no_weight_decay", "reweighting"):
-        own[key] = full[key]
-        earlier[key] = said.get(key, Representation.model_fields[key].default)
-    own["undecayed"], earlier["undecayed"] = (
-        sorted({*kinds, *(["head_bias"] if _prior_bias(spec) else [])})
-        for kinds, spec in (
-            (own["no_weight_decay"], full["loss"]),
-            (earlier["no_weight_decay"], said["loss"]),
-        )
-    )
+    written = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))["representation"]
+    earlier, own = _what_the_optimizer_updates(written), _what_the_optimizer_updates(settings.full())
     differing = [f"{key} {earlier[key]}, this run {own[key]}" for key in own if own[key] != earlier[key]]
     if differing:
         raise LongtailError(
             f"representation.init: {folder} has {'; '.join(differing)}; "
             "representation.weights starts anew from weights alone"
         )
+
+
+def _what_the_optimizer_updates(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of stage one that decide which parameters there are and in which groups they are."""
+    updated = {key: settings[key]["name"] for key in ("backbone", "optimizer")}
+    for key in ("trainable", "no_weight_decay", "reweighting"):  # older runs may lack one
+        updated[key] = settings.get(key, Representation.model_fields[key].default)
+    head_bias = ["head_bias"] if _prior_bias(settings["loss"]) else []
+    return {**updated, "undecayed": sorted({*updated["no_weight_decay"], *head_bias})}
 
 
 def warn_of_start(config: Config) -> None:

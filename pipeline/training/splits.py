@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from longtail.pipeline.config.choices import cannot_choose, chooses, has_cosine_head
 from longtail.pipeline.config.components import registry
+from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.stages.wording import counted, listed
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ log = logging.getLogger("longtail")
 def load_splits(config: Config) -> Splits:
     """The data the configuration names, split and made long-tailed; warns of what has no samples."""
     workers = None if config.system.workers == "auto" else config.system.workers
-    splits = registry("datasets").create(
-        config.data.name, workers=workers, meta_per_class=config.meta_per_class, **config.data.params
-    )
+    with settings_named(data_settings(config.data.name)):
+        splits = registry("datasets").create(
+            config.data.name, workers=workers, meta_per_class=config.meta_per_class, **config.data.params
+        )
     warn_of_splits(config, splits)
     return splits
 
@@ -35,8 +37,8 @@ def warn_of_splits(config: Config, splits: Splits) -> None:
     ):
         empty = [name for c, name in enumerate(splits.class_names) if c not in present]
         if empty and present:
-            said = counted(len(empty), "class", "classes")
-            log.warning("no %s sample in %s (%s): %s", part, said, listed(empty), follows)
+            classes = counted(len(empty), "class", "classes")
+            log.warning("no %s sample in %s (%s): %s", part, classes, listed(empty), follows)
     choosing = splits.test if config.evaluation.protocol == "paper" else splits.val
     if config.representation is None or not config.representation.epochs or len(choosing):
         return  # without a trained head classifiers cross-validate

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def scalars(config: Config, folder: Path, memory: Memory) -> Iterator[Callable[[dict[str, Any]], None]]:
+def epoch_writer(config: Config, folder: Path, memory: Memory) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A function that takes a history row; with ``system.tensorboard`` it writes its numbers for TensorBoard.
 
-    They go to ``tensorboard/`` in the run's folder; a run that resumes goes on after the epochs it has.
-    LongtailError when the extra is missing.
+    They go to ``tensorboard/`` in the run's folder, which comes to exist with the first row; a run that
+    resumes goes on after the epochs it has. LongtailError when the extra is missing.
     """
     if not config.system.tensorboard:
         yield lambda row: None
@@ -31,27 +30,30 @@ def scalars(config: Config, folder: Path, memory: Memory) -> Iterator[Callable[[
         raise LongtailError(
             "system.tensorboard: needs the extra tensorboard: pip install 'longtail[tensorboard]'"
         ) from None
-    purged = memory.position.epoch + 1
-    writer = cache(lambda: SummaryWriter(folder / "tensorboard", purge_step=purged))  # with the first epoch
+    first_epoch = memory.position.epoch + 1
+    writer = None
 
     def write(row: dict[str, Any]) -> None:
+        nonlocal writer
+        if writer is None:
+            writer = SummaryWriter(folder / "tensorboard", purge_step=first_epoch)
         for name, value in numbers(row).items():
-            writer().add_scalar(name, value, row["epoch"])
-        writer().flush()
+            writer.add_scalar(name, value, row["epoch"])
+        writer.flush()
 
     try:
         yield write
     finally:
-        if writer.cache_info().currsize:
-            writer().close()
+        if writer is not None:
+            writer.close()
 
 
 def numbers(row: dict[str, Any]) -> dict[str, float]:
     """The numbers of a history row by name: ``loss``, ``validation/balanced_accuracy``..."""
-    found: dict[str, float] = {}
+    by_name: dict[str, float] = {}
     for key, value in row.items():
         if isinstance(value, dict):
-            found |= {f"{key}/{name}": number for name, number in numbers(value).items()}
+            by_name |= {f"{key}/{name}": number for name, number in numbers(value).items()}
         elif isinstance(value, int | float) and key != "epoch":
-            found[key] = float(value)
-    return found
+            by_name[key] = float(value)
+    return by_name

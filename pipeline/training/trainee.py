@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -27,3 +27,8 @@ class Trainee:
     reweighting: LearnedWeights | None
     device: str
     precision: str
+
+    @property
+    def extra_state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside network and optimiser, None where a run does without."""
+        return {"average": self.average, "reweighting": self.reweighting}

@@ -1,4 +1,4 @@
-"""Stage one's parts as a configuration names them: data, network, loss, sampler, optimiser."""
+"""What a training run works with, as the configuration names it: network, loss, batches, optimiser."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.sections import Representation
+from longtail.pipeline.config.setting_names import settings_named
 from longtail.pipeline.errors import ConfigError, LongtailError
-from longtail.pipeline.training.initial_weights import check_input, load_weights
+from longtail.pipeline.training.expected_pictures import check_input
+from longtail.pipeline.training.initial_weights import load_weights
 from longtail.pipeline.training.trainee import Trainee
 from longtail.stages.parameters import Problems
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from longtail.stages.data import Splits
+    from longtail.stages.data.pictures.batches import Batches
     from longtail.stages.losses.base import Loss
     from longtail.stages.meta_weights.learned import LearnedWeights
     from longtail.stages.network import Network
@@ -25,7 +29,7 @@ log = logging.getLogger("longtail")
 
 
 def build_reweighting(config: Config, splits: Splits, device: str) -> LearnedWeights | None:
-    """What learns sample weights, as configured; None when nothing does."""
+    """The learned sample weights as configured; None when none are."""
     from longtail.stages.meta_weights.learned import LearnedWeights
     from longtail.stages.randomness import torch_seed
 
@@ -39,7 +43,7 @@ def build_reweighting(config: Config, splits: Splits, device: str) -> LearnedWei
 
 
 def build_loss(config: Config, splits: Splits) -> Loss:
-    """The loss, made for the training counts; LongtailError for one that needs what is not there."""
+    """The loss, made for the training counts; LongtailError for one that lacks the validation it needs."""
     spec = config.representation.loss
     loss = registry("losses").create(spec.name, splits.class_counts, **spec.params)
     if loss.needs_validation and not len(splits.val):
@@ -58,9 +62,10 @@ def build_network(config: Config, splits: Splits, loss: Loss) -> Network:
 
     settings = config.representation
     with torch_seed(config.seed, "weights"):
-        backbone = registry("backbones").create(
-            settings.backbone.name, in_channels=splits.input_shape[0], **settings.backbone.params
-        )
+        with settings_named({"image_size": "representation.backbone.image_size"}):
+            backbone = registry("backbones").create(
+                settings.backbone.name, in_channels=splits.input_shape[0], **settings.backbone.params
+            )
         named = {} if settings.head is None else {"name": settings.head.name, **settings.head.params}
         try:
             head = build_head(loss, backbone.num_features, splits.num_classes, **named)
@@ -74,11 +79,6 @@ def build(config: Config, splits: Splits, device: str, precision: str, channels_
     import torch
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-    from longtail.stages.data.pictures.augment import Augment
-    from longtail.stages.data.pictures.batches import Batches
-    from longtail.stages.losses.corrections import corrected_twice
-    from longtail.stages.training.optimizers import parameter_groups
-
     settings = config.representation
     loss = build_loss(config, splits)
     network = build_network(config, splits, loss)
@@ -89,7 +89,23 @@ def build(config: Config, splits: Splits, device: str, precision: str, channels_
     network.train_only(settings.trainable)
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
-    batches = Batches(
+    batches = build_batches(config, splits, device, channels_last)
+    warn_of_double_correction(settings, loss, batches.sampler)
+    optimizer = build_optimizer(settings, network, loss)
+    average = None
+    if settings.ema is not None:
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
+    reweighting = build_reweighting(config, splits, device)
+    return Trainee(network, batches, loss.to(device), optimizer, average, reweighting, device, precision)
+
+
+def build_batches(config: Config, splits: Splits, device: str, channels_last: bool) -> Batches:
+    """The training split in batches on `device`, sampled and augmented as configured."""
+    from longtail.stages.data.pictures.augment import Augment
+    from longtail.stages.data.pictures.batches import Batches
+
+    settings = config.representation
+    return Batches(
         splits.train,
         build_sampler(config, splits.train.labels, splits.num_classes),
         batch_size=settings.batch_size,
@@ -98,22 +114,28 @@ def build(config: Config, splits: Splits, device: str, precision: str, channels_
         device=device,
         channels_last=channels_last,
     )
-    said = corrected_twice(
-        loss, settings.loss.name, batches.sampler, settings.sampler.name, epoch=max(settings.epochs - 1, 0)
-    )
-    if said is not None:
-        log.warning("%s", said)
+
+
+def warn_of_double_correction(settings: Representation, loss: Loss, sampler) -> None:
+    """Warn of a loss and a sampler that both make up for the imbalance."""
+    from longtail.stages.losses.corrections import corrected_twice
+
+    last_epoch = max(settings.epochs - 1, 0)
+    warning = corrected_twice(loss, settings.loss.name, sampler, settings.sampler.name, epoch=last_epoch)
+    if warning is not None:
+        log.warning("%s", warning)
+
+
+def build_optimizer(settings: Representation, network: Network, loss: Loss) -> torch.optim.Optimizer:
+    """The optimiser of all that is trained, without decay of what the settings and the loss exempt."""
+    from longtail.stages.training.optimizers import parameter_groups
+
     undecayed = [*settings.no_weight_decay, *(["head_bias"] if loss.prior_bias else [])]
-    optimizer = registry("optimizers").create(
+    return registry("optimizers").create(
         settings.optimizer.name,
         parameter_groups(network, undecayed),
         **{**settings.optimizer.params, "lr": learning_rate(settings)},
     )
-    average = None
-    if settings.ema is not None:
-        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
-    reweighting = build_reweighting(config, splits, device)
-    return Trainee(network, batches, loss.to(device), optimizer, average, reweighting, device, precision)
 
 
 def learning_rate(settings: Representation) -> float:

@@ -11,7 +11,8 @@ import click
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.tables.records import METRICS, records, render
+from longtail.pipeline.tables.record_table import records_text
+from longtail.pipeline.tables.records import METRICS, records
 from longtail.pipeline.verbs.options import (
     complete,
     config_argument,
@@ -43,11 +44,12 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     """
     from longtail.pipeline.compare.sweep import run_sweep
 
-    result = run_sweep(config, store, jobs=jobs)
+    sweep = run_sweep(config, store, jobs=jobs)
     split = "test" if config.evaluation.protocol == "paper" else "val"
-    trials = records(result.trials, splits=(split,), evaluation=config.evaluation)
-    winners = records(result.winners, splits=("test",), evaluation=config.evaluation)
-    click.echo(render([*trials, *(row for row in winners if row not in trials)], form))
+    thresholds = config.evaluation.thresholds
+    trials = records(sweep.trials, splits=(split,), thresholds=thresholds)
+    winners = records(sweep.winners, splits=("test",), thresholds=thresholds)
+    click.echo(records_text([*trials, *(row for row in winners if row not in trials)], form))
 
 
 @click.command()
@@ -95,8 +97,10 @@ def ablate(
 
     Example: longtail ablate digits_lt --seeds 3 --metric error
     """
-    from longtail.pipeline.compare.ablation import find_baseline, planned_cells, run_ablation, variants
-    from longtail.pipeline.compare.ablation_table import cells, render_ablation
+    from longtail.pipeline.compare.ablation import find_baseline, planned_cells, run_ablation
+    from longtail.pipeline.compare.ablation_table import ablation_cells, ablation_text
+    from longtail.pipeline.compare.variants import variants
+    from longtail.pipeline.store.finished_results import ReferenceResults
 
     grid = variants(config, overrides, vary=vary, seeds=seeds, data_seeds=data_seeds)
     cell = find_baseline(planned_cells(grid), baseline or grid[0].config.ablation.baseline)
@@ -105,13 +109,13 @@ def ablate(
         if cell not in ablation.cells:
             cell, lost = next(iter(ablation.cells)), cell
             log.warning("%s/%s has no result; differences are to %s/%s", *lost, *cell)
-        compared = cells(store, ablation, cell)
+        cells = ablation_cells(store, ablation, cell)
         if page is not None:
             results = [result for results in ablation.cells.values() for result in results]
-            page(store, [(results, None)], records(results), cells=compared)
-        click.echo(render_ablation(compared, metric, form))
+            page(store, [ReferenceResults(results, None)], records(results), cells=cells)
+        click.echo(ablation_text(cells, metric, form))
     if ablation.failed:
-        raise LongtailError("\n".join(f"failed: {reason}" for reason in ablation.failed))
+        raise LongtailError("\n".join(f"failed: {failure}" for failure in ablation.failed))
 
 
 @click.command()
@@ -141,14 +145,14 @@ def report(
 
     Example: longtail report digits_lt seed=1 --html digits.html
     """
-    from longtail.pipeline.store.finished import find_results
+    from longtail.pipeline.store.finished_results import find_results
 
     runs, overrides = split_overrides(references)
     groups = find_results(store, runs, overrides)
     rows = [
         row
-        for results, evaluation in groups
-        for row in records(results, splits=splits_of(split), evaluation=evaluation)
+        for results, thresholds in groups
+        for row in records(results, splits=splits_of(split), thresholds=thresholds)
     ]
     if not rows and any(results for results, _ in groups):
         raise LongtailError(f"no finished run was evaluated on {split}: the data have no such split")

@@ -16,7 +16,7 @@ from longtail.pipeline.config.components import Spec, registry
 from longtail.pipeline.config.fields import component_kind, section_of
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.config.recipes import shipped
-from longtail.pipeline.config.sections import Section
+from longtail.pipeline.config.settings import Settings
 from longtail.pipeline.errors import LongtailError
 from longtail.stages.parameters import alternatives, spec_kind
 
@@ -109,7 +109,7 @@ def _parameters(spec: Spec) -> dict[str, Any]:
     return dict(registry(spec.kind).describe(spec.name).parameters)
 
 
-def _settings(section: type[Section], prefix: str) -> Iterator[tuple[str, str | None, Any]]:
+def _settings(section: type[Settings], prefix: str) -> Iterator[tuple[str, str | None, Any]]:
     """(dotted path, registry or None, rule) of every setting below `section`."""
     for name, field in section.model_fields.items():
         path = f"{prefix}{name}"
@@ -128,10 +128,10 @@ def _specs_in_use(reference: str | None) -> dict[str, Spec]:
         return {}
 
 
-def _specs(section: Section, prefix: str) -> Iterator[tuple[str, Spec]]:
+def _specs(section: Settings, prefix: str) -> Iterator[tuple[str, Spec]]:
     """(dotted path, component) of every component below `section`."""
     for name, value in section:
         if isinstance(value, Spec):
             yield f"{prefix}{name}", value
-        elif isinstance(value, Section):
+        elif isinstance(value, Settings):
             yield from _specs(value, f"{prefix}{name}.")

@@ -14,7 +14,7 @@ from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
 from longtail.pipeline.store.identity import representation_id
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.tables.records import FORMATS
+from longtail.pipeline.tables.text import FORMATS
 from longtail.pipeline.verbs.options import (
     config_or_run_argument,
     dry_run_option,

@@ -11,7 +11,9 @@ import click
 
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.tables.records import FORMATS, render
+from longtail.pipeline.tables.record_table import records_text
+from longtail.pipeline.tables.records import Record
+from longtail.pipeline.tables.text import FORMATS
 
 OVERRIDE = re.compile(r"[a-z_]\w*(\.\w+)*=")
 
@@ -101,8 +103,8 @@ def table_options(command: Callable) -> Callable:
 def page_options(command: Callable) -> Callable:
     """``--html``, ``--figures`` and ``--figures-format``; the command gets ``page``, which writes them.
 
-    ``page(store, groups, rows, cells=...)`` is :func:`longtail.pipeline.page.page.write`; None when neither
-    --html nor --figures was given. A missing extra is reported before the command does anything.
+    ``page(store, groups, rows, cells=...)`` is :func:`longtail.pipeline.page.page.write_page`; None when
+    neither --html nor --figures was given. A missing extra is reported before the command does anything.
     """
 
     @click.option(
@@ -118,10 +120,10 @@ def page_options(command: Callable) -> Callable:
             raise click.UsageError("--figures-format is for --figures DIR")
         if not html and not figures:
             return command(*args, page=None, **options)
-        from longtail.pipeline.page.page import need_libraries, write
+        from longtail.pipeline.page.page import need_libraries, write_page
 
         need_libraries()
-        page = partial(write, html=html, figures=figures, form=figures_format or "svg")
+        page = partial(write_page, html=html, figures=figures, form=figures_format or "svg")
         return command(*args, page=page, **options)
 
     return wrapped
@@ -135,8 +137,8 @@ def splits_of(choice: str) -> tuple[str, ...]:
     return ("val", "test") if choice == "all" else (choice,)
 
 
-def print_records(rows: list[dict], form: str, classes: bool) -> None:
+def print_records(rows: list[Record], form: str, classes: bool) -> None:
     """Print records as `form`, or class by class."""
-    from longtail.pipeline.tables.by_class import render_classes
+    from longtail.pipeline.tables.by_class import classes_text
 
-    click.echo(render_classes(rows, form) if classes else render(rows, form))
+    click.echo(classes_text(rows, form) if classes else records_text(rows, form))

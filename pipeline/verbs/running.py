@@ -35,11 +35,11 @@ def run(
     Example: longtail run digits_lt seed=1
     """
     if dry_run:
-        from longtail.pipeline.work import plan
+        from longtail.pipeline.work.plan import plan_text, planned_steps
 
         if form != "table" or split != "test" or classes:
             raise click.UsageError("--dry-run prints no results: leave out --format, --split and --classes")
-        click.echo(plan.render(plan.plan(config, store, fresh=fresh)))
+        click.echo(plan_text(planned_steps(config, store, fresh=fresh)))
         return
     _run_every_stage(config, store, form, split, classes, fresh)
 
@@ -123,6 +123,8 @@ def _fit_and_print(config: Config, store: Store, form: str, split: str, classes:
     failed: list[str] = []
     results = run_stage_two(config, store, fresh=fresh, on_failure=failed.append)
     if results:
-        print_records(records(results, splits=splits_of(split), evaluation=config.evaluation), form, classes)
+        thresholds = config.evaluation.thresholds
+        rows = records(results, splits=splits_of(split), thresholds=thresholds)
+        print_records(rows, form, classes)
     if failed:
         raise LongtailError("\n".join(f"failed: {reason}" for reason in failed))

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from longtail.pipeline.config.choices import check_choices
+from longtail.pipeline.config.components import Spec
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.sections import Representation
+from longtail.pipeline.files.epoch_files import latest_progress
 from longtail.pipeline.store.identity import classifier_id, feature_key, representation_id
 from longtail.pipeline.store.inventory import PART
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.tables.records import value_text
+from longtail.pipeline.tables.headings import value_text
 from longtail.pipeline.training.continuation import check_start
-from longtail.pipeline.work.classifying import SPLITS, finished
+from longtail.pipeline.work.workbench import SPLITS, finished_result
 from longtail.stages.wording import counted
 
 DONE, LATER = "done", "after training"
-_STATE = re.compile(r"epoch-(\d+)(?:-batch-\d+)?\.state")
 
 
 @dataclass(frozen=True)
-class Step:
+class PlannedStep:
     """One stage of a run: its label, its id (None while that depends on training), and what would be done."""
 
     stage: str
@@ -36,7 +35,7 @@ class Step:
         return not self.todo.startswith("would")
 
 
-def plan(config: Config, store: Store, *, fresh: bool = False) -> list[Step]:
+def planned_steps(config: Config, store: Store, *, fresh: bool = False) -> list[PlannedStep]:
     """The steps of ``longtail run`` in order; `fresh` as for a run that starts over.
 
     Nothing is written and neither data nor weights are opened, apart from the hash of the data. Raises what a
@@ -51,18 +50,18 @@ def plan(config: Config, store: Store, *, fresh: bool = False) -> list[Step]:
         if done is None:
             check_start(config, store)
         todo = DONE if done else _training(config.representation, store, run_id, fresh)
-        steps.append(Step("representation", config.representation.backbone.name, run_id, todo))
+        steps.append(PlannedStep("representation", config.representation.backbone.name, run_id, todo))
         trained = done is not None
         tensors = done[config.features.checkpoint]["tensors"] if done else None
     key = feature_key(store, config, tensors) if trained else None
     classifiers = [_classifier(config, store, spec, key, fresh) for spec in config.classifiers]
     idle = all(step.done for step in classifiers)
     label = "given" if config.representation is None else config.features.checkpoint
-    features = Step("features", label, key, _extraction(store, key, fresh, idle))
+    features = PlannedStep("features", label, key, _extraction(store, key, fresh, idle))
     return [*steps, features, *classifiers]
 
 
-def render(steps: list[Step]) -> str:
+def plan_text(steps: list[PlannedStep]) -> str:
     """One line a step: stage, label, id, what would be done."""
     columns = [[step.stage, step.label, step.id or LATER] for step in steps]
     widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
@@ -74,23 +73,16 @@ def render(steps: list[Step]) -> str:
 
 def _training(settings: Representation, store: Store, run_id: str, fresh: bool) -> str:
     epochs = settings.epochs
-    reached = None if fresh else _reached(store.folder("representations", run_id))
+    progress = None if fresh else latest_progress(store.folder("representations", run_id))
     if not epochs:
         return "would take the weights as they are given"
-    if reached is None:
+    if progress is None:
         most = "at most " if settings.early_stopping else ""
         after = f", going on from {settings.init}" if settings.init else ""
         return f"would train {most}{counted(epochs, 'epoch')}{after}"
-    if reached >= epochs:
+    if progress.epochs >= epochs:
         return f"would finish, {counted(epochs, 'epoch is', 'epochs are')} trained"
-    return f"would go on at epoch {reached + 1} of {epochs}"
-
-
-def _reached(folder: Path) -> int | None:
-    """Epochs that the newest checkpoint has behind it; None without a checkpoint."""
-    states = [path for path in folder.glob("*.state") if path.with_suffix(".safetensors").exists()]
-    found = [match for path in states if (match := _STATE.fullmatch(path.name))]
-    return max((int(match[1]) for match in found), default=None)
+    return f"would go on at epoch {progress.epochs + 1} of {epochs}"
 
 
 def _extraction(store: Store, key: str | None, fresh: bool, idle: bool) -> str:
@@ -103,11 +95,11 @@ def _extraction(store: Store, key: str | None, fresh: bool, idle: bool) -> str:
     return "would go on extracting" if store.folder("features", key + PART).is_dir() else "would extract"
 
 
-def _classifier(config: Config, store: Store, spec, key: str | None, fresh: bool) -> Step:
+def _classifier(config: Config, store: Store, spec: Spec, key: str | None, fresh: bool) -> PlannedStep:
     settings = spec.minimal()
     label = " ".join([spec.name, *(f"{k}={value_text(v)}" for k, v in settings.items() if k != "name")])
     if key is None:
-        return Step("classifier", label, None, "would fit")
+        return PlannedStep("classifier", label, None, "would fit")
     name = classifier_id(config, key, spec)
-    done = not fresh and finished(store, name, SPLITS) is not None
-    return Step("classifier", label, name, DONE if done else "would fit")
+    done = not fresh and finished_result(store, name, SPLITS) is not None
+    return PlannedStep("classifier", label, name, DONE if done else "would fit")

@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from longtail.stages.backbones import BACKBONES
-from longtail.stages.parameters import Count, TimmModel
+from longtail.stages.parameters import Count, TimmModel, wrong
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,7 @@ def timm(in_channels: int = 3, *, model: TimmModel, image_size: Count | None = N
 
     D is what the classifier would get. `image_size` is for models that want to know the size of pictures
     beforehand (vision transformers; null: the size they were trained with). The last block is the last stage
-    and all that follows it. Weights come with ``representation.weights``: a file, or timm:TAG.
+    and all that follows it. Its weights are random: trained ones are loaded separately.
 
     Raises ValueError for a model timm does not know, ImportError without the extra ``timm``.
 
@@ -47,21 +47,21 @@ def create(
         )
     size = {} if image_size is None else {"img_size": image_size}
     try:
-        found = create_model(model, pretrained=pretrained, num_classes=0, in_chans=in_channels, **size)
+        network = create_model(model, pretrained=pretrained, num_classes=0, in_chans=in_channels, **size)
     except TypeError as error:
         if not size:
             raise
-        raise ValueError(f"image_size: {model} takes pictures of any size, leave it out ({error})") from None
-    found.num_features = getattr(found, "head_hidden_size", None) or found.num_features
-    found.last_block = last_block(found)
-    facts = found.pretrained_cfg
+        raise wrong("image_size", f"{model} takes pictures of any size, leave it out ({error})") from None
+    network.num_features = getattr(network, "head_hidden_size", None) or network.num_features
+    network.last_block = last_block(network)
+    facts = network.pretrained_cfg
     fixed = facts.get("fixed_input_size") or image_size
-    found.expects = {
+    network.expects = {
         "mean": list(facts["mean"]),
         "std": list(facts["std"]),
         "size": (image_size or facts["input_size"][-1]) if fixed else None,
     }
-    return found
+    return network
 
 
 def last_block(model: nn.Module) -> tuple[str, ...]:
@@ -75,10 +75,10 @@ def last_block(model: nn.Module) -> tuple[str, ...]:
     if not stages:
         return tuple(name for name, child in model.named_children() if _learns(child))[-1:]
     if _learns(model.get_submodule(stages[-1])) or len(stages) == 1:
-        found = [stages[-1], *_after(model, stages[-1])]
+        names = [stages[-1], *_after(model, stages[-1])]
     else:
-        found = _after(model, stages[-2])
-    return tuple(name for name in found if any(True for _ in model.get_submodule(name).parameters()))
+        names = _after(model, stages[-2])
+    return tuple(name for name in names if any(True for _ in model.get_submodule(name).parameters()))
 
 
 def _learns(module: nn.Module) -> bool:
@@ -88,9 +88,9 @@ def _learns(module: nn.Module) -> bool:
 
 def _after(model: nn.Module, path: str) -> list[str]:
     """Submodules registered behind the one at `path`, at its level and every one above."""
-    found, parts = [], path.split(".")
+    names, parts = [], path.split(".")
     for depth in reversed(range(len(parts))):
         above = parts[:depth]
         siblings = [name for name, _ in model.get_submodule(".".join(above)).named_children()]
-        found += [".".join([*above, name]) for name in siblings[siblings.index(parts[depth]) + 1 :]]
-    return found
+        names += [".".join([*above, name]) for name in siblings[siblings.index(parts[depth]) + 1 :]]
+    return names

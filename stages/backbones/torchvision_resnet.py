@@ -15,12 +15,14 @@ BLOCKS = {  # module, groups, width of a group
 
 
 @BACKBONES.register("resnet10", block="basic", layers=(1, 1, 1, 1))
-@BACKBONES.register("resnet18", block="basic", layers=(2, 2, 2, 2))
-@BACKBONES.register("resnet34", block="basic", layers=(3, 4, 6, 3))
-@BACKBONES.register("resnet50", block="bottleneck", layers=(3, 4, 6, 3))
-@BACKBONES.register("resnet101", block="bottleneck", layers=(3, 4, 23, 3))
-@BACKBONES.register("resnet152", block="bottleneck", layers=(3, 8, 36, 3))
-@BACKBONES.register("resnext50", block="resnext", layers=(3, 4, 6, 3))
+@BACKBONES.register("resnet18", facts={"torchvision": "resnet18"}, block="basic", layers=(2, 2, 2, 2))
+@BACKBONES.register("resnet34", facts={"torchvision": "resnet34"}, block="basic", layers=(3, 4, 6, 3))
+@BACKBONES.register("resnet50", facts={"torchvision": "resnet50"}, block="bottleneck", layers=(3, 4, 6, 3))
+@BACKBONES.register("resnet101", facts={"torchvision": "resnet101"}, block="bottleneck", layers=(3, 4, 23, 3))
+@BACKBONES.register("resnet152", facts={"torchvision": "resnet152"}, block="bottleneck", layers=(3, 8, 36, 3))
+@BACKBONES.register(
+    "resnext50", facts={"torchvision": "resnext50_32x4d"}, block="resnext", layers=(3, 4, 6, 3)
+)
 @BACKBONES.register("resnext101", block="resnext", layers=(3, 4, 23, 3))
 @BACKBONES.register("resnext152", block="resnext", layers=(3, 8, 36, 3))
 class ImageNetResNet(ResNet):

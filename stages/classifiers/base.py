@@ -15,6 +15,7 @@ from longtail.stages.classifiers.tools.linear_form import LinearForm
 from longtail.stages.features import Features, reject_non_finite
 from longtail.stages.network import Head
 from longtail.stages.registry import check_parameters, signature_parameters
+from longtail.stages.softmax import softmax
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,11 +27,26 @@ class Classifier(ClassifierMixin, BaseEstimator):
     """Base of all classifiers. A subclass writes ``_fit(X, rows, head, validation)`` and ``_scores(X)``.
 
     Fitted attributes: ``classes_`` (C,), ``class_counts_`` (C,) training samples, ``n_features_in_``.
+
+    Class attributes say what the program has to know of a classifier. They are literals, read from the
+    source:
+
+    - ``gives_logits``: False when scores are distances or votes, whose softmax means nothing;
+    - ``presumes_prior``: True when it takes the head's logits to follow the training frequencies;
+    - ``uses_views``: True when it learns from augmented views of the training samples where there are some,
+      which ``_fit`` then gets as `views`;
+    - ``always_chooses``: True when it chooses on validation samples whatever its parameters;
+    - ``chooses_under_cosine``: False when a head of cosines leaves it nothing to choose.
+
+    For a classifier around another (:class:`~longtail.stages.classifiers.tools.wrapper.Wrapper`) the one
+    inside decides; ask the instance.
     """
 
-    gives_logits = True  # False: the scores are distances or votes, softmax of them means nothing
-    presumes_prior = False  # True: takes the head's logits to follow the training frequencies
-    uses_views = False  # True: learns from augmented views of the training samples where there are some
+    gives_logits = True
+    presumes_prior = False
+    uses_views = False
+    always_chooses = False
+    chooses_under_cosine = True
 
     def fit(self, X, y, *, head: Head | None = None, validation=None, views=None):
         """Fit on features `X` (N, D) with labels `y` (N,).
@@ -90,9 +106,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     @available_if(lambda self: self.gives_logits)
     def predict_proba(self, X) -> np.ndarray:
         """Softmax of the scores, (N, C) float64."""
-        scores = self.scores(X).astype(np.float64)
-        shares = np.exp(scores - scores.max(1, keepdims=True))
-        return shares / shares.sum(1, keepdims=True)
+        return softmax(self.scores(X).astype(np.float64))
 
     def predict(self, X) -> np.ndarray:
         """The likeliest class of each row of `X`, (N,)."""

@@ -7,6 +7,7 @@ is one reader in one file; holding out, imbalance and normalisation are shared (
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,13 @@ class DatasetRegistry(Registry):
     @cached_property
     def shared(self) -> Component:
         """The splitting parameters every data set takes beside its own."""
-        found = Registry("splitter", "SPLITTERS", "longtail.stages.data.longtail", supplied=SUPPLIED)
-        return found.describe("longtail")
+        splitters = Registry("splitter", "SPLITTERS", "longtail.stages.data.longtail", supplied=SUPPLIED)
+        return splitters.describe("longtail")
 
     def describe(self, name: str) -> Component:
         reader = super().describe(name)
         merged = {**reader.parameters, **self.shared.parameters}
-        return Component(reader.name, reader.module, reader.qualname, merged, reader.fixed, reader.doc)
+        return replace(reader, parameters=merged)
 
     def _own(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
         component = self.describe(name)
@@ -59,7 +60,7 @@ class DatasetRegistry(Registry):
         """
         return self._sources(name, {key: v for key, v in params.items() if key != "download"})
 
-    def fetch(self, name: str, params: dict[str, Any]) -> None:
+    def download(self, name: str, params: dict[str, Any]) -> None:
         """Download what is missing, where ``download`` allows it."""
         if params.get("download"):
             self._sources(name, params)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.stages.data import DATASETS, Collection
-from longtail.stages.data.files.download import FETCHED_TO, fetch
+from longtail.stages.data.files.download import DOWNLOADED_TO, download_files
 from longtail.stages.data.files.unpickle import read_pickle
-from longtail.stages.parameters import Location, Permission
+from longtail.stages.parameters import Location, Permission, wrong
 from longtail.stages.wording import searched
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ PIXELS = 3 * SIDE * SIDE  # bytes of an image: a plane each of red, green and bl
 
 @dataclass(frozen=True)
 class Layout:
-    """What is particular to one of the two data sets.
+    """What differs between the two data sets.
 
     A version's files are the training batches, the test batch and the class names. The keys are those of the
     python version. In the binary one `label_bytes` come before the pixels, the last of them the label.
@@ -88,7 +88,7 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
     python version. Raises ValueError naming the folders searched.
     """
     known = LAYOUTS[layout]
-    top = Path(FETCHED_TO) if root is None else Path(root).expanduser()
+    top = Path(DOWNLOADED_TO) if root is None else Path(root).expanduser()
     missing = []
     for folder, names in (known.binary, known.python):
         for place in (top / folder, top):
@@ -98,13 +98,13 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
             if len(lacks) < len(names):
                 missing.append(f"; {place} lacks {', '.join(lacks)}")
     if download:
-        fetch(layout, top, *known.python)
+        download_files(layout, top, *known.python)
         return sources(layout=layout, root=root)
     places = (top / known.binary[0], top / known.python[0], top)
-    raise ValueError(
-        f"data.root: no {layout} files in {searched(places)}"
-        f"{''.join(missing)}; unpack {known.archive} there, set data.root=FOLDER to where they lie, or "
-        "data.download=true to fetch them"
+    raise wrong(
+        "root",
+        f"no {layout} files in {searched(places)}{''.join(missing)}; unpack {known.archive} there, "
+        "set `root=FOLDER` to where they lie, or `download=True` to fetch them",
     )
 
 
@@ -118,7 +118,7 @@ def cifar(*, layout: str, root: Location | None = None, download: Permission = F
     `download` lets torchvision fetch the python version into `root` (null: ``./data``) when neither is there.
     Returns a training pool of 5,000 (CIFAR-100: 500) images a class and the published test part; CIFAR-100's
     classes are the fine ones. Both versions hold the same images, but in other bytes: results computed from
-    one are not found again from the other.
+    one are not reused with the other.
 
     The python version is pickled: a file is opened only when it has the published MD5, and then by an
     unpickler that makes plain containers and arrays and nothing else. Raises ValueError, naming the file,
@@ -173,9 +173,9 @@ def read_python(path: Path, layout: str) -> tuple[np.ndarray, np.ndarray]:
     if shape is None or pixels.dtype != np.uint8 or len(shape) != 2 or shape[1] != PIXELS or not shape[0]:
         got = type(pixels).__name__ if shape is None else f"{pixels.dtype} {shape}"
         raise ValueError(f"{path}: data must be uint8 (N, {PIXELS}), got {got}; fetch it again")
-    whole = isinstance(labels, list) and all(type(label) is int for label in labels)
-    if not whole or len(labels) != len(pixels):
-        got = f"{len(labels)} integers" if whole else type(labels).__name__
+    are_integers = isinstance(labels, list) and all(type(label) is int for label in labels)
+    if not are_integers or len(labels) != len(pixels):
+        got = f"{len(labels)} integers" if are_integers else type(labels).__name__
         raise ValueError(f"{path}: {key.decode()} must be {len(pixels)} integers, got {got}; fetch it again")
     return _images(pixels), _labels(path, np.array(labels), layout)
 
@@ -184,15 +184,15 @@ def read_names(path: Path, layout: str) -> list[str]:
     """What the classes are called: the lines of a text file, or a list in a pickled dict."""
     known = LAYOUTS[layout]
     if path.suffix == ".txt":
-        found = [line.strip() for line in _bytes(path).splitlines() if line.strip()]
+        names = [line.strip() for line in _bytes(path).splitlines() if line.strip()]
     else:
-        found = read_pickle(path, MD5[layout][path.name]).get(known.names_key)
-    well = isinstance(found, list) and all(isinstance(name, bytes) for name in found)
-    if not well or len(found) != known.classes:
-        got = len(found) if well else type(found).__name__
+        names = read_pickle(path, MD5[layout][path.name]).get(known.names_key)
+    is_list = isinstance(names, list) and all(isinstance(name, bytes) for name in names)
+    if not is_list or len(names) != known.classes:
+        got = len(names) if is_list else type(names).__name__
         raise ValueError(f"{path}: must name {known.classes} classes, got {got}; fetch it again")
     try:
-        return [name.decode() for name in found]
+        return [name.decode() for name in names]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: class names must be UTF-8 text ({error}); fetch it again") from None
 

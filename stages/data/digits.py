@@ -18,7 +18,7 @@ def sources() -> list[Path]:
 def digits() -> Collection:
     """1,797 real handwritten digits of 8×8 pixels in 10 classes, shipped with scikit-learn.
 
-    Pixels 0…16 become 0…240 (×15), grey, one channel; a picture file that is predicted is on that scale.
+    Pixels 0…16 become 0…240 (×15), grey, one channel; picture files to be predicted must have that scale.
 
     Source: Alpaydin, Kaynak 1998, UCI Optical Recognition of Handwritten Digits.
     """
@@ -27,7 +27,7 @@ def digits() -> Collection:
 
     from longtail.stages.data.pictures.in_memory import ImageArrays
 
-    found = load_digits()
-    images = (found.images * 15).astype(np.uint8)[..., None]  # (N, 8, 8, 1)
-    part = ImageArrays(images, found.target)
+    bunch = load_digits()
+    images = (bunch.images * 15).astype(np.uint8)[..., None]  # (N, 8, 8, 1)
+    part = ImageArrays(images, bunch.target)
     return Collection(train=part, val=None, test=None, class_names=[str(n) for n in range(10)])

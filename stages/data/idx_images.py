@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.stages.data import DATASETS, Collection
-from longtail.stages.data.files.download import FETCHED_TO, fetch
-from longtail.stages.parameters import Location, Permission
+from longtail.stages.data.files.download import DOWNLOADED_TO, download_files
+from longtail.stages.parameters import Location, Permission, wrong
 from longtail.stages.wording import searched
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ INSTALLED = {
     "FashionMNIST": Path("/usr/share/datasets/fashion-mnist"),  # Debian's dataset-fashion-mnist
 }
 HELP = {
-    "MNIST": "set data.root=FOLDER to where they lie, or data.download=true to fetch them",
-    "FashionMNIST": "apt-get install dataset-fashion-mnist, set data.root=FOLDER to where they lie, or "
-    "data.download=true to fetch them",
+    "MNIST": "set `root=FOLDER` to where they lie, or `download=True` to fetch them",
+    "FashionMNIST": "apt-get install dataset-fashion-mnist, set `root=FOLDER` to where they lie, or "
+    "`download=True` to fetch them",
 }
 
 
@@ -44,28 +44,29 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
     holds) before ``ROOT`` itself. When there is none, `download` fetches them into the former. Raises
     ValueError naming the folders searched.
     """
-    roots = [Path(FETCHED_TO), INSTALLED[layout]] if root is None else [Path(root).expanduser()]
+    roots = [Path(DOWNLOADED_TO), INSTALLED[layout]] if root is None else [Path(root).expanduser()]
     folders = [folder for top in roots for folder in (top / layout / "raw", top)]
     missing = []
     for folder in folders:
-        found = [_plain_or_gz(folder / name) for name in FILES]
-        if all(found):
-            return found
-        if any(found):
-            lacks = [name for name, path in zip(FILES, found, strict=True) if path is None]
+        paths = [_plain_or_gz(folder / name) for name in FILES]
+        if all(paths):
+            return paths
+        if any(paths):
+            lacks = [name for name, path in zip(FILES, paths, strict=True) if path is None]
             missing.append(f"; {folder} lacks {', '.join(lacks)}")
     if download:
-        fetch(layout, roots[0], f"{layout}/raw", FILES)
+        download_files(layout, roots[0], f"{layout}/raw", FILES)
         return sources(layout=layout, root=root)
-    raise ValueError(
-        f"data.root: no {layout} files ({FILES[0]} and three more, each plain or .gz) in "
-        f"{searched(folders)}{''.join(missing)}; {HELP[layout]}"
+    raise wrong(
+        "root",
+        f"no {layout} files ({FILES[0]} and three more, each plain or .gz) in "
+        f"{searched(folders)}{''.join(missing)}; {HELP[layout]}",
     )
 
 
 def _plain_or_gz(path: Path) -> Path | None:
     candidates = path, path.with_name(path.name + ".gz")
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    return next((path for path in candidates if path.is_file()), None)
 
 
 @DATASETS.register("mnist", layout="MNIST")

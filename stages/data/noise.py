@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from longtail.stages.parameters import wrong
 from longtail.stages.randomness import generator
 
 
@@ -20,7 +21,7 @@ def flip_labels(
     Source: Ren 2018 (arXiv 1803.09050), section 4.2, UniformFlip.
     """
     if num_classes < 2:
-        raise ValueError(f"data.label_noise: needs at least two classes, got {num_classes}")
+        raise wrong("label_noise", f"needs at least two classes, got {num_classes}")
     rng = generator(seed, "label noise")
     flipped = (rng.random(total) < share)[indices]
     step = rng.integers(1, num_classes, total)[indices]  # 1..C−1: never back to itself

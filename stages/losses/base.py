@@ -21,14 +21,25 @@ class Loss(nn.Module):
     A subclass writes ``per_sample(logits (B, C), labels (B,)) → (B,)``; :meth:`forward` is its mean. Half
     precision is widened to float32, so that values and gradients stay finite.
 
+    Class attributes say what the program has to know of a loss. They are literals, read from the source:
+
+    - ``head_kind``: the head its logits must come from, linear or cosine;
+    - ``scale``: what it multiplies cosines by, so that stage one's head is stored with it;
+    - ``prior_bias``: True when the head's bias starts at −log(C−1) and is not decayed;
+    - ``corrects_prior``: True when it makes up for class counts, by a prior or weights, with its defaults;
+      for an instance ask :meth:`corrects_prior_at`;
+    - ``needs_validation``: True when it adapts to the class accuracies of :meth:`set_class_accuracy`.
+
+    Where a parameter decides (ldam's `scale`, focal's `form`) an instance has its own.
+
     Raises ValueError for counts that are negative, not one-dimensional, or all zero.
     """
 
-    head_kind: Literal["linear", "cosine"] = "linear"  # what its logits must come from
-    scale: float = 1.0  # by which it multiplies cosines: stage one's head is stored with it
-    prior_bias = False  # True: the head's bias starts at −log(C−1), and weight decay leaves it alone
-    corrects_prior = False  # True: weights or a prior in it make up for class counts already
-    needs_validation = False  # True: adapts to the class accuracies of `set_class_accuracy`
+    head_kind = "linear"
+    scale = 1.0
+    prior_bias = False
+    corrects_prior = False
+    needs_validation = False
 
     absent: torch.Tensor
 
@@ -74,6 +85,10 @@ class Loss(nn.Module):
     def set_epoch(self, epoch: int) -> None:
         """The epoch about to begin, from 0."""
 
+    def corrects_prior_at(self, epoch: int) -> bool:
+        """True when its weights or a prior in it make up for class counts at `epoch` (from 0)."""
+        return self.corrects_prior
+
     def set_draws(self, seed: int, *position: int) -> None:
         """What the random draws of the next batch are made from: a seed and (epoch, batch)."""
         self._draws, self._calls = (seed, *position), 0
@@ -113,14 +128,17 @@ class WeightedLoss(Loss):
     def set_epoch(self, epoch: int) -> None:
         self._epoch = epoch
 
+    def weighs_at(self, epoch: int) -> bool:
+        """True when class weights apply at `epoch` (from 0)."""
+        return not self._plain and epoch >= self.start_epoch
+
     @property
     def weighs(self) -> bool:
         """True when class weights apply in the current epoch."""
-        return not self._plain and self._epoch >= self.start_epoch
+        return self.weighs_at(self._epoch)
 
-    @property
-    def corrects_prior(self) -> bool:
-        return self.weighs and not self._clipped
+    def corrects_prior_at(self, epoch: int) -> bool:
+        return self.weighs_at(epoch) and not self._clipped
 
     def mass(self, labels: torch.Tensor) -> float:
         if self.normalizer == "batch" or not self.weighs:

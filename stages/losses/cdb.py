@@ -11,6 +11,7 @@ import torch
 from longtail.stages.losses import LOSSES
 from longtail.stages.losses.base import Loss, cross_entropy
 from longtail.stages.parameters import NonNegative, Positive
+from longtail.stages.priors import rescaled
 
 
 @LOSSES.register("cdb")
@@ -71,7 +72,7 @@ class CDB(Loss):
         raw = np.where(present, difficulty**self._tau, 0.0)
         if raw.sum() == 0:  # all perfect
             raw = present.astype(np.float64)
-        self._weigh(raw * (present.sum() / raw.sum()))
+        self._weigh(rescaled(raw, self.class_counts))
 
     def _weigh(self, weights: np.ndarray) -> None:
         self._weights = weights  # (C,) float64, for the record

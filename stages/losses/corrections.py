@@ -15,8 +15,7 @@ def resamples(sampler, epoch: int) -> bool:
 
 def corrects(loss, sampler, *, epoch: int) -> bool:
     """True when a head trained so is balanced already: by its loss, or by what it is shown at `epoch`."""
-    loss.set_epoch(epoch)
-    return loss.corrects_prior or resamples(sampler, epoch)
+    return loss.corrects_prior_at(epoch) or resamples(sampler, epoch)
 
 
 def corrected_twice(loss, loss_name: str, sampler, sampler_name: str, *, epoch: int) -> str | None:
@@ -26,8 +25,7 @@ def corrected_twice(loss, loss_name: str, sampler, sampler_name: str, *, epoch: 
     favour rare classes a second time. ``clipped_inverse_frequency`` is made for balanced batches, and CDB
     goes by difficulty, not by counts: neither counts as a correction here.
     """
-    loss.set_epoch(epoch)
-    if not loss.corrects_prior or not resamples(sampler, epoch):
+    if not loss.corrects_prior_at(epoch) or not resamples(sampler, epoch):
         return None
     return (
         f"loss {loss_name} and sampler {sampler_name} both correct for class counts, so rare classes are "

@@ -29,8 +29,11 @@ class LogitAdjusted(Loss):
 
     def __init__(self, class_counts, *, tau: NonNegative = 1.0):
         super().__init__(class_counts)
-        self.corrects_prior = tau > 0
+        self.tau = tau
         self.per_class("shift", tau * log_prior(self.class_counts))
+
+    def corrects_prior_at(self, epoch: int) -> bool:
+        return self.tau > 0
 
     def per_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         logits = self.mask(logits)

@@ -27,12 +27,17 @@ class VectorScaling(Loss):
     [1.0, 4.0]
     """
 
+    corrects_prior = True
+
     def __init__(self, class_counts, *, gamma: NonNegative = 0.2, tau: NonNegative = 1.2):
         super().__init__(class_counts)
-        self.corrects_prior = gamma > 0 or tau > 0
+        self.gamma, self.tau = gamma, tau
         counts = self.class_counts.clip(min=1)
         self.per_class("temperatures", (counts.max() / counts) ** gamma)
         self.per_class("shift", tau * log_prior(self.class_counts))
+
+    def corrects_prior_at(self, epoch: int) -> bool:
+        return self.gamma > 0 or self.tau > 0
 
     def per_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         logits = self.mask(logits)

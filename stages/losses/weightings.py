@@ -44,24 +44,15 @@ def build_weights(spec: str | dict, class_counts) -> np.ndarray:
     return weights
 
 
-def _scaled(class_counts, raw, normalise: str) -> np.ndarray:
-    """``raw(n)`` of the classes present; under "classes" their sum is the number of these."""
-    import numpy as np
-
-    counts = np.asarray(class_counts, np.float64)
-    present = counts > 0
-    weights = np.zeros(len(counts))
-    weights[present] = raw(counts[present])
-    return weights * (present.sum() / weights.sum()) if normalise == "classes" else weights
-
-
 @WEIGHTINGS.register("none")
 def none(class_counts) -> np.ndarray:
     """w_c = 1: every sample counts the same.
 
     Source: the baseline of Cui 2019 (arXiv 1901.05555).
     """
-    return _scaled(class_counts, lambda n: n**0, "none")
+    from longtail.stages.priors import class_weights
+
+    return class_weights(class_counts, lambda n: n**0, rescale=False)
 
 
 @WEIGHTINGS.register("inverse_sqrt", power=0.5)
@@ -79,7 +70,9 @@ def inverse_power(
     >>> WEIGHTINGS.create("inverse_frequency", [30, 10, 0]).tolist()
     [0.5, 1.5, 0.0]
     """
-    return _scaled(class_counts, lambda n: n**-power, normalise)
+    from longtail.stages.priors import class_weights
+
+    return class_weights(class_counts, lambda n: n**-power, rescale=normalise == "classes")
 
 
 @WEIGHTINGS.register("effective_number")
@@ -93,11 +86,10 @@ def effective_number(
 
     Source: Cui 2019 (arXiv 1901.05555), equation 3.
     """
-    import numpy as np
+    from longtail.stages.priors import class_weights, effective_share
 
-    # -expm1(n·log β) is 1 − β^n without cancellation; β = 0 gives E = 1.
-    log_beta = np.log(beta) if beta > 0 else -np.inf
-    return _scaled(class_counts, lambda n: (1 - beta) / -np.expm1(n * log_beta), normalise)
+    rescale = normalise == "classes"
+    return class_weights(class_counts, lambda n: (1 - beta) / effective_share(n, beta), rescale=rescale)
 
 
 @WEIGHTINGS.register("clipped_inverse_frequency")
@@ -113,9 +105,11 @@ def clipped_inverse_frequency(
     """
     import numpy as np
 
+    from longtail.stages.priors import class_weights
+
     counts = np.asarray(class_counts, np.float64)
     classes = (counts > 0).sum()
     top = classes**0.25 if high is None else high
     if low > top:
         raise ValueError(f"low: must be ≤ high ({top:g}), got {low:g}")
-    return _scaled(counts, lambda n: np.clip(counts.sum() / (n * classes), low, top), "none")
+    return class_weights(counts, lambda n: np.clip(counts.sum() / (n * classes), low, top), rescale=False)

@@ -8,6 +8,7 @@ import numpy as np
 
 from longtail.stages.blocks import row_blocks
 from longtail.stages.metrics.shots import shot_accuracies
+from longtail.stages.softmax import largest_probability
 
 ECE_BINS = 15  # Guo 2017 (arXiv 1706.04599)
 
@@ -68,11 +69,10 @@ def expected_calibration_error(scores, labels, *, bins: int = ECE_BINS) -> float
 def confidences(scores) -> np.ndarray:
     """Softmax of the largest of each row's logits, (N,) float64 in [1/C, 1]; `scores` (N, C)."""
     scores = np.asarray(scores)
-    found = np.empty(len(scores))
+    confidence = np.empty(len(scores))
     for block in row_blocks(*scores.shape):
-        logits = scores[block].astype(np.float64)
-        found[block] = 1 / np.exp(logits - logits.max(1, keepdims=True)).sum(1)
-    return found
+        confidence[block] = largest_probability(scores[block].astype(np.float64))
+    return confidence
 
 
 class Reliability(NamedTuple):

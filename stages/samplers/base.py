@@ -18,13 +18,19 @@ class Sampler:
     A subclass says what an epoch holds (`epoch_indices`) and what that means for the classes
     (`class_probabilities`).
 
+    Class attributes say what the program has to know of a sampler. They are literals, read from the source:
+
+    - ``required_batch_size``: the one batch size it is made for, over all ranks, None for any; where a
+      parameter decides it is a property, and an instance has to be asked;
+    - ``changes_by_epoch``: True when ``class_probabilities`` depends on the epoch.
+
     labels: (N,) integers in 0..C−1, array-like or tensor. num_classes: C; a class may have no sample.
     seed: an integer ≥ 0. num_samples: draws an epoch, default N. Raises ValueError naming the field, the rule
     and the value.
     """
 
     required_batch_size: int | None = None
-    changes_by_epoch = False  # True when `class_probabilities` depends on the epoch
+    changes_by_epoch = False
 
     def __init__(self, labels, num_classes: int, *, seed: int, num_samples: int | None = None):
         self.num_classes = _checked("num_classes", Count, num_classes)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from longtail.stages.parameters import Beta
+from longtail.stages.priors import effective_share
 from longtail.stages.samplers import SAMPLERS
 from longtail.stages.samplers.base import Sampler
 
@@ -40,7 +39,6 @@ class EffectiveNumber(Sampler):
 
     def class_probabilities(self, epoch: int) -> np.ndarray:
         counts = self.class_counts[self.present]
-        log_beta = math.log(self.beta) if self.beta else -math.inf
         mass = np.zeros(self.num_classes)
-        mass[self.present] = counts / -np.expm1(counts * log_beta)  # 1 − β**n loses its digits near β = 1
+        mass[self.present] = counts / effective_share(counts, self.beta)
         return mass / mass.sum()

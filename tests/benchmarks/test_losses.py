@@ -9,7 +9,7 @@ from longtail.stages.heads import build_head
 from longtail.stages.losses import LOSSES
 from longtail.stages.network import Network
 from tests.benchmarks.measuring import report, rivals
-from tests.benchmarks.test_stage_one import trainee_for
+from tests.benchmarks.trainees import trainee_for
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 STEPS = 10

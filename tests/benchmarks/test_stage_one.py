@@ -13,34 +13,20 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.training.trainee import Trainee
-from longtail.pipeline.training.trainee_building import build
 from longtail.stages.classifiers import CLASSIFIERS
-from longtail.stages.data import Request, Splits
+from longtail.stages.data import Request
 from longtail.stages.data.pictures.augment import Augment
-from longtail.stages.data.pictures.decoded import ImageFiles
-from longtail.stages.data.pictures.in_memory import ImageArrays
+from longtail.stages.data.pictures.on_disk import ImageFiles
+from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.features import BATCH, extract_features
 from longtail.stages.representation import train_representation
 from tests.benchmarks.measuring import best, peak, report, rivals
+from tests.benchmarks.trainees import trainee_for
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 NETWORKS = {"resnet32": 12, "small_cnn": 60}  # batches of 128 an epoch
 every_network = pytest.mark.parametrize("backbone", NETWORKS)
-
-
-def trainee_for(backbone: str, batches: int) -> Trainee:
-    """A network with random images of CIFAR's size, padded by 4 and flipped."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (128 * batches, 32, 32, 3), dtype=np.uint8)
-    part = ImageArrays(images, rng.integers(0, 10, len(images)))
-    part = part.normalized_like(part)
-    counts = np.bincount(part.labels, minlength=10)
-    overrides = [f"representation.backbone={backbone}", "representation.batch_size=128"]
-    config = load_config("digits_lt", [*overrides, "representation.augment={pad: 4, flip: true}"])
-    splits = Splits(part, part, part, 10, counts, [str(c) for c in range(10)], (3, 32, 32))
-    return build(config, splits, "cpu", "float32", True)
 
 
 def stage_one(trainee: Trainee, *, compiled: bool = False) -> None:
@@ -163,7 +149,9 @@ def write_photographs(folder: Path, count: int = 96) -> ImageFiles:
         grain = rng.normal(0, 12, smooth.shape).astype(np.int16)
         pixels = np.clip(smooth + grain, 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{n}.jpg", quality=90)
-    return ImageFiles(folder, [f"{n}.jpg" for n in range(count)] * 4, [0] * 4 * count, workers=1)
+    return ImageFiles(
+        folder, [f"{n}.jpg" for n in range(count)] * 4, [0] * 4 * count, PictureSettings(workers=1)
+    )
 
 
 @pytest.mark.parametrize(

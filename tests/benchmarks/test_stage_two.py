@@ -14,8 +14,7 @@ from sklearn.neighbors import NearestCentroid
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.adjusted.tau_norm import tau_path
 from longtail.stages.classifiers.tools import frozen_logits
-from longtail.stages.classifiers.tools.stack import fit_stack
-from longtail.stages.data.longtail import class_counts
+from longtail.stages.data.profiles import class_counts
 from longtail.stages.network import Head
 from tests.benchmarks.measuring import best, most_anonymous, report, rivals
 
@@ -110,31 +109,6 @@ def test_ncm_over_scikit_learns_nearest_centroid(imagenet):
     )
     report("NearestCentroid over NCM, fit alone (predicting is one matrix product for both)", fitting)
     assert ratio > 1.3 and fitting > 3
-
-
-def heads(count: int, **params) -> list:
-    rates = np.geomspace(0.02, 0.5, count)
-    return [CLASSIFIERS.create("crt", solver="sgd", lr=float(r), random_state=0, **params) for r in rates]
-
-
-def test_stacked_heads_over_heads_in_turn(imagenet):
-    y = long_tailed(14_386, 10, 100)
-    small = np.random.default_rng(3).standard_normal((len(y), 64), dtype=np.float32)
-
-    def in_turn(X, y, count, **params) -> None:
-        for estimator in heads(count, **params):
-            estimator.fit(X, y)
-
-    ratio = rivals(lambda: fit_stack(heads(12), small, y), lambda: in_turn(small, y, 12), rounds=2)
-    report("12 cRT heads in turn over 12 stacked, Fashion-MNIST-LT's size", ratio)
-    X, labels, _ = imagenet
-    large = rivals(
-        lambda: fit_stack(heads(2, epochs=1), X, labels),
-        lambda: in_turn(X, labels, 2, epochs=1),
-        rounds=2,
-    )
-    report("2 cRT heads in turn over 2 stacked, ImageNet-LT's size", large)
-    assert ratio > 2 and large > 0.85
 
 
 # -- memory -------------------------------------------------------------------------------------------------

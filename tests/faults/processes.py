@@ -16,8 +16,9 @@ from tests.faults import crashing
 WARM = [
     "tests.faults.processes", "torch._dynamo", "torchvision", "faiss", "sklearn.datasets",
     "sklearn.linear_model", "PIL.Image", "longtail.stages.representation", "longtail.stages.classifiers",
-    "longtail.pipeline.training.training", "longtail.pipeline.work.execute",
-    "longtail.pipeline.work.feature_cache", "longtail.pipeline.cli", "safetensors.numpy", "threadpoolctl",
+    "longtail.pipeline.training.train", "longtail.pipeline.work.execute",
+    "longtail.pipeline.work.feature_extraction", "longtail.pipeline.cli",
+    "safetensors.numpy", "threadpoolctl",
 ]  # fmt: skip
 LIMIT = 120  # seconds any command may take
 

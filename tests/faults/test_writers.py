@@ -12,11 +12,13 @@ import pytest
 from longtail.pipeline.files.publish import publish_json
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.work.feature_cache import extract, fetch, is_cached
+from longtail.pipeline.work.feature_cache import fetch, is_cached
+from longtail.pipeline.work.feature_extraction import extract
 from longtail.stages.features import Features
 from tests.faults.processes import LIMIT, Running, context
 from tests.faults.roots import assert_same, check_readable, temporaries
 from tests.faults.sizes import small_and_full
+from tests.pipeline.store.results import finished_result
 
 WRITERS, ROUNDS = 32, 8
 KEY = "0123456789abcdef"
@@ -58,7 +60,7 @@ def write_classifiers(root: str, writer: int, barrier) -> None:
     for name in map(classifier, range(ROUNDS)):
         folder = store.folder("classifiers", name)
         save_tensors(folder / "weights.safetensors", {"weight": np.arange(12.0)}, {"name": "x"})
-        publish_json(folder / "result.json", {"metrics": [0.5, 0.25], "seconds": writer})
+        publish_json(folder / "result.json", finished_result(run=name, seconds=float(writer)).to_json())
         store.finish("classifiers", name, {"classifier": "x"}, ["weights.safetensors", "result.json"])
 
 
@@ -91,7 +93,7 @@ def read_classifiers(store: Store) -> list:
         if store.done("classifiers", name) is not None:
             load_tensors(store.folder("classifiers", name) / "weights.safetensors")
             result = store.result(name)
-            found[-1] = "refused" if result is None else result["metrics"]
+            found[-1] = "refused" if result is None else result.run
     return found
 
 

@@ -20,7 +20,7 @@ def wheel(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
-    for name in (*FOLDERS, "setup.cfg", "pyproject.toml", "README.md"):
+    for name in (*FOLDERS, "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         original = CHECKOUT / name
         if original.is_dir():
             shutil.copytree(original, source / name, ignore=shutil.ignore_patterns("__pycache__"))

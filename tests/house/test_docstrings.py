@@ -16,5 +16,5 @@ def test_examples_are_found():
 
 @pytest.mark.parametrize("module", SHOWING)
 def test_docstring_examples_run(module):
-    found = doctest.testmod(importlib.import_module(module))
-    assert found.attempted > 0 and found.failed == 0
+    results = doctest.testmod(importlib.import_module(module))
+    assert results.attempted > 0 and results.failed == 0

@@ -29,7 +29,7 @@ from longtail.stages.meta_weights.learned import LearnedWeights, balanced_rows
 from longtail.stages.meta_weights.virtual import normalized, running_statistics_kept
 from longtail.stages.network import Network
 from longtail.stages.randomness import torch_seed
-from tests.pipeline.training.test_training import Stop, assert_same_weights, folder_of, weights
+from tests.training_runs import Stop, assert_same_weights, folder_of, weights
 
 RULES = REWEIGHTINGS.names()
 RATE = 0.3
@@ -404,9 +404,7 @@ def test_what_does_not_go_with_learned_weights_is_refused(overrides, message):
 
 
 def test_compile_auto_means_eager(digits, store, monkeypatch):
-    monkeypatch.setattr(
-        "longtail.pipeline.training.training.worth_compiling", lambda *_: pytest.fail("asked")
-    )
+    monkeypatch.setattr("longtail.pipeline.training.train.worth_compiling", lambda *_: pytest.fail("asked"))
     run_stage_one(digits("representation.reweighting=l2rw", "representation.epochs=1"), store)
 
 

@@ -1,6 +1,5 @@
 """Backbones, heads, frozen features, learning-rate schedules and optimisers."""
 
-import inspect
 import math
 import re
 
@@ -14,33 +13,26 @@ from longtail.stages.features import BATCH, Features, extract_features, forward_
 from longtail.stages.network import CosineHead, Head, LinearHead, Network
 from longtail.stages.training.optimizers import OPTIMIZERS
 from longtail.stages.training.schedules import SCHEDULES
+from tests.stages.random_images import images
+from tests.stages.signatures import described_as_signed
 
 NAMES = [name for name in BACKBONES.names() if name != "timm"]  # test_timm.py
 every_backbone = pytest.mark.parametrize("name", NAMES)
+LONGER = (
+    "resnet101",
+    "resnet152",
+    "resnext101",
+    "resnext152",
+)  # more blocks than resnet50, resnext50
+every_kind_of_backbone = pytest.mark.parametrize("name", [name for name in NAMES if name not in LONGER])
 RESNETS = [name for name in NAMES if "6·blocks" in BACKBONES.describe(name).summary]
 SIDES = {"lenet5": (8, 28, 32)}
-
-
-def images(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def described_as_signed(registry, name, *, positional):
-    """Assert that what the source says of `name` is what Python says once it is imported."""
-    described = registry.describe(name)
-    signature = inspect.signature(registry.get(name)).parameters
-    own = {key: p for key, p in signature.items() if p.kind is p.KEYWORD_ONLY}
-    assert [key for key in signature if key not in own] == positional
-    expected = {key: p.default for key, p in own.items() if key not in {*described.fixed, *registry.supplied}}
-    assert {key: p.default for key, p in described.parameters.items()} == expected
-    assert described.summary.endswith((".", ":"))
-    assert described.source
 
 
 # -- backbones --------------------------------------------------------------------------------------------
 
 
-@every_backbone
+@every_kind_of_backbone
 @pytest.mark.parametrize("channels", [1, 3])
 def test_backbone_maps_images_to_its_number_of_features(name, channels):
     backbone = BACKBONES.create(name, in_channels=channels).eval()
@@ -62,7 +54,7 @@ def test_backbone_parameters_in_the_source_are_those_of_the_signature(name):
     described_as_signed(BACKBONES, name, positional=["in_channels"])
 
 
-@every_backbone
+@every_kind_of_backbone
 def test_gradient_reaches_every_parameter(name):
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -74,7 +66,7 @@ def test_gradient_reaches_every_parameter(name):
         assert parameter.grad.isfinite().all(), key
 
 
-@every_backbone
+@every_kind_of_backbone
 def test_features_of_an_image_do_not_depend_on_its_batch(name):
     backbone = BACKBONES.create(name, in_channels=1).double().eval()
     batch = images(5, 1, 28, 28).double()

@@ -29,6 +29,7 @@ from longtail.stages.parameters import (
     spec_kind,
 )
 from longtail.stages.registry import REQUIRED, Parameter, Registry, did_you_mean, signature_parameters
+from longtail.stages.registry.outside import LostComponentWarning
 from longtail.stages.wording import as_written
 
 COMPONENTS = [(kind, name) for kind in KINDS for name in registry(kind).names()]
@@ -38,6 +39,7 @@ SOURCE = '''
 """Spices."""
 
 from longtail.stages.parameters import Count, NonNegative, Positive
+from longtail.stages.registry.outside import LostComponentWarning
 from longtail.stages.wording import as_written
 from {package} import SPICES
 
@@ -131,11 +133,12 @@ def test_module_of_its_own_may_hold_a_registry():
     }
 
 
-def test_name_registered_twice_in_the_source_is_our_own_mistake(spices, tmp_path):
+def test_name_registered_twice_in_the_source_stays_with_the_first(spices, tmp_path):
     twin = tmp_path / spices.package / "twin.py"
     twin.write_text('@SPICES.register("salt")\ndef other(): ...\n')
-    with pytest.raises(AssertionError, match="salt is registered twice"):
-        spices.names()
+    with pytest.warns(LostComponentWarning, match=r"^spice 'salt' is left out: .*twin\.py: .*hot\.salt has "):
+        assert spices.names() == ["chili", "nothing", "paprika", "salt"]
+    assert spices.describe("salt").qualname == "salt"
 
 
 # -- what is refused --------------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ class ClassAxis:
         self._bins = np.array_split(self.order, min(most, len(self.order)))
 
     @property
-    def at(self) -> np.ndarray:
-        """Where each point stands, (K,): its rank, from 1."""
+    def positions(self) -> np.ndarray:
+        """Where the points are, (K,): the rank of each class, from 1, or their mean."""
         ends = np.cumsum([len(bin_) for bin_ in self._bins])
         return np.array([end - (len(bin_) - 1) / 2 for end, bin_ in zip(ends, self._bins, strict=True)])
 
@@ -40,15 +40,15 @@ class ClassAxis:
         """Where steps begin and end, (K + 1,)."""
         return np.concatenate([[0.5], np.cumsum([len(bin_) for bin_ in self._bins]) + 0.5])
 
-    def pick(self, values: Sequence[float | None]) -> np.ndarray:
+    def points(self, values: Sequence[float | None]) -> np.ndarray:
         """Values of all classes (C,) as points (K,); NaN where undefined."""
         values = np.array([np.nan if v is None else v for v in values], float)
-        found = np.full(len(self._bins), np.nan)
+        points = np.full(len(self._bins), np.nan)
         for n, bin_ in enumerate(self._bins):
             known = values[bin_][np.isfinite(values[bin_])]
             if len(known):
-                found[n] = known.mean()
-        return found
+                points[n] = known.mean()
+        return points
 
     @property
     def note(self) -> str:

@@ -18,23 +18,22 @@ from longtail.pipeline.page.figures.drawing import (
     legend,
     line,
 )
-from longtail.pipeline.page.run_results import Chapter
+from longtail.pipeline.page.run_results import RunResults
 
 GROUP_COLORS = {"many": BLUE, "medium": GREEN, "few": VERMILION, None: MUTED}
 HATCHES = {"many": "", "medium": "////", "few": "xxxx", None: ""}
 
 
-def class_counts(chapter: Chapter) -> Drawing:
+def class_counts(run: RunResults) -> Drawing:
     """Training samples of each class, on a logarithmic scale, coloured by shot group."""
-    axis = ClassAxis(chapter.counts, chapter.names)
+    axis = ClassAxis(run.counts, run.names)
     figure, (axes,) = canvas(height=2.3)
-    counts = axis.pick(chapter.counts)
-    groups = [chapter.group_of(c) for c in axis.order]
-    told = {"many": f"many: > {chapter.thresholds['many']}", "few": f"few: < {chapter.thresholds['few']}"}
+    counts = axis.points(run.counts)
+    groups = [run.group_of(c) for c in axis.order]
+    limits = {"many": f"many: > {run.thresholds['many']}", "few": f"few: < {run.thresholds['few']}"}
     for group in ("many", "medium", "few"):
-        inside = (
-            axis.pick([1 if chapter.group_of(c) == group else 0 for c in range(len(chapter.counts))]) >= 0.5
-        )
+        members = [1 if run.group_of(c) == group else 0 for c in range(len(run.counts))]
+        inside = axis.points(members) >= 0.5
         if not inside.any():
             continue
         axes.stairs(
@@ -45,7 +44,7 @@ def class_counts(chapter: Chapter) -> Drawing:
             edgecolor="#ffffff",
             hatch=HATCHES[group],
             linewidth=0,
-            label=f"{told.get(group, group)} ({groups.count(group)})",
+            label=f"{limits.get(group, group)} ({groups.count(group)})",
             baseline=0.8,
         )
     axes.set_yscale("log")
@@ -55,9 +54,9 @@ def class_counts(chapter: Chapter) -> Drawing:
     axes.set_ylabel("training samples")
     axis.label(axes)
     legend(figure, axes)
-    present = [n for n in chapter.counts if n]
+    present = [n for n in run.counts if n]
     most, least = max(present), min(present)
-    first, last = (chapter.names[chapter.counts.index(n)] for n in (most, least))
+    first, last = (run.names[run.counts.index(n)] for n in (most, least))
     title = (
         f"From {most:,} samples of class {first} down to {least:,} of class {last}: {most / least:.3g} to 1"
     )
@@ -68,39 +67,38 @@ def class_counts(chapter: Chapter) -> Drawing:
     return Drawing("class_counts", title, caption, figure)
 
 
-def class_accuracy(chapter: Chapter) -> Drawing:
+def class_accuracy(run: RunResults) -> Drawing:
     """Test accuracy of each class by frequency, a line a classifier."""
-    axis = ClassAxis(chapter.counts, chapter.names, most=MOST_POINTS)
+    axis = ClassAxis(run.counts, run.names, most=MOST_POINTS)
     figure, (axes,) = canvas(height=2.9)
-    for result in chapter.shown:
-        values = 100 * axis.pick(chapter.metrics(result)["class_accuracy"])
-        line(axes, axis.at, values, chapter.style(result), label=chapter.label(result))
+    for result in run.shown:
+        values = 100 * axis.points(run.metrics(result)["class_accuracy"])
+        line(axes, axis.positions, values, run.style(result), label=run.label(result))
     axes.set_ylim(top=102)
     axes.set_ylabel("class accuracy, %")
     axis.label(axes)
     legend(figure, axes)
-    what, reached = chapter.rare(chapter.best)
-    if chapter.joint is None or chapter.joint is chapter.best:
-        title = f"{chapter.label(chapter.best)} has {100 * reached:.0f} % {what}"
+    what, reached = run.rare(run.best)
+    if run.joint is None or run.joint is run.best:
+        title = f"{run.label(run.best)} has {100 * reached:.0f} % {what}"
     else:
-        before = chapter.rare(chapter.joint)[1]
+        before = run.rare(run.joint)[1]
         verb = "rises" if reached > before else "goes"
         title = (
-            f"{what.capitalize()} {verb} from {100 * before:.0f} % with {chapter.label(chapter.joint)} "
-            f"to {100 * reached:.0f} % with {chapter.label(chapter.best)}"
+            f"{what.capitalize()} {verb} from {100 * before:.0f} % with {run.label(run.joint)} "
+            f"to {100 * reached:.0f} % with {run.label(run.best)}"
         )
     caption = (
-        "Test accuracy of each class, classes by training frequency."
-        f"{chapter.sizes}{axis.note}{chapter.omission}"
+        f"Test accuracy of each class, classes by training frequency.{run.sizes}{axis.note}{run.omission}"
     )
     return Drawing("class_accuracy", title, caption, figure)
 
 
-def accuracy_spread(chapter: Chapter) -> Drawing:
+def accuracy_spread(run: RunResults) -> Drawing:
     """Class accuracies of each classifier as a box, with mean and population deviation."""
-    shown = chapter.shown[::-1]  # the first on top
+    shown = run.shown[::-1]  # the first on top
     figure, (axes,) = canvas(height=0.9 + 0.38 * len(shown))
-    values = [[100 * v for v in chapter.metrics(r)["class_accuracy"] if v is not None] for r in shown]
+    values = [[100 * v for v in run.metrics(r)["class_accuracy"] if v is not None] for r in shown]
     places = np.arange(1, len(shown) + 1)
     lines = {"color": INK, "linewidth": 1.0}
     axes.boxplot(
@@ -118,7 +116,7 @@ def accuracy_spread(chapter: Chapter) -> Drawing:
     axes.errorbar(
         means, places - 0.22, xerr=spread, fmt="D", color=BLUE, capsize=3, markersize=4.5, linewidth=1.5
     )
-    axes.set_yticks(places, [chapter.label(r) for r in shown])
+    axes.set_yticks(places, [run.label(r) for r in shown])
     axes.set_ylim(0.45, len(shown) + 0.5)
     axes.grid(axis="y", visible=False)
     limits = axes.get_xlim()
@@ -126,15 +124,15 @@ def accuracy_spread(chapter: Chapter) -> Drawing:
     axes.set_xlim(limits)  # a mean and its deviation may end beyond 100 %
     axes.set_xlabel("test accuracy of a class, %")
     least = min(range(len(shown)), key=spread.__getitem__)
-    title = f"Classes differ least with {chapter.label(shown[least])}: SD {spread[least]:.1f} points"
+    title = f"Classes differ least with {run.label(shown[least])}: SD {spread[least]:.1f} points"
     if len(shown) == 1:
         title = f"Accuracy differs between classes by an SD of {spread[0]:.1f} points"
-    if chapter.joint is not None and shown[least] is not chapter.joint:
-        title += f", {chapter.label(chapter.joint)} {spread[shown.index(chapter.joint)]:.1f}"
+    if run.joint is not None and shown[least] is not run.joint:
+        title += f", {run.label(run.joint)} {spread[shown.index(run.joint)]:.1f}"
     caption = (
         "Each box spans the quartiles of class accuracy, whiskers the worst and the best class, the thick "
         "line is the median. The diamond below it is the mean (balanced accuracy) with one population "
-        f"standard deviation to either side.{chapter.sizes}{chapter.omission}"
+        f"standard deviation to either side.{run.sizes}{run.omission}"
     )
     return Drawing("accuracy_spread", title, caption, figure)
 
@@ -144,19 +142,19 @@ def gains(joint: list[float | None], other: list[float | None]) -> list[float | 
     return [None if a is None or b is None else b - a for a, b in zip(joint, other, strict=True)]
 
 
-def gained_and_lost(chapter: Chapter) -> Drawing | None:
+def gained_and_lost(run: RunResults) -> Drawing | None:
     """Accuracy each classifier gains and loses in each class against joint; None without both."""
-    if chapter.joint is None:
+    if run.joint is None:
         raise Missing("there is no `joint` to compare with")
-    if not chapter.others:
+    if not run.others:
         return None
-    axis = ClassAxis(chapter.counts, chapter.names)
-    base = chapter.metrics(chapter.joint)["class_accuracy"]
-    found = {r["run"]: gains(base, chapter.metrics(r)["class_accuracy"]) for r in chapter.others}
-    figure, panels = canvas(len(found), height=max(2.6, 0.9 + 0.72 * len(found)))
-    reach = max(5.0, 105 * max(abs(v) for values in found.values() for v in values if v is not None))
-    for axes, result in zip(panels, chapter.others, strict=True):
-        values = 100 * axis.pick(found[result["run"]])
+    axis = ClassAxis(run.counts, run.names)
+    base = run.metrics(run.joint)["class_accuracy"]
+    gained = {r.run: gains(base, run.metrics(r)["class_accuracy"]) for r in run.others}
+    figure, panels = canvas(len(gained), height=max(2.6, 0.9 + 0.72 * len(gained)))
+    reach = max(5.0, 105 * max(abs(v) for values in gained.values() for v in values if v is not None))
+    for axes, result in zip(panels, run.others, strict=True):
+        values = 100 * axis.points(gained[result.run])
         up, down = np.where(values > 0, values, np.nan), np.where(values < 0, values, np.nan)
         axes.stairs(up, axis.edges, fill=True, color=BLUE)
         axes.stairs(
@@ -165,16 +163,16 @@ def gained_and_lost(chapter: Chapter) -> Drawing | None:
         axes.axhline(0, color=INK, linewidth=0.8)
         axes.set_ylim(-reach, reach)
         axes.grid(axis="x", visible=False)
-        axes.set_title(chapter.label(result), loc="left", pad=2)
+        axes.set_title(run.label(result), loc="left", pad=2)
     figure.supylabel("percentage points against joint", fontsize=9)
     axis.label(panels[-1])
-    known = [v for v in found[chapter.best["run"]] if v is not None]
+    known = [v for v in gained[run.best.run] if v is not None]
     won, lost = [v for v in known if v > 0], [v for v in known if v < 0]
-    title = f"{chapter.label(chapter.best)} gains {_points(won)} and loses {_points(lost)}"
+    title = f"{run.label(run.best)} gains {_points(won)} and loses {_points(lost)}"
     caption = (
-        f"Test accuracy of each class less that of {chapter.label(chapter.joint)}: bars up are gains, "
+        f"Test accuracy of each class less that of {run.label(run.joint)}: bars up are gains, "
         "hatched bars down losses; classes by training frequency."
-        f"{chapter.sizes}{axis.note}{chapter.omission}"
+        f"{run.sizes}{axis.note}{run.omission}"
     )
     return Drawing("gained_and_lost", title, caption, figure)
 

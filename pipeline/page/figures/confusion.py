@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from longtail.pipeline.page.figures.drawing import STYLES, Drawing, Picture, canvas, legend
-from longtail.pipeline.page.run_results import FEW_SAMPLES, Chapter
+from longtail.pipeline.page.figures.drawing import STYLES, Drawing, SamplePicture, canvas, legend
+from longtail.pipeline.page.run_results import FEW_SAMPLES, RunResults
 from longtail.pipeline.page.words import shortened
 from longtail.pipeline.store.identity import data_identity
+from longtail.pipeline.store.result import Result
 
 if TYPE_CHECKING:
     from longtail.stages.data import Splits
@@ -22,10 +23,10 @@ LARGEST_PICTURE = 96  # pixels of a side
 
 
 class Pair(NamedTuple):
-    """A class and what its samples are taken for: how many are, of how many (all of the class)."""
+    """A class and one its samples are taken for: `count` of them, of `total` in the class."""
 
     true: int
-    said: int
+    predicted: int
     count: int
     total: int
 
@@ -45,71 +46,64 @@ def confused_pairs(predicted, labels, *, most: int = MOST_PAIRS) -> list[Pair]:
     wrong = predicted != labels
     pairs, counts = np.unique(np.stack([labels[wrong], predicted[wrong]]), axis=1, return_counts=True)
     totals = np.bincount(labels)
-    found = [Pair(int(t), int(s), int(n), int(totals[t])) for (t, s), n in zip(pairs.T, counts, strict=True)]
-    order = sorted(found, key=lambda p: (p.total < FEW_SAMPLES, -p.share, p.true, p.said))
-    return order[:most]
+    confused = [
+        Pair(int(true), int(wrongly), int(count), int(totals[true]))
+        for (true, wrongly), count in zip(pairs.T, counts, strict=True)
+    ]
+    confused.sort(key=lambda p: (p.total < FEW_SAMPLES, -p.share, p.true, p.predicted))
+    return confused[:most]
 
 
-def confusions(chapter: Chapter, samples: Samples) -> Drawing | None:
+def confusions(run: RunResults, samples: Samples) -> Drawing | None:
     """The most confused pairs of joint (of the best without it) on test; None when nothing is confused."""
-    speaker = chapter.joint or chapter.best
-    other = chapter.best if chapter.best is not speaker else None
-    pairs = _pairs(chapter, speaker)
+    main = run.joint or run.best
+    other = run.best if run.best is not main else None
+    pairs = _pairs(run, main)
     if not pairs:
         return None
     figure, (axes,) = canvas(height=0.9 + 0.3 * len(pairs))
-    places = np.arange(len(pairs))[::-1]
-    names = [f"{_name(chapter, p.true)} → {_name(chapter, p.said)}, {p.count} of {p.total}" for p in pairs]
-    axes.barh(
-        places,
-        [100 * p.share for p in pairs],
-        height=0.55,
-        color=STYLES[5].color,
-        label=chapter.label(speaker),
-    )
+    places, shares = np.arange(len(pairs))[::-1], [100 * pair.share for pair in pairs]
+    axes.barh(places, shares, height=0.55, color=STYLES[5].color, label=run.label(main))
     first = pairs[0]
-    title = f"{_name(chapter, first.true)} is taken for {_name(chapter, first.said)} in {_often(first)} "
-    title += f"of its test samples with {chapter.label(speaker)}"
+    title = f"{_name(run, first.true)} is taken for {_name(run, first.predicted)} in {_often(first)} "
+    title += f"of its test samples with {run.label(main)}"
     caption = "Share of a class's test samples taken for another class; written true → predicted."
     if any(pair.total < FEW_SAMPLES for pair in pairs):
         caption += f" Classes with fewer than {FEW_SAMPLES} test samples come last."
     if other is not None:
-        found = {(p.true, p.said): p for p in _pairs(chapter, other, most=None)}
-        theirs = [found.get((p.true, p.said), p._replace(count=0)) for p in pairs]
-        color, _, marker = chapter.style(other)
-        axes.plot(
-            [100 * p.share for p in theirs],
-            places,
-            linestyle="",
-            marker=marker,
-            color=color,
-            label=chapter.label(other),
-            clip_on=False,
-        )
-        title += f", in {_often(theirs[0])} with {chapter.label(other)}"
-        caption += f" Markers show the same pairs with {chapter.label(other)}."
-    axes.set_yticks(places, names)
+        by_classes = {(p.true, p.predicted): p for p in _pairs(run, other, most=None)}
+        theirs = [by_classes.get((p.true, p.predicted), p._replace(count=0)) for p in pairs]
+        color, _, marker = run.style(other)
+        style = {"linestyle": "", "marker": marker, "color": color, "clip_on": False}
+        axes.plot([100 * pair.share for pair in theirs], places, label=run.label(other), **style)
+        title += f", in {_often(theirs[0])} with {run.label(other)}"
+        caption += f" Markers show the same pairs with {run.label(other)}."
+    axes.set_yticks(places, [_pair_text(run, pair) for pair in pairs])
     axes.grid(axis="y", visible=False)
     axes.set_xlim(left=0)
     axes.set_xlabel("samples of the true class, %")
     legend(figure, axes)
-    pictures = _pictures(chapter, speaker, pairs, samples)
+    pictures = _pictures(run, main, pairs, samples)
     if pictures:
         caption += " The pictures are validation samples confused in the same way."
     return Drawing("confusions", title, caption, figure, pictures)
 
 
-def _pairs(chapter: Chapter, result: dict[str, Any], *, most: int | None = MOST_PAIRS) -> list[Pair]:
-    found = chapter.predictions(result)
-    return confused_pairs(found["test"], found["test.y"], most=most)
+def _pair_text(run: RunResults, pair: Pair) -> str:
+    return f"{_name(run, pair.true)} → {_name(run, pair.predicted)}, {pair.count} of {pair.total}"
+
+
+def _pairs(run: RunResults, result: Result, *, most: int | None = MOST_PAIRS) -> list[Pair]:
+    predictions = run.predictions(result)
+    return confused_pairs(predictions["test"], predictions["test.y"], most=most)
 
 
 def _often(pair: Pair) -> str:
     return f"{100 * pair.share:.0f} %" if pair.total >= FEW_SAMPLES else f"{pair.count} of {pair.total}"
 
 
-def _name(chapter: Chapter, row: int) -> str:
-    return shortened(chapter.names[row], LONGEST_NAME)
+def _name(run: RunResults, row: int) -> str:
+    return shortened(run.names[row], LONGEST_NAME)
 
 
 # -- pictures ---------------------------------------------------------------------------------------------
@@ -121,49 +115,49 @@ class Samples:
     def __init__(self):
         self._splits: dict[str, Splits | None] = {}
 
-    def of(self, chapter: Chapter) -> Splits | None:
-        """The splits a chapter's representation was trained on."""
-        done = chapter.representation and chapter.store.done("representations", chapter.representation)
+    def of(self, run: RunResults) -> Splits | None:
+        """The splits a run's representation was trained on."""
+        done = run.representation and run.store.done("representations", run.representation)
         if not done:
             return None
         name = repr(sorted(done["data"].items()))
         if name not in self._splits:
-            self._splits[name] = _load(chapter, done["data"])
+            self._splits[name] = _load(run, done["data"])
         return self._splits[name]
 
 
-def _load(chapter: Chapter, identity: dict[str, Any]) -> Splits | None:
+def _load(run: RunResults, identity: dict[str, Any]) -> Splits | None:
     from longtail.pipeline.config import strict_yaml
     from longtail.pipeline.config.loading import check_config
     from longtail.pipeline.errors import LongtailError
     from longtail.pipeline.training.splits import load_splits
 
-    path = chapter.store.folder("representations", chapter.representation) / "config.yaml"
+    path = run.store.folder("representations", run.representation) / "config.yaml"
     try:
         config = check_config(strict_yaml.load(path.read_text(encoding="utf-8"), str(path)), str(path))
-        if data_identity(chapter.store, config) != identity:
+        if data_identity(run.store, config) != identity:
             return None  # other pictures than the ones that were judged
         return load_splits(config)
     except (LongtailError, OSError, ValueError):
         return None
 
 
-def _pictures(chapter: Chapter, result: dict[str, Any], pairs: list[Pair], samples: Samples) -> list[Picture]:
-    predictions = chapter.predictions(result)
-    splits = samples.of(chapter)
+def _pictures(run: RunResults, result: Result, pairs: list[Pair], samples: Samples) -> list[SamplePicture]:
+    predictions = run.predictions(result)
+    splits = samples.of(run)
     if splits is None or "val" not in predictions or len(splits.input_shape) != 3:
         return []
-    said, true = predictions["val"], predictions["val.y"]
+    predicted, true = predictions["val"], predictions["val.y"]
     if not np.array_equal(splits.val.labels, true):
         return []
-    found = []
+    pictures = []
     for pair in pairs:
-        rows = np.flatnonzero((true == pair.true) & (said == pair.said))[:PICTURES_A_PAIR]
-        text = f"{chapter.names[pair.true]} → {chapter.names[pair.said]}"
-        found += [Picture(png(splits.val, int(row)), text) for row in rows]
-        if len(found) >= PICTURED_PAIRS * PICTURES_A_PAIR:
+        rows = np.flatnonzero((true == pair.true) & (predicted == pair.predicted))[:PICTURES_A_PAIR]
+        text = f"{run.names[pair.true]} → {run.names[pair.predicted]}"
+        pictures += [SamplePicture(png(splits.val, int(row)), text) for row in rows]
+        if len(pictures) >= PICTURED_PAIRS * PICTURES_A_PAIR:
             break
-    return found[: PICTURED_PAIRS * PICTURES_A_PAIR]
+    return pictures[: PICTURED_PAIRS * PICTURES_A_PAIR]
 
 
 def png(part, row: int) -> bytes:

@@ -34,8 +34,8 @@ class Panel(NamedTuple):
     @property
     def head(self) -> Head | None:
         """The linear head whose weights can be drawn: none with distances or directions only."""
-        found = getattr(self.estimator, "head_", None)
-        return None if found is None or found.cosine else found
+        head = getattr(self.estimator, "head_", None)
+        return None if head is None or head.cosine else head
 
 
 def window(X: np.ndarray) -> tuple[float, float, float, float]:
@@ -60,7 +60,7 @@ class Regions(NamedTuple):
 
 
 def regions(estimator, bounds: tuple[float, float, float, float]) -> Regions:
-    """What a fitted estimator says of each point of the window (left, right, bottom, top)."""
+    """The classes that a fitted estimator gives the points of the window (left, right, bottom, top)."""
     left, right, bottom, top = bounds
     across, up = np.meshgrid(np.linspace(left, right, STEPS), np.linspace(bottom, top, STEPS))
     points = np.stack([across.ravel(), up.ravel()], 1).astype(np.float32)
@@ -74,10 +74,10 @@ def regions(estimator, bounds: tuple[float, float, float, float]) -> Regions:
     return Regions(estimator.classes_[winner].reshape(STEPS, STEPS), margins)
 
 
-def rare_share(found: np.ndarray, counts: list[int]) -> float:
-    """Fraction of the window that goes to the rarer half of the classes."""
+def rare_share(classes: np.ndarray, counts: list[int]) -> float:
+    """Fraction of the window's points, of these `classes`, that go to the rarer half of all classes."""
     order = np.argsort(-np.asarray(counts), kind="stable")
-    return float(np.isin(found, order[(len(order) + 1) // 2 :]).mean())
+    return float(np.isin(classes, order[(len(order) + 1) // 2 :]).mean())
 
 
 def decision_boundaries(
@@ -88,13 +88,13 @@ def decision_boundaries(
     `train` holds features (N, 2); `counts`, `names` (C,); `data` is what the samples are, for the caption.
     """
     bounds = window(np.asarray(train.X, np.float64))
-    found = [regions(panel.estimator, bounds) for panel in shown]
+    won = [regions(panel.estimator, bounds) for panel in shown]
     figure, grid = panels(len(shown))
-    for axes, panel, region in zip(grid, shown, found, strict=True):
+    for axes, panel, region in zip(grid, shown, won, strict=True):
         _draw(axes, panel, region, bounds, train, counts, names)
     figure.supxlabel("feature 1", fontsize=9)
     figure.supylabel("feature 2", fontsize=9)
-    shares = {p.name: 100 * rare_share(r.classes, counts) for p, r in zip(shown, found, strict=True)}
+    shares = {p.name: 100 * rare_share(r.classes, counts) for p, r in zip(shown, won, strict=True)}
     first, most = shown[0].name, max(shares, key=shares.get)
     title = f"The rarer half of the classes holds {shares[first]:.0f} % of the plane with {first}"
     if most != first:
@@ -107,15 +107,15 @@ def decision_boundaries(
     return Drawing("boundaries", title, caption, figure)
 
 
-def _draw(axes: Axes, panel: Panel, found: Regions, bounds, train: Features, counts, names) -> None:
+def _draw(axes: Axes, panel: Panel, won: Regions, bounds, train: Features, counts, names) -> None:
     from matplotlib import colormaps
 
     rank = np.argsort(np.argsort(-np.asarray(counts), kind="stable"))
     colors = colormaps["cividis"](rank / max(1, len(rank) - 1))  # (C, 4)
     tints = colors + PALER * (1 - colors)
-    axes.imshow(tints[found.classes], extent=bounds, origin="lower", aspect="auto", interpolation="nearest")
+    axes.imshow(tints[won.classes], extent=bounds, origin="lower", aspect="auto", interpolation="nearest")
     across, up = np.linspace(*bounds[:2], STEPS), np.linspace(*bounds[2:], STEPS)
-    for ahead in found.margins.values():
+    for ahead in won.margins.values():
         if ahead.min() < 0 < ahead.max() < np.inf:  # else all of the window is one class's
             axes.contour(across, up, ahead, [0.0], colors=[DARK], linewidths=0.6)
     every = -(-len(train) // MOST_DOTS)
@@ -123,7 +123,7 @@ def _draw(axes: Axes, panel: Panel, found: Regions, bounds, train: Features, cou
     axes.scatter(*X.T, s=5, c=colors[y], edgecolors=DARK, linewidths=0.3)
     if panel.head is not None:
         _arrows(axes, np.asarray(panel.head.weight, np.float64), bounds)
-    _labels(axes, found.classes, bounds, names)
+    _labels(axes, won.classes, bounds, names)
     reached = "" if panel.reached is None else f": {100 * panel.reached:.0f} %"
     axes.set_title(f"{panel.name}{reached}", loc="left", pad=3)
     axes.set_xlim(bounds[:2])

@@ -38,7 +38,7 @@ FAMILIES = re.compile(r"(font:[^;]*?px) [^;]*")
 
 
 class Style(NamedTuple):
-    """How one of several lines is drawn: told apart by dashes and markers as well as by colour."""
+    """How one of several lines is drawn: lines differ in dashes and markers as well as in colour."""
 
     color: str
     linestyle: object
@@ -60,7 +60,7 @@ class Missing(Exception):
     """A figure that cannot be drawn; the reason is for the reader."""
 
 
-class Picture(NamedTuple):
+class SamplePicture(NamedTuple):
     """A small picture beside a figure: its PNG file and what it shows."""
 
     png: bytes
@@ -75,7 +75,7 @@ class Drawing:
     title: str
     caption: str
     figure: Figure
-    pictures: list[Picture] = field(default_factory=list)
+    pictures: list[SamplePicture] = field(default_factory=list)
 
     @property
     def heading(self) -> str:
@@ -135,12 +135,12 @@ def canvas(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    found = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=ratios)
-    return figure, list(found[:, 0])
+    grid = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=ratios)
+    return figure, list(grid[:, 0])
 
 
 def line(axes: Axes, x, y, style: Style, *, label: str | None = None, every: float | None = None) -> None:
-    """A line through (x, y) in `style`, with some dozen markers, or one `every` so much of the figure."""
+    """A line through (x, y) in `style`, with about a dozen markers; `every` is matplotlib's ``markevery``."""
     axes.plot(
         x,
         y,
@@ -158,10 +158,10 @@ def panels(count: int, *, columns: int = 2, height: float = 2.0) -> tuple[Figure
 
     rows = -(-count // columns)
     figure = Figure(figsize=(WIDTH, height * rows + 0.4), layout="constrained")
-    found = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
-    for axes in found[count:]:
+    grid = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for axes in grid[count:]:
         axes.set_axis_off()
-    return figure, found[:count]
+    return figure, grid[:count]
 
 
 def number(value: float) -> str:
@@ -234,13 +234,13 @@ def _titled(drawing: Drawing) -> Iterator[None]:
     figure.get_layout_engine().set(rect=below)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # which gives no room to a legend that is moved
-    for found in figure.legends:
-        found.set_bbox_to_anchor(below, figure.transFigure)
+    for outside in figure.legends:
+        outside.set_bbox_to_anchor(below, figure.transFigure)
     text = figure.text(0.01, 1 - 0.05 / whole, "\n".join(lines), va="top", fontsize=10)
     yield
     text.remove()
-    for found in figure.legends:
-        found.set_bbox_to_anchor(None)
+    for outside in figure.legends:
+        outside.set_bbox_to_anchor(None)
     figure.set_layout_engine("constrained")
     figure.set_figheight(height)
 
@@ -248,8 +248,8 @@ def _titled(drawing: Drawing) -> Iterator[None]:
 def _svg(drawing: Drawing, **options) -> bytes:
     file = io.BytesIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # the same figure is the same bytes
-    said = nothing if not options else {**nothing, "Title": drawing.title, "Description": drawing.caption}
-    drawing.figure.savefig(file, format="svg", metadata=said, **(options or {"transparent": True}))
+    metadata = nothing if not options else {**nothing, "Title": drawing.title, "Description": drawing.caption}
+    drawing.figure.savefig(file, format="svg", metadata=metadata, **(options or {"transparent": True}))
     return file.getvalue()
 
 

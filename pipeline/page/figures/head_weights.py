@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from longtail.pipeline.page.figures.drawing import (
     line,
     number,
 )
-from longtail.pipeline.page.run_results import Chapter
-from longtail.pipeline.tables.records import CHOSEN_ON_TEST, value_text
+from longtail.pipeline.page.run_results import RunResults
+from longtail.pipeline.store.result import Result
+from longtail.pipeline.tables.headings import value_text
+from longtail.pipeline.tables.records import CHOSEN_ON_TEST
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,21 +33,21 @@ MOST_CELLS = 300
 LINES = (("balanced", 0), ("many", 2), ("medium", 3), ("few", 1))  # with the number of its style
 
 
-def accuracy_over_tau(chapter: Chapter) -> Drawing:
+def accuracy_over_tau(run: RunResults) -> Drawing:
     """Validation accuracy of the τ-normalised head for every τ, exactly, with the τ that was chosen."""
     from longtail.stages.classifiers.adjusted.tau_norm import tau_path
 
-    head = chapter.head
+    head = run.head
     if head.cosine:
         raise Missing("a cosine head's weights all have length 1: every τ predicts alike")
-    val = chapter.features.val
+    val = run.features.val
     if not len(val):
         raise Missing("there are no validation samples, and the test split is not for choosing")
-    path = tau_path(val.X, val.y, head.weight, class_counts=chapter.counts, **chapter.thresholds)
-    fitted = [r for r in chapter.results if "tau_" in r["fitted"] and r["classifier"] == "tau_norm"]
-    spoken = min(fitted, key=_by_hand, default=None)  # one that chose its τ, if any did
-    chosen = path.best_tau if spoken is None else spoken["fitted"]["tau_"]
-    paper = spoken is not None and spoken["protocol"] == "paper"
+    path = tau_path(val.X, val.y, head.weight, class_counts=run.counts, **run.thresholds)
+    fitted = [r for r in run.results if "tau_" in r.fitted and r.classifier == "tau_norm"]
+    shown = min(fitted, key=_by_hand, default=None)  # one that chose its τ, if any did
+    chosen = path.best_tau if shown is None else shown.fitted["tau_"]
+    paper = shown is not None and shown.chosen_on_test
     figure, (axes,) = canvas(height=2.7)
     end = max(1.5, 1.3 * chosen)
     _draw_path(axes, path, end)
@@ -60,7 +63,7 @@ def accuracy_over_tau(chapter: Chapter) -> Drawing:
     elif path.best_tau == 0:
         title = f"No τ beats τ = 0, at {start:.1f} % balanced validation accuracy"
     where = f"on the test split (protocol paper, {mark})" if paper else "on validation"
-    if spoken is not None and _by_hand(spoken):
+    if shown is not None and _by_hand(shown):
         where = "by hand"
     caption = (
         "Accuracy on validation samples with each class's weights divided by the τ-th power of their norm, "
@@ -69,8 +72,8 @@ def accuracy_over_tau(chapter: Chapter) -> Drawing:
     return Drawing("accuracy_over_tau", title, caption, figure)
 
 
-def _by_hand(result: dict[str, Any]) -> bool:
-    return result["params"].get("tau", "validation") != "validation"
+def _by_hand(result: Result) -> bool:
+    return result.params.get("tau", "validation") != "validation"
 
 
 def _exactness(path: TauPath, end: float) -> str:
@@ -98,58 +101,56 @@ def _draw_path(axes: Axes, path: TauPath, end: float) -> None:
 # -- norms ------------------------------------------------------------------------------------------------
 
 
-def weight_norms(chapter: Chapter) -> Drawing:
+def weight_norms(run: RunResults) -> Drawing:
     """Length of each class's weights in every linear classifier, over the mean length."""
     lines = []
-    for result in chapter.shown:
-        head = chapter.head_of(result)
+    for result in run.shown:
+        head = run.head_of(result)
         if head is not None and not head.cosine:
-            lines.append((chapter.label(result), chapter.style(result), head.weight))
+            lines.append((run.label(result), run.style(result), head.weight))
     if not lines:
         raise Missing("no linear classifier whose weights have lengths is among the results")
-    return _norms(
-        "weight_norms", chapter, lines, f"Linear classifiers on the same features.{chapter.omission}"
-    )
+    return _norms("weight_norms", run, lines, f"Linear classifiers on the same features.{run.omission}")
 
 
-def norms_by_sampler(chapters: list[Chapter]) -> Drawing | None:
+def norms_by_sampler(runs: list[RunResults]) -> Drawing | None:
     """Length of each class's weights in stage one's head, a line a sampler; None for a single sampler.
 
     Of runs that differ in more than sampler and seeds, those are drawn that leave the most samplers.
     """
-    alike: dict[str, dict[str, Chapter]] = {}
-    for chapter in chapters:
-        if "sampler" in chapter.settings:
-            others = sorted((k, v) for k, v in chapter.settings.items() if k not in ("sampler", "position"))
-            runs = alike.setdefault(repr((chapter.counts, others)), {})
-            runs.setdefault(value_text(chapter.settings["sampler"]), chapter)
-    found = max(alike.values(), key=len, default={})
-    if len(found) < 2:
+    alike: dict[str, dict[str, RunResults]] = {}
+    for run in runs:
+        settings = run.settings
+        if settings.sampler is not None:
+            key = repr((run.counts, replace(settings, sampler=None, position=None)))
+            alike.setdefault(key, {}).setdefault(value_text(settings.sampler), run)
+    by_sampler = max(alike.values(), key=len, default={})
+    if len(by_sampler) < 2:
         return None
     lines = []
-    for name, chapter in found.items():
+    for name, run in by_sampler.items():
         with suppress(Missing):
-            if not chapter.head.cosine:
-                lines.append((name, STYLES[len(lines) % len(STYLES)], chapter.head.weight))
+            if not run.head.cosine:
+                lines.append((name, STYLES[len(lines) % len(STYLES)], run.head.weight))
     if len(lines) < 2:
         raise Missing("fewer than two samplers have a linear head that is still there")
-    left = len(found) - len(lines[: len(STYLES)])
+    left = len(by_sampler) - len(lines[: len(STYLES)])
     note = "Stage one's head, one run a sampler (the first of its seeds), all else equal" + (
         f"; {left} left out." if left else "."
     )
-    first = next(iter(found.values()))
+    first = next(iter(by_sampler.values()))
     return _norms("norms_by_sampler", first, lines[: len(STYLES)], note)
 
 
-def _norms(key: str, chapter: Chapter, lines: list[tuple[str, Style, Any]], note: str) -> Drawing:
-    axis = ClassAxis(chapter.counts, chapter.names, most=MOST_POINTS)
+def _norms(key: str, run: RunResults, lines: list[tuple[str, Style, Any]], note: str) -> Drawing:
+    axis = ClassAxis(run.counts, run.names, most=MOST_POINTS)
     figure, (axes,) = canvas(height=2.7)
     correlations = {}
     for name, style, weight in lines:
         norms = np.linalg.norm(np.asarray(weight, np.float64), axis=1)
-        correlations[name] = rank_correlation(norms, chapter.counts)
-        values = axis.pick(norms / norms.mean())
-        line(axes, axis.at, values, style, label=name)
+        correlations[name] = rank_correlation(norms, run.counts)
+        values = axis.points(norms / norms.mean())
+        line(axes, axis.positions, values, style, label=name)
     axes.axhline(1, color=STYLES[0].color, linewidth=0.6)
     axes.set_ylabel("weight norm / mean norm")
     axis.label(axes)

@@ -16,6 +16,7 @@ from longtail.stages.classifiers.tools.paths import (
     cross_validated_path,
     tau_path,
 )
+from longtail.stages.linear_scores import row_norms
 from longtail.stages.network import Head
 from longtail.stages.parameters import NonNegative
 from longtail.stages.selection import NEEDS_VALIDATION
@@ -27,10 +28,9 @@ LARGEST_POWER = 60.0  # float32 ends near e^±88; the rest is room for weights a
 
 def _normalised(weight: np.ndarray, tau: float) -> np.ndarray:
     """W_c/‖W_c‖^τ (C, D). Where that leaves float32's range, what all rows share is divided out."""
-    norms = np.linalg.norm(weight.astype(np.float64), axis=1, keepdims=True)
-    power = -tau * np.log(np.where(norms > 0, norms, 1.0))  # (C, 1); a zero row stays zero
+    power = -tau * np.log(row_norms(weight.astype(np.float64)))  # (C, 1)
     if np.abs(power).max() > LARGEST_POWER:
-        power -= power[norms > 0].max()  # a common factor changes no prediction
+        power -= power[weight.any(axis=1)].max()  # a common factor changes no prediction
     return (weight * np.exp(power)).astype(weight.dtype)
 
 
@@ -46,6 +46,8 @@ class TauNorm(LinearClassifier):
 
     Source: Kang 2020 (arXiv 1910.09217), section 4.1 and appendix B.4 (grid there, exact here).
     """
+
+    chooses_under_cosine = False  # the rows have length 1 already: every τ predicts alike
 
     def __init__(self, *, tau: NonNegative | Literal["validation"] = "validation"):
         self.tau = tau

@@ -9,6 +9,7 @@ from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.tools.wrapper import Wrapper
 from longtail.stages.parameters import ClassifierSpec
 from longtail.stages.selection import NEEDS_VALIDATION, round_robin_folds
+from longtail.stages.softmax import cross_entropy, less_largest
 
 WIDEST = (
     1e3  # T/spread of the logits stays in [1/WIDEST, WIDEST]: probabilities are 0 and 1, or all 1/C, there
@@ -33,6 +34,8 @@ class Temperature(Wrapper):
 
     Source: Guo 2017 (arXiv 1706.04599), section 4.2.
     """
+
+    always_chooses = True
 
     def __init__(self, *, classifier: ClassifierSpec = "joint", random_state=None):
         self.classifier = classifier
@@ -110,9 +113,8 @@ def negative_log_likelihood(logits: np.ndarray, rows: np.ndarray, temperature: f
     """Mean −log softmax(logits/temperature)_y of logits (N, C) and labels (N,), in float64."""
     total = 0.0
     for block in row_blocks(*logits.shape):
-        z = logits[block].astype(np.float64)
-        z = (z - z.max(1, keepdims=True)) / temperature
-        total += (np.log(np.exp(z).sum(1)) - z[np.arange(len(z)), rows[block]]).sum()
+        z = less_largest(logits[block].astype(np.float64)) / temperature
+        total += cross_entropy(z, rows[block]).sum()
     return float(total / len(rows))
 
 

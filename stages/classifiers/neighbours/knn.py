@@ -9,7 +9,7 @@ import numpy as np
 from longtail.stages.blocks import row_blocks
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import Classifier
-from longtail.stages.network import unit_rows
+from longtail.stages.linear_scores import unit_rows
 from longtail.stages.parameters import Count
 
 SPARE = 8  # candidates beyond k: faiss orders in float32, and what it takes for near equals is ordered again

@@ -11,7 +11,7 @@ from longtail.stages.blocks import row_blocks
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import Classifier
 from longtail.stages.classifiers.tools.linear_form import LinearForm
-from longtail.stages.network import unit_rows
+from longtail.stages.linear_scores import unit_rows
 
 
 @CLASSIFIERS.register("ncm")

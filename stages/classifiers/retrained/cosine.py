@@ -7,12 +7,15 @@ from itertools import product
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from longtail.stages.blocks import RESIDENT_BYTES, row_blocks
+from longtail.stages.blocks import RESIDENT_BYTES, row_blocks, working_type
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
-from longtail.stages.classifiers.tools.linear import DOUBLE_WORK, class_mass, lbfgs, weighted_cross_entropy
-from longtail.stages.network import Head, unit_rows
+from longtail.stages.classifiers.tools.linear import FLOAT64_EVALUATION, lbfgs, places
+from longtail.stages.linear_scores import linear_scores, row_norms, unit_rows
+from longtail.stages.network import Head
 from longtail.stages.parameters import Positive
+from longtail.stages.priors import class_mass
+from longtail.stages.softmax import weighted_cross_entropy
 
 
 @CLASSIFIERS.register("cosine")
@@ -20,7 +23,7 @@ class Cosine(LinearClassifier):
     """z_c = scale·cos(W_c, f): a new head of directions, no bias, every class weighing the same.
 
     W minimises cRT's Σ_i ℓ_i/(C·n_{y_i}) by L-BFGS from the class means' directions: deterministic; the
-    objective is not convex, so what is found is the minimum below that start. There is no weight decay: the
+    objective is not convex, so this is the minimum below that start. There is no weight decay: the
     loss does not depend on ‖W_c‖, a decay would pull it to 0 and move no prediction. `scale` is what
     regularises instead, since no score leaves [−scale, scale]. A zero feature scores 0. With augmented views
     ℓ_i is the mean over a sample's.
@@ -49,12 +52,9 @@ def fit_directions(sources: list[np.ndarray], rows: np.ndarray, mass: np.ndarray
     """
     X = sources[0]
     taking_part = np.flatnonzero(mass > 0)
-    column = np.full(len(mass), -1)
-    column[taking_part] = np.arange(len(taking_part))
-    targets, weights = column[rows], mass[rows] / len(sources)
+    targets, weights = places(taking_part, len(mass))[rows], mass[rows] / len(sources)
     size = X.size * len(sources)
-    double = X.dtype == np.float64 or size * len(taking_part) <= DOUBLE_WORK
-    dtype = np.dtype(np.float64 if double else np.float32)
+    dtype = working_type(X, size * len(taking_part), FLOAT64_EVALUATION)
     blocks = list(product(range(len(sources)), row_blocks(len(X), X.shape[1] + len(taking_part))))
 
     def unit_block(place) -> np.ndarray:
@@ -71,20 +71,21 @@ def fit_directions(sources: list[np.ndarray], rows: np.ndarray, mass: np.ndarray
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         W = flat.reshape(len(taking_part), -1)
-        norms = np.linalg.norm(W, axis=1, keepdims=True)
+        norms = row_norms(W)
         U = W / norms
         value, slope = 0.0, np.zeros_like(U)
         for features, labels, shares in passes():
-            loss, residual = weighted_cross_entropy(scale * (features @ U.T.astype(dtype)), labels, shares)
+            scores = linear_scores(features, U.astype(dtype), scale=scale)
+            loss, residual = weighted_cross_entropy(scores, labels, shares)
             value += loss
             slope += residual.astype(dtype, copy=False).T @ features
         slope -= (slope * U).sum(1, keepdims=True) * U  # along W_c nothing changes
         return value, (scale * slope / norms).ravel()
 
     start = mean_directions(passes(), len(taking_part), X.shape[1])
-    found = lbfgs(objective, start.ravel(), max_iter=1000).reshape(start.shape)
+    learned = lbfgs(objective, start.ravel(), max_iter=1000).reshape(start.shape)
     directions = np.zeros((len(mass), X.shape[1]))
-    directions[taking_part] = unit_rows(found)
+    directions[taking_part] = unit_rows(learned)
     return directions if X.dtype == np.float64 else directions.astype(np.float32)
 
 

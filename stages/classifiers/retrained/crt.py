@@ -10,7 +10,8 @@ import numpy as np
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
 from longtail.stages.classifiers.tools.linear import fit_linear
-from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, refuse_steps, sgd_settings, unit
+from longtail.stages.classifiers.tools.sgd import Model, SgdSettings, fit_sgd, refuse_steps
+from longtail.stages.linear_scores import linear_scores
 from longtail.stages.losses.corrections import corrected_twice
 from longtail.stages.network import Head
 from longtail.stages.parameters import Count, Fraction, LossSpec, NonNegative, Positive, SamplerSpec
@@ -64,7 +65,7 @@ class CRT(LinearClassifier):
     def _fit(self, X, rows, head, validation, views=None):
         if self.solver == "lbfgs":
             self._refuse_what_lbfgs_ignores()
-            sampler = self.make_sampler(rows, seed=0)  # only its probabilities matter
+            sampler = self._make_sampler(rows, seed=0)  # only its probabilities matter
             if sampler.changes_by_epoch:
                 raise ValueError(f"sampler: solver lbfgs knows no epochs, got {self.sampler!r}; use sgd")
             mass = sampler.class_probabilities(0) / np.maximum(self.class_counts_, 1)
@@ -77,7 +78,7 @@ class CRT(LinearClassifier):
             raise ValueError(f"loss: solver lbfgs takes cross_entropy only, got {self.loss!r}; use sgd")
         refuse_steps(self)
 
-    def make_sampler(self, rows, seed: int):
+    def _make_sampler(self, rows, seed: int):
         """The sampler over labels `rows` (N,); ValueError when it needs another batch size."""
         from longtail.stages.samplers import SAMPLERS
 
@@ -93,43 +94,34 @@ class CRT(LinearClassifier):
         return sampler
 
     def _fit_sgd(self, sources, rows, validation) -> Head:
-        from torch.nn import functional as F
-
-        seed = as_seed(self.random_state)
-        sampler = self.make_sampler(rows, seed)
+        settings = SgdSettings.of(self)
+        sampler = self._make_sampler(rows, settings.seed)
         loss = self._make_loss(sampler, validation)
         shape = (len(self.classes_), sources[0].shape[1])
-        if loss.head_kind == "cosine":
-            start = {"weight": generator(seed, "crt").standard_normal(shape)}
-
-            def logits(p, features):
-                return F.linear(unit(features), unit(p["weight"]))
-
+        cosine = loss.head_kind == "cosine"
+        if cosine:
+            start = {"weight": generator(settings.seed, "crt").standard_normal(shape)}
         else:
             bias = -np.log(max(shape[0] - 1, 1)) if loss.prior_bias else 0.0
             start = {"weight": np.zeros(shape), "bias": np.full(shape[0], bias)}
 
-            def logits(p, features):
-                return F.linear(features, p["weight"], p["bias"])
+        def logits(p, features):
+            return linear_scores(features, p["weight"], p.get("bias"), cosine=cosine)
 
-        def frozen(arrays) -> Head:
-            cosine = loss.head_kind == "cosine"
+        def as_head(arrays) -> Head:
             return Head(arrays["weight"], arrays.get("bias"), loss.scale, cosine=cosine)
 
-        learned, self.best_epoch_ = fit_sgd(
+        model = Model(
+            "crt",
             start,
-            lambda p, features, labels: loss(logits(p, features), labels),
-            sources,
-            rows,
-            sampler,
-            owner="crt",
-            scores=lambda arrays, X: frozen(arrays).logits(X),
-            validation=validation,
-            loss=loss,
+            objective=lambda p, features, labels: loss(logits(p, features), labels),
+            scores=lambda arrays, X: as_head(arrays).logits(X),
             undecayed=("bias",) if loss.prior_bias else (),
-            **sgd_settings(self),
         )
-        return frozen(learned)
+        learned, self.best_epoch_ = fit_sgd(
+            model, sources, rows, sampler, settings, validation=validation, loss=loss
+        )
+        return as_head(learned)
 
     def _make_loss(self, sampler, validation):
         """The loss over the training counts; ValueError when it goes by validation and there is none."""

@@ -9,9 +9,10 @@ from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import Classifier
 from longtail.stages.classifiers.tools.linear import fit_plain_head
 from longtail.stages.classifiers.tools.linear_form import LinearForm
-from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, numpy_scores, sgd_settings
-from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy, power_weights
+from longtail.stages.classifiers.tools.sgd import Model, SgdSettings, fit_sgd, numpy_scores
+from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy
 from longtail.stages.parameters import Count, Fraction, NonNegative, Positive
+from longtail.stages.priors import power_weights
 
 CONFIDENCE_START = 0.1  # every entry of u: Zhang 2021's released code
 
@@ -70,21 +71,22 @@ class DisAlign(Classifier):
             logits = torch.from_numpy(base.logits(features.numpy()).astype(np.float32, copy=False))
             return loss(aligned(p, features, logits), labels)
 
-        learned, self.best_epoch_ = fit_sgd(
-            {
-                "magnitude": np.ones(num_classes),
-                "margin": np.zeros(num_classes),
-                "confidence_weight": np.full(X.shape[1], CONFIDENCE_START),
-                "confidence_bias": np.zeros(1),
-            },
+        start = {
+            "magnitude": np.ones(num_classes),
+            "margin": np.zeros(num_classes),
+            "confidence_weight": np.full(X.shape[1], CONFIDENCE_START),
+            "confidence_bias": np.zeros(1),
+        }
+        model = Model(
+            "disalign",
+            start,
             objective,
-            views or [X],
-            rows,
-            SAMPLERS.create("instance_balanced", rows, num_classes, seed=as_seed(self.random_state)),
-            owner="disalign",
             scores=lambda arrays, X: numpy_scores(aligned, arrays, X, base.logits(X)),
-            validation=validation,
-            **sgd_settings(self),
+        )
+        settings = SgdSettings.of(self)
+        sampler = SAMPLERS.create("instance_balanced", rows, num_classes, seed=settings.seed)
+        learned, self.best_epoch_ = fit_sgd(
+            model, views or [X], rows, sampler, settings, validation=validation
         )
         absent = self.class_counts_ == 0
         self.magnitude_ = np.where(absent, np.float32(1), learned["magnitude"])

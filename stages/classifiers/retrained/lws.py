@@ -7,22 +7,22 @@ from typing import Literal
 
 import numpy as np
 
-from longtail.stages.blocks import BLOCK_BYTES, row_blocks
+from longtail.stages.blocks import BLOCK_BYTES, row_blocks, working_type
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import Classifier
-from longtail.stages.classifiers.tools.frozen_logits import FrozenLogits
+from longtail.stages.classifiers.tools.frozen_logits import frozen_logits
 from longtail.stages.classifiers.tools.linear import (
-    CACHED,
-    class_mass,
     fit_plain_head,
     lbfgs,
-    weighted_cross_entropy,
+    places,
 )
 from longtail.stages.classifiers.tools.linear_form import LinearForm
 from longtail.stages.network import Head
 from longtail.stages.parameters import NonNegative
+from longtail.stages.priors import class_mass
+from longtail.stages.softmax import CACHED, weighted_cross_entropy
 
-DOUBLE_SCORES = 2e7  # up to so many logits are kept and worked on in float64
+FLOAT64_LOGITS = 2e7  # up to this many logits are kept and worked on in float64
 
 
 @CLASSIFIERS.register("lws")
@@ -37,39 +37,34 @@ class LWS(Classifier):
     Source: Kang 2020 (arXiv 1910.09217), section 4.1.
     """
 
+    uses_views = True
+
     def __init__(self, *, bias: Literal["none", "scaled"] = "none", weight_decay: NonNegative = 0.0):
         self.bias = bias
         self.weight_decay = weight_decay
-
-    uses_views = True
 
     def _fit(self, X, rows, head, validation, views=None):
         head = head or fit_plain_head(X, rows, len(self.classes_))
         bias = head.bias if self.bias == "scaled" else None
         self.base_ = Head(head.weight, bias, head.scale, head.cosine)
         present = np.flatnonzero(self.class_counts_)
-        column = np.full(len(self.classes_), -1)
-        column[present] = np.arange(len(present))
         sources = views or [X]
-        targets, weights = column[rows], class_mass(self.class_counts_)[rows] / len(sources)
-        size = len(sources) * len(X) * len(present)
-        dtype = np.float64 if X.dtype == np.float64 or size <= DOUBLE_SCORES else np.float32
-        kept = [
-            FrozenLogits(self.base_, source, columns=present, dtype=dtype, copies=len(sources))
-            for source in sources
-        ]
-        resident = all(logits.kept is not None for logits in kept)
+        targets = places(present, len(self.classes_))[rows]
+        weights = class_mass(self.class_counts_)[rows] / len(sources)
+        dtype = working_type(X, len(sources) * len(X) * len(present), FLOAT64_LOGITS)
+        logits = frozen_logits(self.base_, sources, columns=present, dtype=dtype)
+        resident = all(source.kept is not None for source in logits)
         width = BLOCK_BYTES * len(present) // (8 * CACHED) if resident else X.shape[1] + 2 * len(present)
-        blocks = list(product(kept, row_blocks(len(X), width)))
+        blocks = list(product(logits, row_blocks(len(X), width)))
 
         def objective(s: np.ndarray) -> tuple[float, np.ndarray]:
             value, gradient = 0.5 * self.weight_decay * s @ s, self.weight_decay * s
             factor = s.astype(dtype)
             for source, block in blocks:
-                logits = source[block]
-                loss, residual = weighted_cross_entropy(logits * factor, targets[block], weights[block])
+                z = source[block]
+                loss, residual = weighted_cross_entropy(z * factor, targets[block], weights[block])
                 value += loss
-                gradient = gradient + np.einsum("nc,nc->c", residual, logits)
+                gradient = gradient + np.einsum("nc,nc->c", residual, z)
             return value, gradient
 
         self.scale_ = np.ones(len(self.classes_))

@@ -10,13 +10,15 @@ import numpy as np
 from longtail.stages.blocks import row_blocks
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import Classifier
-from longtail.stages.classifiers.tools.frozen_logits import FrozenLogits
-from longtail.stages.classifiers.tools.linear import fit_plain_head, lbfgs, weighted_cross_entropy
+from longtail.stages.classifiers.tools.frozen_logits import frozen_logits
+from longtail.stages.classifiers.tools.linear import fit_plain_head, lbfgs, places
 from longtail.stages.classifiers.tools.linear_form import LinearForm
-from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, refuse_steps, sgd_settings
-from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy, power_weights
+from longtail.stages.classifiers.tools.sgd import Model, SgdSettings, fit_sgd, refuse_steps
+from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy
 from longtail.stages.network import Head
 from longtail.stages.parameters import Count, Fraction, NonNegative, Positive
+from longtail.stages.priors import power_weights
+from longtail.stages.softmax import weighted_cross_entropy
 
 
 @CLASSIFIERS.register("marc")
@@ -68,28 +70,24 @@ class MARC(Classifier):
         self.omega_, self.beta_ = np.ones(len(weights)), np.zeros(len(weights))
         present = np.flatnonzero(self.class_counts_)
         if self.solver == "lbfgs":
-            found = self._minimum(views or [X], rows, weights, present)
+            learned = self._minimum(views or [X], rows, weights, present)
         else:
-            found = self._trained(views or [X], rows, weights, validation)[:, present]
-        self.omega_[present], self.beta_[present] = found
+            learned = self._trained(views or [X], rows, weights, validation)[:, present]
+        self.omega_[present], self.beta_[present] = learned
 
     def _minimum(self, sources, rows, weights, present) -> np.ndarray:
         """ω and β of the classes present, (2, K)."""
-        column = np.full(len(weights), -1)
-        column[present] = np.arange(len(present))
-        targets, shares = column[rows], weights[rows] / (weights[rows].sum() * len(sources))
+        targets = places(present, len(weights))[rows]
+        shares = weights[rows] / (weights[rows].sum() * len(sources))
         norms = row_norms(self.base_)[present]
-        kept = [
-            FrozenLogits(self.base_, source, columns=present, dtype=np.float64, copies=len(sources))
-            for source in sources
-        ]
-        blocks = list(product(kept, row_blocks(len(rows), sources[0].shape[1] + 2 * len(present))))
+        logits = frozen_logits(self.base_, sources, columns=present, dtype=np.float64)
+        blocks = list(product(logits, row_blocks(len(rows), sources[0].shape[1] + 2 * len(present))))
 
         def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
             omega, beta = flat.reshape(2, -1)
             value, gradient = 0.5 * self.weight_decay * flat @ flat, self.weight_decay * flat.reshape(2, -1)
-            for logits, block in blocks:
-                z = logits[block]
+            for source, block in blocks:
+                z = source[block]
                 loss, residual = weighted_cross_entropy(
                     omega * z + beta * norms, targets[block], shares[block]
                 )
@@ -109,21 +107,17 @@ class MARC(Classifier):
 
         norms = row_norms(self.base_)
         margins = torch.from_numpy(norms.astype(np.float32))
-        loss, columns = WeightedCrossEntropy(weights, "weights"), np.arange(len(weights))
-        learned, self.best_epoch_ = fit_sgd(
+        loss = WeightedCrossEntropy(weights, "weights")
+        model = Model(
+            "marc",
             {"omega": self.omega_, "beta": self.beta_},
-            lambda p, logits, labels: loss(p["omega"] * logits + p["beta"] * margins, labels),
-            [
-                FrozenLogits(self.base_, source, columns=columns, dtype=np.float32, copies=len(sources))
-                for source in sources
-            ],
-            rows,
-            SAMPLERS.create("instance_balanced", rows, len(weights), seed=as_seed(self.random_state)),
-            owner="marc",
+            objective=lambda p, logits, labels: loss(p["omega"] * logits + p["beta"] * margins, labels),
             scores=lambda p, X: p["omega"] * self.base_.logits(X) + p["beta"] * norms,
-            validation=validation,
-            **sgd_settings(self),
         )
+        settings = SgdSettings.of(self)
+        sampler = SAMPLERS.create("instance_balanced", rows, len(weights), seed=settings.seed)
+        logits = frozen_logits(self.base_, sources, columns=np.arange(len(weights)), dtype=np.float32)
+        learned, self.best_epoch_ = fit_sgd(model, logits, rows, sampler, settings, validation=validation)
         return np.stack([learned["omega"], learned["beta"]])
 
     def _scores(self, X) -> np.ndarray:

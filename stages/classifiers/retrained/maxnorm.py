@@ -7,10 +7,12 @@ import numpy as np
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
 from longtail.stages.classifiers.tools.linear import fit_plain_head
-from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, sgd_settings, unit
-from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy, class_weights
+from longtail.stages.classifiers.tools.sgd import Model, SgdSettings, fit_sgd
+from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy
+from longtail.stages.linear_scores import linear_scores
 from longtail.stages.network import Head
 from longtail.stages.parameters import Beta, Count, Fraction, NonNegative, Positive
+from longtail.stages.priors import class_weights, effective_share
 
 ABOVE_SMALLEST = 0.1  # Alshammari 2022's released code: δ lies a tenth of the way from min‖W‖ to max‖W‖
 
@@ -66,27 +68,28 @@ class MaxNorm(LinearClassifier):
 
         head = head or fit_plain_head(X, rows, len(self.classes_))
         self.delta_ = cap(head, self.class_counts_)
-        weights = class_weights(self.class_counts_, lambda n: (1 - self.beta) / (1 - self.beta**n))
+        weights = class_weights(self.class_counts_, lambda n: 1 / effective_share(n, self.beta))
         loss = WeightedCrossEntropy(weights, "batch")
 
         def objective(p, features, labels):
-            return loss(head_scores(p, features, head.scale, head.cosine), labels)
+            kind = {"scale": head.scale, "cosine": head.cosine}
+            return loss(linear_scores(features, p["weight"], p.get("bias"), **kind), labels)
 
         def shorten(p):
             norm = p["weight"].norm(dim=1, keepdim=True)
             p["weight"].mul_(torch.where(norm > self.delta_, self.delta_ / norm, 1.0))
 
-        learned, self.best_epoch_ = fit_sgd(
+        model = Model(
+            "maxnorm",
             {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias}),
             objective,
-            views or [X],
-            rows,
-            SAMPLERS.create("instance_balanced", rows, len(self.classes_), seed=as_seed(self.random_state)),
-            owner="maxnorm",
             scores=lambda arrays, X: as_head(arrays, head).logits(X),
-            validation=validation,
             after_step=shorten,
-            **sgd_settings(self),
+        )
+        settings = SgdSettings.of(self)
+        sampler = SAMPLERS.create("instance_balanced", rows, len(self.classes_), seed=settings.seed)
+        learned, self.best_epoch_ = fit_sgd(
+            model, views or [X], rows, sampler, settings, validation=validation
         )
         self.head_ = as_head(learned, head)
 
@@ -100,14 +103,3 @@ def cap(head: Head, class_counts: np.ndarray) -> float:
 def as_head(arrays: dict[str, np.ndarray], like: Head) -> Head:
     """Trained arrays as a head of the same kind as the one they started from."""
     return Head(arrays["weight"], arrays.get("bias"), like.scale, like.cosine)
-
-
-def head_scores(p, features, scale: float, cosine: bool):
-    """:meth:`Head.logits` of tensors: features (B, D) to (B, C), differentiable in the weights."""
-    weight = p["weight"]
-    if cosine:
-        features, weight = unit(features), unit(weight)
-    scores = features @ weight.T
-    if "bias" in p:
-        scores = scores + p["bias"]
-    return scale * scores

@@ -9,9 +9,10 @@ from longtail.stages.blocks import row_blocks
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import Classifier
 from longtail.stages.classifiers.tools.linear import fit_plain_head
-from longtail.stages.classifiers.tools.sgd import as_seed, fit_sgd, numpy_scores, sgd_settings, unit
+from longtail.stages.classifiers.tools.sgd import Model, SgdSettings, fit_sgd, numpy_scores
 from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy
-from longtail.stages.network import Head, unit_rows
+from longtail.stages.linear_scores import linear_scores, unit_rows
+from longtail.stages.network import Head
 from longtail.stages.parameters import Count, Fraction, NonNegative, Positive
 from longtail.stages.randomness import generator
 
@@ -77,7 +78,7 @@ class OLTR(Classifier):
         from longtail.stages.samplers import SAMPLERS
 
         head = head or fit_plain_head(X, rows, len(self.classes_))
-        seed = as_seed(self.random_state)
+        settings = SgdSettings.of(self)
         present = self.class_counts_ > 0
         seen = torch.from_numpy(present)
         loss = WeightedCrossEntropy(present.astype(np.float64), "batch")
@@ -87,16 +88,15 @@ class OLTR(Classifier):
             memory = memory_loss(p["centroids"], features, labels, seen)
             return loss(embedded_scores(fixed, features, seen), labels) + MEMORY_WEIGHT * memory
 
-        learned, self.best_epoch_ = fit_sgd(
-            starting_point(X, rows, head, self.class_counts_, seed),
+        model = Model(
+            "oltr",
+            starting_point(X, rows, head, self.class_counts_, settings.seed),
             objective,
-            views or [X],
-            rows,
-            SAMPLERS.create("class_balanced", rows, len(self.classes_), seed=seed),
-            owner="oltr",
             scores=lambda arrays, X: numpy_scores(lambda p, v: embedded_scores(p, v, seen), arrays, X),
-            validation=validation,
-            **sgd_settings(self),
+        )
+        sampler = SAMPLERS.create("class_balanced", rows, len(self.classes_), seed=settings.seed)
+        learned, self.best_epoch_ = fit_sgd(
+            model, views or [X], rows, sampler, settings, validation=validation
         )
         for name in LEARNED:
             setattr(self, f"{name}_", learned[name])
@@ -159,7 +159,7 @@ def embedded_scores(p, features, seen):
     enriched = features + chosen * recalled
     # v'/(1 + ‖v'‖) of v' = (10/nearest)·enriched, without the overflow of 10/1e-12
     length = enriched.norm(dim=1, keepdim=True)
-    return SCALE * (enriched / (nearest / REACH + length)) @ unit(p["weight"]).T
+    return linear_scores(enriched / (nearest / REACH + length), unit_rows(p["weight"]), scale=SCALE)
 
 
 def memory_loss(centroids, features, labels, seen):

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from longtail.stages.blocks import RESIDENT_BYTES, row_blocks
 from longtail.stages.network import Head
+
+
+def frozen_logits(head: Head, sources: Sequence[np.ndarray], *, columns, dtype) -> list[FrozenLogits]:
+    """Logits of `head` over each of `sources`, matrices (N, D), which share the memory there is."""
+    return [
+        FrozenLogits(head, source, columns=columns, dtype=dtype, copies=len(sources)) for source in sources
+    ]
 
 
 class FrozenLogits:

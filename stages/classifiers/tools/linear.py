@@ -9,19 +9,20 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from longtail.stages.blocks import RESIDENT_BYTES, row_blocks
+from longtail.stages.blocks import RESIDENT_BYTES, row_blocks, working_type
 from longtail.stages.network import Head
+from longtail.stages.softmax import weighted_cross_entropy
 
 WEIGHT_DECAY = 5e-4  # Kang 2020's released code, for every classifier it trains
 STALLED = 1e-4  # scikit-learn's default tolerance: a line search that gives up above it found no optimum
-CACHED = 2**15  # scores that are worked on at a time
-DOUBLE_WORK = 2e10  # up to so many multiplications an evaluation, features are multiplied in float64
+FLOAT64_EVALUATION = 2e10  # multiplications: an evaluation of the objective with no more is in float64
 
 
-def class_mass(class_counts: np.ndarray) -> np.ndarray:
-    """Weight (C,) of one sample of each class when every class present weighs the same: 1/(K·n_c)."""
-    present = class_counts > 0
-    return np.where(present, 1 / (present.sum() * np.maximum(class_counts, 1)), 0.0)
+def places(classes: np.ndarray, num_classes: int) -> np.ndarray:
+    """Each class's place among `classes` (K,), (num_classes,); −1 for the others."""
+    place = np.full(num_classes, -1)
+    place[classes] = np.arange(len(classes))
+    return place
 
 
 def fit_linear(
@@ -43,16 +44,13 @@ def fit_linear(
     """
     sources = views or [X]
     taking_part = np.flatnonzero(mass > 0)
-    column = np.full(len(mass), -1)
-    column[taking_part] = np.arange(len(taking_part))
-    targets, weights = column[rows], mass[rows] / len(sources)
+    targets, weights = places(taking_part, len(mass))[rows], mass[rows] / len(sources)
     shift = 0.0 if offset is None else offset[taking_part]
     shape = (len(taking_part), X.shape[1] + 1)
     size = X.size * len(sources)
-    double = X.dtype == np.float64 or size * len(taking_part) <= DOUBLE_WORK
-    dtype = np.float64 if double else np.float32
+    dtype = working_type(X, size * len(taking_part), FLOAT64_EVALUATION)
     blocks = list(row_blocks(len(X), X.shape[1] + len(taking_part)))
-    if size * np.dtype(dtype).itemsize <= RESIDENT_BYTES:
+    if size * dtype.itemsize <= RESIDENT_BYTES:
         sources = [source.astype(dtype) for source in sources]
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -84,35 +82,12 @@ def fit_plain_head(X: np.ndarray, rows: np.ndarray, num_classes: int) -> Head:
     return fit_linear(X, rows, mass, weight_decay=WEIGHT_DECAY)
 
 
-def weighted_cross_entropy(
-    scores: np.ndarray, targets: np.ndarray, weights: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """Σ_i w_i·CE_i over scores (B, C), and its gradient by the scores (B, C), in their type.
-
-    A few rows at a time, so that the passes over them stay in the processor's cache.
-    """
-    shares, value = np.empty_like(scores), 0.0
-    step = max(1, CACHED // scores.shape[1])
-    for start in range(0, len(scores), step):
-        rows = slice(start, start + step)
-        part, weight = shares[rows], weights[rows]
-        np.subtract(scores[rows], scores[rows].max(1, keepdims=True), out=part)
-        picked = np.arange(len(part)), targets[rows]
-        own = part[picked]
-        np.exp(part, out=part)
-        total = part.sum(1)
-        value += float(weight @ (np.log(total) - own))
-        part *= (weight / total)[:, None].astype(part.dtype)
-        part[picked] -= weight.astype(part.dtype)
-    return value, shares
-
-
 def lbfgs(objective, start: np.ndarray, *, max_iter: int, tolerance: float = 1e-7) -> np.ndarray:
     """Minimise `objective(x) → (value, gradient)` until no gradient entry exceeds `tolerance`."""
     options = {"maxiter": max_iter, "maxfun": 2 * max_iter, "maxls": 50, "gtol": tolerance, "ftol": 1e-14}
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
-    stalled = not found.success and np.abs(found.jac).max() > STALLED  # else: as far as rounding allows
-    if found.status == 1 or stalled:
-        message = f"L-BFGS stopped after {found.nit} iterations ({found.message})"
+    result = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+    stalled = not result.success and np.abs(result.jac).max() > STALLED  # else: as far as rounding allows
+    if result.status == 1 or stalled:
+        message = f"L-BFGS stopped after {result.nit} iterations ({result.message})"
         warnings.warn(message, ConvergenceWarning, stacklevel=3)
-    return found.x
+    return result.x

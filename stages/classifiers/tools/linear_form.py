@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from longtail.stages.network import Head, unit_rows
+from longtail.stages.linear_scores import linear_scores, unit_rows
+from longtail.stages.network import Head
 
 if TYPE_CHECKING:
-    pass
+    from longtail.stages.classifiers.tools.modules import LinearScores
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,13 @@ class LinearForm:
 
     def scores(self, X) -> np.ndarray:
         """Scores (N, C) float64 of features `X` (N, D)."""
-        g = np.asarray(X, np.float64)
-        g = g if self.center is None else g - self.center
-        g = unit_rows(g) if self.unit else g
-        g = g if self.offset is None else g - self.offset
-        found = g @ self.weight.T + self.bias
-        return found - np.square(g).sum(1, keepdims=True) if self.distance else found
+        return form_scores(self, np.asarray(X, np.float64))
+
+
+def form_scores(form: LinearForm | LinearScores, features):
+    """Scores (N, C) of features (N, D): arrays by a :class:`LinearForm`, tensors by its torch module."""
+    g = features if form.center is None else features - form.center
+    g = unit_rows(g) if form.unit else g
+    g = g if form.offset is None else g - form.offset
+    scores = linear_scores(g, form.weight, form.bias)
+    return scores - (g * g).sum(1)[:, None] if form.distance else scores

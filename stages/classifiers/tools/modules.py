@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from longtail.stages.classifiers.tools.linear_form import LinearForm
-from longtail.stages.classifiers.tools.sgd import unit
+from longtail.stages.classifiers.tools.linear_form import LinearForm, form_scores
 
 
 def _buffer(values) -> torch.Tensor:
@@ -27,12 +26,7 @@ class LinearScores(nn.Module):
             self.register_buffer(name, None if values is None else _buffer(values))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        g = features if self.center is None else features - self.center
-        g = unit(g) if self.unit else g
-        if self.offset is not None:
-            g = g - self.offset
-        scores = g @ self.weight.T + self.bias
-        return scores - g.square().sum(1, keepdim=True) if self.distance else scores
+        return form_scores(self, features)
 
 
 class Scored(nn.Module):

@@ -11,14 +11,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from longtail.stages.blocks import row_blocks
+from longtail.stages.blocks import row_blocks, working_type
 from longtail.stages.classifiers.tools.linear import fit_plain_head
+from longtail.stages.linear_scores import linear_scores, row_norms, unit_rows
 from longtail.stages.metrics.shots import shot_accuracies
-from longtail.stages.network import Head, unit_rows
+from longtail.stages.network import Head
 from longtail.stages.selection import round_robin_folds
 
 NARROWEST = 1e-6  # cells below this width are left out: a best τ must survive rounding
-DOUBLE_WORK = 2e9  # up to so many multiplications scores are computed in float64
+FLOAT64_PATH = 2e9  # multiplications: the scores of a path with no more are computed in float64
 BLOCK_COPIES = 2  # (rows, C) arrays alive at once, in float64
 
 
@@ -136,8 +137,7 @@ def tau_path(X, y, weight, *, class_counts=None, many: int = 100, few: int = 20)
     """
     X, y, weight = _features(X, y, weight)
     counts, playing = _playing(y, class_counts, len(weight))
-    norms = np.linalg.norm(weight.astype(np.float64), axis=1)
-    a = np.log(np.where(norms > 0, norms, 1.0))  # a zero row scores 0 whatever a is
+    a = np.log(row_norms(weight.astype(np.float64))[:, 0])  # a zero row scores 0 whatever a is
     lo, hi = _over_features(_exponential, X, y, weight, None, a, playing)
     return TauPath(lo, hi, y, counts, many=many, few=few)
 
@@ -187,14 +187,12 @@ Bounds = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.nda
 def _over_features(bounds: Bounds, X, y, weight, bias, a, playing) -> tuple[np.ndarray, np.ndarray]:
     """(lo, hi) of every sample, scores computed in blocks."""
     order = _by_offset(a, playing)
-    double = X.dtype == np.float64 or X.size * len(order) <= DOUBLE_WORK
-    dtype = np.float64 if double else np.float32
+    dtype = working_type(X, X.size * len(order), FLOAT64_PATH)
     W = weight[order].astype(dtype)
     b = None if bias is None else bias[order].astype(dtype)
 
     def scores(rows: np.ndarray) -> np.ndarray:
-        z = X[rows].astype(dtype, copy=False) @ W.T
-        return z if b is None else z + b
+        return linear_scores(X[rows].astype(dtype, copy=False), W, b)
 
     return _over_rows(bounds, scores, X.shape[1], y, a, order)
 

@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from longtail.stages.blocks import row_blocks
 from longtail.stages.features import Features
+from longtail.stages.losses.base import Loss
 from longtail.stages.registry import signature_parameters
+from longtail.stages.samplers.base import Sampler
 
 Arrays = dict[str, np.ndarray]
 Tensors = dict[str, torch.Tensor]
-SETTINGS = ("lr", "momentum", "weight_decay", "batch_size", "epochs")
+
+ONLY_STEPS_USE = ("lr", "momentum", "batch_size", "epochs")
 
 
-def sgd_settings(estimator) -> dict[str, Any]:
-    """What :func:`fit_sgd` takes from an estimator's own parameters."""
-    return {key: getattr(estimator, key) for key in SETTINGS}
+@dataclass(frozen=True)
+class SgdSettings:
+    """How a classifier takes its steps: by SGD with momentum, under a cosine from `lr` to 0.
 
+    `weight_decay` is the factor of ½‖θ‖², `batch_size` in samples, `seed` what the samples' order is drawn
+    from.
+    """
 
-def refuse_steps(estimator) -> None:
-    """ValueError for a parameter only steps use, set on an `estimator` whose solver is lbfgs."""
-    defaults = signature_parameters(type(estimator))
-    for key in SETTINGS:
-        value = getattr(estimator, key)
-        if key != "weight_decay" and value != defaults[key].default:
-            raise ValueError(f"{key}: solver lbfgs has none, got {value}; set solver: sgd or leave it out")
+    lr: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+    seed: int
+
+    @classmethod
+    def of(cls, estimator) -> SgdSettings:
+        """Those of an estimator's parameters; a `random_state` that is no integer draws the seed."""
+        return cls(
+            lr=estimator.lr,
+            momentum=estimator.momentum,
+            weight_decay=estimator.weight_decay,
+            batch_size=estimator.batch_size,
+            epochs=estimator.epochs,
+            seed=as_seed(estimator.random_state),
+        )
 
 
 def as_seed(random_state) -> int:
@@ -40,88 +57,131 @@ def as_seed(random_state) -> int:
     return int(check_random_state(random_state).randint(2**31))
 
 
+def refuse_steps(estimator) -> None:
+    """ValueError for a parameter only steps use, set on an `estimator` whose solver is lbfgs."""
+    parameters = signature_parameters(type(estimator))
+    for key in ONLY_STEPS_USE:
+        value = getattr(estimator, key)
+        if value != parameters[key].default:
+            raise ValueError(f"{key}: solver lbfgs has none, got {value}; set solver: sgd or leave it out")
+
+
+@dataclass(frozen=True)
+class Model:
+    """What steps move, and how it is judged.
+
+    `start` are the arrays training starts from, by name. ``objective(tensors, features (B, D), labels (B,))``
+    is a batch's scalar, ``scores(arrays, X (N, D))`` are (N, C). ``after_step(tensors)`` may change the
+    tensors in place. Weight decay leaves those named in `undecayed` alone. `owner` is named in errors.
+    """
+
+    owner: str
+    start: Mapping[str, np.ndarray]
+    objective: Callable[[Tensors, torch.Tensor, torch.Tensor], torch.Tensor]
+    scores: Callable[[Arrays, np.ndarray], np.ndarray]
+    after_step: Callable[[Tensors], None] | None = None
+    undecayed: Collection[str] = ()
+
+
 def fit_sgd(
-    start: Mapping[str, np.ndarray],
-    objective: Callable[[Tensors, torch.Tensor, torch.Tensor], torch.Tensor],
+    model: Model,
     sources: Sequence,
     rows: np.ndarray,
-    sampler,
+    sampler: Sampler,
+    settings: SgdSettings,
     *,
-    owner: str,
-    lr: float,
-    momentum: float,
-    weight_decay: float,
-    batch_size: int,
-    epochs: int,
-    scores: Callable[[Arrays, np.ndarray], np.ndarray],
     validation: Features | None = None,
-    after_step: Callable[[Tensors], None] | None = None,
-    loss=None,
-    undecayed: Collection[str] = (),
+    loss: Loss | None = None,
 ) -> tuple[Arrays, int]:
-    """Train the arrays of `start` in float32 under a cosine rate; (the trained arrays, their epoch from 1).
+    """Train `model` in float32; (its arrays, the epoch they are of, from 1).
 
-    ``objective(parameters, features (B, D), labels (B,))`` is a batch's scalar. Epoch e takes its batches
-    from ``sources[e % len(sources)]``, anything whose rows come by index, in the order of `sampler`. With
-    `validation`, the first epoch of highest balanced accuracy under ``scores(arrays, X) → (N, C)`` is kept,
-    the last one without. ``after_step(parameters)`` may change them in place. `loss`, where given, is told
-    the epoch about to begin, what its draws are made from, and each validation accuracy by class. Weight
-    decay leaves the arrays named in `undecayed` alone.
+    Epoch e takes its batches from ``sources[e % len(sources)]``, anything whose rows come by index, in the
+    order of `sampler`; `rows` (N,) are the labels. With `validation` the first epoch of highest balanced
+    accuracy is kept, without it the last. `loss`, where given, hears of the epoch about to begin, what its
+    draws are made from, and each validation accuracy by class.
 
-    Raises ValueError, naming `owner`, when a parameter is no longer finite.
+    Raises ValueError, naming the model's owner, when a parameter is no longer finite.
     """
-    from longtail.stages.metrics.scores import evaluate
-    from longtail.stages.training.schedules import SCHEDULES
-
-    parameters = {
-        name: torch.nn.Parameter(torch.tensor(array, dtype=torch.float32)) for name, array in start.items()
-    }
-    groups = [
-        {"params": [p], "weight_decay": 0.0 if name in undecayed else weight_decay}
-        for name, p in parameters.items()
-    ]
-    optimizer = torch.optim.SGD(groups, lr=lr, momentum=momentum)
-    factor = SCHEDULES.create("cosine")
-    steps = -(-len(sampler) // batch_size)
+    training = _Training(model, rows, sampler, settings, loss)
     kept, kept_epoch, best = {}, 0, -1.0
-    for epoch in range(epochs):
-        sampler.set_epoch(epoch)
-        if loss is not None:
-            loss.set_epoch(epoch)
-        order, X = sampler.indices(), sources[epoch % len(sources)]
-        for step in range(steps):
-            picked = order[step * batch_size : (step + 1) * batch_size]
-            for group in optimizer.param_groups:
-                group["lr"] = lr * factor(epoch * steps + step, steps, epochs)
-            if loss is not None:
-                loss.set_draws(sampler.seed, epoch, step)
-            features = torch.from_numpy(np.asarray(X[picked], np.float32))
-            value = objective(parameters, features, torch.from_numpy(rows[picked]))
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            optimizer.step()
-            if after_step is not None:
-                with torch.no_grad():
-                    after_step(parameters)
-        arrays = {name: tensor.detach().numpy().copy() for name, tensor in parameters.items()}
-        if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise ValueError(f"{owner}: training diverged in epoch {epoch + 1}; lower lr ({lr})")
+    for epoch in range(settings.epochs):
+        training.run_epoch(epoch, sources[epoch % len(sources)])
+        arrays = training.finite_arrays(epoch)
         if validation is None:
             kept, kept_epoch = arrays, epoch + 1
             continue
-        held = _masked(scores, arrays, validation.X, sampler.class_counts)
-        reached = evaluate(held, validation.y, sampler.class_counts)
+        metrics = _judged(model, arrays, validation, sampler.class_counts)
         if loss is not None:
-            loss.set_class_accuracy(reached["class_accuracy"])
-        if reached["balanced_accuracy"] > best:
-            kept, kept_epoch, best = arrays, epoch + 1, reached["balanced_accuracy"]
+            loss.set_class_accuracy(metrics["class_accuracy"])
+        if metrics["balanced_accuracy"] > best:
+            kept, kept_epoch, best = arrays, epoch + 1, metrics["balanced_accuracy"]
     return kept, kept_epoch
 
 
-def _masked(scores, arrays: Arrays, X: np.ndarray, class_counts: np.ndarray) -> np.ndarray:
-    width = max(X.shape[1], len(class_counts))
-    found = np.concatenate([scores(arrays, X[block]) for block in row_blocks(len(X), width)])
-    return np.where(class_counts > 0, found, -np.inf)
+class _Training:
+    """A model's tensors on their way, and the optimiser that moves them."""
+
+    def __init__(self, model: Model, rows, sampler: Sampler, settings: SgdSettings, loss: Loss | None):
+        from longtail.stages.training.schedules import SCHEDULES
+
+        self.model, self.rows, self.sampler = model, rows, sampler
+        self.settings, self.loss = settings, loss
+        self.tensors = {
+            name: torch.nn.Parameter(torch.tensor(array, dtype=torch.float32))
+            for name, array in model.start.items()
+        }
+        groups = [
+            {"params": [tensor], "weight_decay": 0.0 if name in model.undecayed else settings.weight_decay}
+            for name, tensor in self.tensors.items()
+        ]
+        self.optimizer = torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
+        self.schedule = SCHEDULES.create("cosine")
+
+    def run_epoch(self, epoch: int, X) -> None:
+        """Every step of an epoch (from 0) on rows of `X`."""
+        size, epochs = self.settings.batch_size, self.settings.epochs
+        self.sampler.set_epoch(epoch)
+        if self.loss is not None:
+            self.loss.set_epoch(epoch)
+        order = self.sampler.indices()
+        steps = -(-len(self.sampler) // size)
+        for step in range(steps):
+            picked = order[step * size : (step + 1) * size]
+            if self.loss is not None:
+                self.loss.set_draws(self.sampler.seed, epoch, step)
+            features = torch.from_numpy(np.asarray(X[picked], np.float32))
+            rate = self.settings.lr * self.schedule(epoch * steps + step, steps, epochs)
+            self.step(features, torch.from_numpy(self.rows[picked]), rate)
+
+    def step(self, features: torch.Tensor, labels: torch.Tensor, rate: float) -> None:
+        """One step on features (B, D) and labels (B,) at a learning rate."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        value = self.model.objective(self.tensors, features, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        self.optimizer.step()
+        if self.model.after_step is not None:
+            with torch.no_grad():
+                self.model.after_step(self.tensors)
+
+    def finite_arrays(self, epoch: int) -> Arrays:
+        """Copies of the tensors after an epoch (from 0); ValueError when one is not finite."""
+        arrays = {name: tensor.detach().numpy().copy() for name, tensor in self.tensors.items()}
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError(
+                f"{self.model.owner}: training diverged in epoch {epoch + 1}; lower lr ({self.settings.lr})"
+            )
+        return arrays
+
+
+def _judged(model: Model, arrays: Arrays, validation: Features, class_counts: np.ndarray) -> dict:
+    """The metrics of `arrays` on validation features."""
+    from longtail.stages.metrics.scores import evaluate
+
+    X, width = validation.X, max(validation.X.shape[1], len(class_counts))
+    scores = np.concatenate([model.scores(arrays, X[block]) for block in row_blocks(len(X), width)])
+    return evaluate(np.where(class_counts > 0, scores, -np.inf), validation.y, class_counts)
 
 
 def numpy_scores(function, arrays: Mapping[str, np.ndarray], *inputs: np.ndarray) -> np.ndarray:
@@ -130,9 +190,3 @@ def numpy_scores(function, arrays: Mapping[str, np.ndarray], *inputs: np.ndarray
     tensors = {name: torch.from_numpy(array.astype(dtype)) for name, array in arrays.items()}
     with torch.no_grad():
         return function(tensors, *(torch.from_numpy(values.astype(dtype)) for values in inputs)).numpy()
-
-
-def unit(rows: torch.Tensor) -> torch.Tensor:
-    """Rows (N, D) of a tensor divided by their L2 norms; a zero row stays zero and has a finite gradient."""
-    norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return rows / torch.where(norm > 0, norm, 1.0)

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import torch
 from torch.nn import functional as F
-
-
-def class_weights(class_counts: np.ndarray, raw: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Weights (C,) ∝ ``raw(counts of classes present)``, their sum the number of these; absent ones 0."""
-    present = class_counts > 0
-    weights = np.zeros(len(class_counts))
-    weights[present] = raw(class_counts[present].astype(np.float64))
-    return weights * (present.sum() / weights.sum())
-
-
-def power_weights(class_counts: np.ndarray, rho: float) -> np.ndarray:
-    """Weights (C,) ∝ π_c^(−ρ), π_c = n_c/N, scaled by :func:`class_weights`."""
-    return class_weights(class_counts, lambda counts: (counts / counts.sum()) ** -rho)
 
 
 class WeightedCrossEntropy:

@@ -1,15 +1,17 @@
-"""Fetching a published data set, for readers that were told they may."""
+"""Downloading a published data set, where a reader's ``download`` allows it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from longtail.stages.parameters import wrong
+
 ASIDE = ".download-"  # begins the folder files arrive in before they are whole
-FETCHED_TO = "data"  # where data sets look and are fetched to without a root
+DOWNLOADED_TO = "data"  # where data sets lie, and are downloaded to, without a root
 
 
-def fetch(layout: str, top: Path, folder: str, names: Sequence[str]) -> None:
+def download_files(layout: str, top: Path, folder: str, names: Sequence[str]) -> None:
     """Put the files `names` of torchvision's data set `layout` into ``top/folder``, each whole or not at all.
 
     Torchvision knows the address and checks the published MD5. Files that are there already stay as they are.
@@ -24,7 +26,7 @@ def fetch(layout: str, top: Path, folder: str, names: Sequence[str]) -> None:
 
         target = top / folder
         top.mkdir(parents=True, exist_ok=True)
-        # Aside first: no reader, nor a second process at the same work, ever sees half a file.
+        # Downloaded aside: no reader, nor a second process that downloads the same, ever sees half a file.
         with tempfile.TemporaryDirectory(prefix=ASIDE, dir=top) as aside:
             getattr(datasets, layout)(aside, download=True)
             target.mkdir(parents=True, exist_ok=True)
@@ -33,7 +35,8 @@ def fetch(layout: str, top: Path, folder: str, names: Sequence[str]) -> None:
                     os.replace(Path(aside) / folder / name, target / name)
     except (OSError, RuntimeError, HTTPException, ImportError) as error:
         cause = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"data.download: {layout} could not be fetched into {top} ({cause}); "
-            "fetch it elsewhere and set data.root=FOLDER to where it lies"
+        raise wrong(
+            "download",
+            f"{layout} could not be fetched into {top} ({cause}); "
+            "fetch it elsewhere and set `root=FOLDER` to where it lies",
         ) from None

@@ -31,7 +31,7 @@ class PlainUnpickler(pickle.Unpickler):
 def read_pickle(path: Path, md5: str) -> dict:
     """The dict pickled in a file with this MD5; text that Python 2 wrote comes as bytes.
 
-    Raises ValueError for another MD5, before anything is unpickled, and for whatever is no plain data.
+    Raises ValueError for another MD5, before anything is unpickled, and for anything but plain data.
     """
     import hashlib
     import io
@@ -40,14 +40,14 @@ def read_pickle(path: Path, md5: str) -> dict:
         data = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error})") from None
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise ValueError(f"{path}: must have the published MD5 {md5}, got {found}; fetch it again")
+    actual = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if actual != md5:
+        raise ValueError(f"{path}: must have the published MD5 {md5}, got {actual}; fetch it again")
     try:
         value = PlainUnpickler(io.BytesIO(data), encoding="bytes").load()
     except Exception as error:  # a pickle's opcodes fail in any way
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: must be pickled plain containers and arrays, but {said}") from None
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: must be pickled plain containers and arrays, but {cause}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path}: must hold a dict, got {type(value).__name__}")
     return value

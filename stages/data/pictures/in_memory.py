@@ -11,6 +11,7 @@ import torch
 from longtail.stages.data import Request
 from longtail.stages.data.pictures.augment import Augment, Mixture, draw_crops, draw_mixture
 from longtail.stages.data.pictures.preprocessing import Preprocessing
+from longtail.stages.parameters import wrong
 from longtail.stages.randomness import generator
 
 
@@ -20,17 +21,26 @@ class ImageArrays:
     Stored channels-last, so that cropping, flipping and picking a batch is a single gather whose result is
     already in the memory format convolutions like best. ``mean`` and ``std`` are per channel, in [0, 255].
     `resize` is the side that pictures from files were resized to before their middle was taken, if larger.
-    With `own` false ``mean`` and ``std`` are given ones, kept whatever the pixels' are.
+    With `keep_constants` ``mean`` and ``std`` stay as given, whatever the pixels' are.
     """
 
-    def __init__(self, images, labels, *, mean=None, std=None, resize: int | None = None, own=True):
+    def __init__(
+        self,
+        images,
+        labels,
+        *,
+        mean: torch.Tensor | None = None,
+        std: torch.Tensor | None = None,
+        resize: int | None = None,
+        keep_constants: bool = False,
+    ):
         self.images = torch.as_tensor(images)
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
             raise ValueError(
                 f"images must be uint8 (N, H, W, C), got {self.images.dtype} {tuple(self.images.shape)}"
             )
         self.labels = np.asarray(labels, np.int64)
-        self.resize, self.own = resize, own
+        self.resize, self.keep_constants = resize, keep_constants
         channels = self.images.shape[-1]
         device = self.images.device
         self.mean = torch.zeros(channels, device=device) if mean is None else mean.to(device)
@@ -46,11 +56,15 @@ class ImageArrays:
         return self._like(picked, labels, mean=self.mean, std=self.std)
 
     def _like(self, images: torch.Tensor, labels: np.ndarray, *, mean, std) -> ImageArrays:
-        return ImageArrays(images, labels, mean=mean, std=std, resize=self.resize, own=self.own)
+        kept = {"resize": self.resize, "keep_constants": self.keep_constants}
+        return ImageArrays(images, labels, mean=mean, std=std, **kept)
 
     def normalized_like(self, train: ImageArrays) -> ImageArrays:
-        """This part with the mean and standard deviation of each channel of `train`'s pixels (or given)."""
-        if not self.own:
+        """This part normalised by the mean and standard deviation of each channel of `train`'s pixels.
+
+        Given constants stay as they are.
+        """
+        if self.keep_constants:
             return self
         mean, std = train._statistics
         return self._like(self.images, self.labels, mean=torch.tensor(mean), std=torch.tensor(std))
@@ -83,7 +97,7 @@ class ImageArrays:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What makes a picture file like these images, and :meth:`batch` of it."""
+        """What makes of a picture file what :meth:`batch` gives."""
         height, width, channels = self.images.shape[1:]
         mode = "gray" if channels == 1 else "rgb"
         return Preprocessing(height, width, self.resize, mode, kept=True, **self.constants)
@@ -102,10 +116,11 @@ class ImageArrays:
         """
         if augment.resized_crop is not None or augment.jitter:
             key = "jitter" if augment.jitter else "resized_crop"
-            raise ValueError(
-                f"representation.augment.{key}: is for pictures decoded from files (image_list, or "
-                "image_folder with in_memory: false); images held in memory take pad, flip and mixup"
+            rule = (
+                "is for pictures decoded from files (image_list, or image_folder with `in_memory=False`); "
+                "images held in memory take pad, flip and mixup"
             )
+            raise wrong(key, rule)
         height, width = self.images.shape[1:3]
         device = self.images.device
         rows, cols = draw_crops(len(indices), height, width, augment, rng)  # (B, H), (B, W)

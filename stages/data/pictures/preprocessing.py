@@ -1,4 +1,4 @@
-"""What evaluation makes of a picture file, said once: for a split's pictures and for any that come later."""
+"""What evaluation makes of a picture file, in a split or later, when a finished model predicts."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Preprocessing:
     std: list[float]
 
     def reader(self) -> Callable[[Path], np.ndarray]:
-        """What reads a file as (height, width, channels) uint8, raising whatever Pillow does."""
-        from longtail.stages.data.pictures.reading import decode, open_picture
+        """A function that reads a file as (height, width, channels) uint8, raising whatever Pillow does."""
+        from longtail.stages.data.pictures.read_picture import decode, open_picture
 
         if self.kept:
             return lambda path: decode(path, (self.height, self.width), self.mode, self.resize)
-        from longtail.stages.data.pictures.transform import picture_transform
+        from longtail.stages.data.pictures.torchvision_transform import picture_transform
 
         transform = picture_transform(self.height, self.resize, None)
         return lambda path: transform(open_picture(path, self.mode)).permute(1, 2, 0).numpy()

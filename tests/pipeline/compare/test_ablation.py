@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import statistics
 
@@ -12,8 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from longtail.pipeline.cli import cli
-from longtail.pipeline.compare.ablation import column_of, find_baseline, planned_cells, run_ablation, variants
-from longtail.pipeline.compare.ablation_table import cells, render_ablation
+from longtail.pipeline.compare.ablation import column_name, find_baseline, planned_cells, run_ablation
+from longtail.pipeline.compare.ablation_table import ablation_cells, ablation_text
+from longtail.pipeline.compare.variants import variants
 from longtail.pipeline.errors import ConfigError
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work import classifying
@@ -26,10 +28,11 @@ SHOTS = {"many": 50, "few": 20}
 
 
 @pytest.fixture(scope="module")
-def ablated(tmp_path_factory):
+def ablated(shared):
     """(grid, store, ablation) of two samplers and three seeds."""
-    store = Store(tmp_path_factory.mktemp("root"))
     grid = variants("digits_lt", SMALL, vary=VARY, seeds=3)
+    folder = shared.make("ablation", lambda folder: run_ablation(grid, Store(folder / "root")))
+    store = Store(folder / "root")
     return grid, store, run_ablation(grid, store)
 
 
@@ -39,7 +42,7 @@ def ablated(tmp_path_factory):
 def test_column_tells_parameters_in_full_and_components_by_name():
     loss = {"name": "focal", "gamma": 0.123456, "weighting": {"name": "inverse_sqrt"}}
     params = {"sampler": {"name": "instance_balanced"}, "loss": loss, "epochs": 2}
-    assert column_of("crt", params) == (
+    assert column_name("crt", params) == (
         "crt(sampler=instance_balanced, loss=focal(gamma=0.123456, weighting=inverse_sqrt), epochs=2)"
     )
 
@@ -142,91 +145,92 @@ def test_a_bad_grid_in_a_configuration_is_named():
 
 
 def test_cells_are_the_runs_own_results(ablated):
-    grid, store, found = ablated
-    assert found.rows == ["instance_balanced", "square_root"] and found.columns == ["joint", "crt", "ncm"]
+    grid, store, ablation = ablated
+    rows, columns = ["instance_balanced", "square_root"], ["joint", "crt", "ncm"]
+    assert list(ablation.cells) == list(itertools.product(rows, columns))
     for variant in grid:
         results = run_stage_two(variant.config, store)
         for result in results:
-            assert result in found.cells[variant.row, result["classifier"]]
+            assert result in ablation.cells[variant.row, result.classifier]
 
 
 def test_a_second_ablation_does_nothing(ablated, monkeypatch):
-    grid, store, found = ablated
+    grid, store, ablation = ablated
     monkeypatch.setattr(classifying, "fit_classifier", lambda *a, **k: pytest.fail("fitted again"))
     again = run_ablation(grid, store)
-    assert again.cells == found.cells
+    assert again.cells == ablation.cells
 
 
 def test_mean_and_sample_deviation_are_those_of_the_seeds(ablated):
-    _, store, found = ablated
-    for record in cells(store, found, ("instance_balanced", "joint")):
-        results = found.cells[record["row"], record["classifier"]]
+    _, store, ablation = ablated
+    for cell in ablation_cells(store, ablation, ("instance_balanced", "joint")):
+        results = ablation.cells[cell.row, cell.classifier]
         for key in ("balanced_accuracy", "few", "ece"):
-            values = [r["metrics"]["test"][key] for r in results]
+            values = [r.metrics["test"][key] for r in results]
             if None in values:
-                assert record["metrics"][key] == {"mean": None, "std": None, "n": 0}
+                assert cell.metrics[key] == (None, None, 0)
                 continue
-            assert record["metrics"][key]["mean"] == pytest.approx(np.mean(values))
-            assert record["metrics"][key]["std"] == pytest.approx(statistics.stdev(values))
-            assert record["metrics"][key]["n"] == 3
-        assert record["seeds"] == [0, 1, 2] and len(record["runs"]) == 3
+            assert cell.metrics[key].mean == pytest.approx(np.mean(values))
+            assert cell.metrics[key].std == pytest.approx(statistics.stdev(values))
+            assert cell.metrics[key].n == 3
+        assert [result.seed for result in cell.results] == [0, 1, 2]
 
 
 def test_each_row_has_the_shot_groups_it_asks_for(tmp_path):
     many = "evaluation.many=60,20"
     grid = variants("digits_lt", [*SMALL[:2], "classifiers=[joint]", "evaluation.few=8"], vary=[many])
-    found = run_ablation(grid, Store(tmp_path))
-    records = cells(Store(tmp_path), found, ("many=60", "joint"))
-    accuracy = found.cells["many=60", "joint"][0]["metrics"]["test"]["class_accuracy"]
-    counts = found.cells["many=60", "joint"][0]["class_counts"]
-    for record, limit in zip(records, (60, 20), strict=True):
+    ablation = run_ablation(grid, Store(tmp_path))
+    cells = ablation_cells(Store(tmp_path), ablation, ("many=60", "joint"))
+    accuracy = ablation.cells["many=60", "joint"][0].metrics["test"]["class_accuracy"]
+    counts = ablation.cells["many=60", "joint"][0].class_counts
+    for cell, limit in zip(cells, (60, 20), strict=True):
         expected = np.mean([a for a, n in zip(accuracy, counts, strict=True) if n > limit])
-        assert record["metrics"]["many"]["mean"] == pytest.approx(expected)
+        assert cell.metrics["many"].mean == pytest.approx(expected)
 
 
 def test_rows_on_other_test_samples_have_no_difference(tmp_path):
     sizes = "data.test_per_class=20,40"
     grid = variants("digits_lt", [*SMALL[:2], "classifiers=[joint]"], vary=[sizes])
-    found = run_ablation(grid, Store(tmp_path))
-    records = cells(Store(tmp_path), found, ("test_per_class=20", "joint"))
-    assert [record["difference"] for record in records] == [None, None]
+    ablation = run_ablation(grid, Store(tmp_path))
+    cells = ablation_cells(Store(tmp_path), ablation, ("test_per_class=20", "joint"))
+    assert [cell.difference for cell in cells] == [None, None]
 
 
 def test_difference_is_that_of_the_means_inside_its_interval(ablated):
-    _, store, found = ablated
-    records = cells(store, found, ("instance_balanced", "joint"))
-    base = records[0]["metrics"]["balanced_accuracy"]["mean"]
-    assert records[0]["difference"] is None
-    for record in records[1:]:
-        gap = record["difference"]
-        assert gap["mean"] == pytest.approx(record["metrics"]["balanced_accuracy"]["mean"] - base)
-        assert gap["low"] <= gap["mean"] <= gap["high"]
+    _, store, ablation = ablated
+    cells = ablation_cells(store, ablation, ("instance_balanced", "joint"))
+    base = cells[0].metrics["balanced_accuracy"].mean
+    assert cells[0].difference is None
+    for cell in cells[1:]:
+        gap = cell.difference
+        assert gap.mean == pytest.approx(cell.metrics["balanced_accuracy"].mean - base)
+        assert gap.low <= gap.mean <= gap.high
 
 
 def test_each_metric_asked_for_has_a_table(ablated):
-    _, store, found = ablated
-    records = cells(store, found, ("instance_balanced", "joint"))
-    both = render_ablation(records, ["balanced_accuracy", "few"], "table")
+    _, store, ablation = ablated
+    cells = ablation_cells(store, ablation, ("instance_balanced", "joint"))
+    both = ablation_text(cells, ["balanced_accuracy", "few"], "table")
     for metric in ("balanced_accuracy", "few"):
-        alone = render_ablation(records, [metric], "table")
+        alone = ablation_text(cells, [metric], "table")
         assert alone.split("\n\n")[0] in both
     assert both.count("mean ± sample deviation") == 2
 
 
 def test_every_format_tells_the_same(ablated):
-    _, store, found = ablated
-    records = cells(store, found, ("instance_balanced", "joint"))
-    parsed = json.loads(render_ablation(records, ["balanced_accuracy"], "json"))
-    assert parsed == json.loads(json.dumps(records))
-    rows = list(csv.DictReader(io.StringIO(render_ablation(records, ["balanced_accuracy"], "csv"))))
+    _, store, ablation = ablated
+    cells = ablation_cells(store, ablation, ("instance_balanced", "joint"))
+    parsed = json.loads(ablation_text(cells, ["balanced_accuracy"], "json"))
+    assert parsed == json.loads(json.dumps([cell.to_json() for cell in cells]))
+    rows = list(csv.DictReader(io.StringIO(ablation_text(cells, ["balanced_accuracy"], "csv"))))
     assert [float(r["balanced_accuracy_mean"]) for r in rows] == [
-        r["metrics"]["balanced_accuracy"]["mean"] for r in records
+        r.metrics["balanced_accuracy"].mean for r in cells
     ]
     for form in ("table", "markdown"):
-        text = render_ablation(records, ["balanced_accuracy"], form)
-        for record in records:
-            summary = record["metrics"]["balanced_accuracy"]
-            assert f"{100 * summary['mean']:.1f} ± {100 * summary['std']:.1f} (3)" in text
+        text = ablation_text(cells, ["balanced_accuracy"], form)
+        for cell in cells:
+            summary = cell.metrics["balanced_accuracy"]
+            assert f"{100 * summary.mean:.1f} ± {100 * summary.std:.1f} (3)" in text
         assert "baseline" in text and "[" in text
 
 
@@ -242,9 +246,9 @@ def test_a_failed_run_is_reported_and_the_rest_goes_on(tmp_path):
 
 
 def test_a_baseline_that_is_no_cell_is_refused_with_the_choices(ablated):
-    grid, _, found = ablated
+    grid, _, ablation = ablated
     planned = planned_cells(grid)
-    assert planned == list(found.cells)
+    assert planned == list(ablation.cells)
     assert find_baseline(planned, None) == ("instance_balanced", "joint")
     assert find_baseline(planned, "ncm") == ("instance_balanced", "ncm")
     assert find_baseline(planned, "square_root/crt") == ("square_root", "crt")
@@ -288,13 +292,13 @@ def test_interval_is_that_of_drawing_samples_one_by_one():
     rng = np.random.default_rng(1)
     labels = np.repeat([0, 1, 2], [40, 20, 60])
     one, other = rng.random(120) < 0.8, rng.random(120) < 0.6
-    found = paired_difference([one], [other], [labels], draws=20_000)
+    ablation = paired_difference([one], [other], [labels], draws=20_000)
     gaps = one.astype(int) - other.astype(int)
     naive = np.mean(
         [[rng.choice(gaps[labels == c], (labels == c).sum()).mean() for c in range(3)] for _ in range(4000)],
         axis=1,
     )
-    np.testing.assert_allclose([found.low, found.high], np.percentile(naive, [2.5, 97.5]), atol=0.015)
+    np.testing.assert_allclose([ablation.low, ablation.high], np.percentile(naive, [2.5, 97.5]), atol=0.015)
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says():
@@ -302,8 +306,8 @@ def test_interval_covers_the_truth_about_as_often_as_it_says():
     labels = np.arange(400) % 4
     for trial in range(200):
         draws = [(rng.random(400) < 0.75, rng.random(400) < 0.65) for _ in range(1)]
-        found = paired_difference(*map(list, zip(*draws, strict=True)), [labels], draws=400, seed=trial)
-        covered += found.low <= 0.1 <= found.high
+        ablation = paired_difference(*map(list, zip(*draws, strict=True)), [labels], draws=400, seed=trial)
+        covered += ablation.low <= 0.1 <= ablation.high
     assert 180 <= covered <= 199
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,10 +11,13 @@ from longtail.pipeline.compare.sweep import DEFAULT, best_trials, run_sweep, tri
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.sweep_grid import axis, expand
 from longtail.pipeline.errors import ConfigError, LongtailError
+from longtail.pipeline.store.classifier_files import load_predictions
 from longtail.pipeline.work import classifying
-from longtail.pipeline.work.execute import Workbench, run_stage_two
+from longtail.pipeline.work.execute import run_stage_two
+from longtail.pipeline.work.workbench import Workbench
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.parameters import Problems
+from tests.pipeline.store.results import finished_result
 
 SWEEP = (
     "sweep=[joint, {name: crt, weight_decay: [1e-4, 1e-2]}, {name: ncm, feature: [none, l2]}, tau_norm, lws]"
@@ -28,8 +32,8 @@ def params(specs):
 
 
 def test_lists_make_a_grid_whose_last_parameter_varies_fastest():
-    found = expand({"name": "ncm", "feature": ["none", "l2"], "distance": ["euclidean", "cosine"]})
-    assert params(found) == [
+    specs = expand({"name": "ncm", "feature": ["none", "l2"], "distance": ["euclidean", "cosine"]})
+    assert params(specs) == [
         {"feature": "none", "distance": "euclidean"},
         {"feature": "none", "distance": "cosine"},
         {"feature": "l2", "distance": "euclidean"},
@@ -47,8 +51,8 @@ def test_ranges_are_linear_or_logarithmic_and_end_where_they_say():
 
 def test_a_component_is_one_value_and_a_list_of_components_several():
     power = {"name": "power", "q": 0.3}
-    found = expand({"name": "crt", "solver": "sgd", "sampler": [power, "square_root"]})
-    assert [spec.params["sampler"] for spec in found] == [power, "square_root"]
+    specs = expand({"name": "crt", "solver": "sgd", "sampler": [power, "square_root"]})
+    assert [spec.params["sampler"] for spec in specs] == [power, "square_root"]
     assert len(expand({"name": "crt", "solver": "sgd", "sampler": power})) == 1
 
 
@@ -90,22 +94,22 @@ def test_the_default_sweep_has_at_least_twenty_trials_each_once(digits):
 
 def test_every_trial_is_on_validation_and_only_winners_are_on_test(digits, store):
     config = digits(SWEEP)
-    found = run_sweep(config, store)
-    assert [t["classifier"] for t in found.trials] == ["joint", "crt", "crt", "ncm", "ncm", "tau_norm", "lws"]
-    assert [w["classifier"] for w in found.winners] == ["joint", "crt", "ncm", "tau_norm", "lws"]
-    winners = {w["run"] for w in found.winners}
-    for trial in found.trials:
-        on_disk = json.loads((store.folder("classifiers", trial["run"]) / "result.json").read_text())
-        assert set(on_disk["metrics"]) == ({"val", "test"} if trial["run"] in winners else {"val"})
-        kept = {"", ".y"} if trial["classifier"] == "ncm" else {"", ".y", ".confidence"}
-        assert set(classifying.load_predictions(store, trial["run"])) == {
+    sweep = run_sweep(config, store)
+    assert [t.classifier for t in sweep.trials] == ["joint", "crt", "crt", "ncm", "ncm", "tau_norm", "lws"]
+    assert [w.classifier for w in sweep.winners] == ["joint", "crt", "ncm", "tau_norm", "lws"]
+    winners = {w.run for w in sweep.winners}
+    for trial in sweep.trials:
+        on_disk = json.loads((store.folder("classifiers", trial.run) / "result.json").read_text())
+        assert set(on_disk["metrics"]) == ({"val", "test"} if trial.run in winners else {"val"})
+        kept = {"", ".y"} if trial.classifier == "ncm" else {"", ".y", ".confidence"}
+        assert set(load_predictions(store, trial.run)) == {
             split + what for split in on_disk["metrics"] for what in kept
         }
 
 
 def test_winner_is_the_first_of_highest_validation_balanced_accuracy():
     def trial(name, reached):
-        return {"classifier": name, "metrics": {"val": {"balanced_accuracy": reached}}}
+        return finished_result(classifier=name, metrics={"val": {"balanced_accuracy": reached}})
 
     trials = [trial("a", 0.5), trial("b", 0.9), trial("a", 0.7), trial("a", 0.7), trial("b", 0.1)]
     assert best_trials(trials, "val") == [2, 1]
@@ -124,7 +128,7 @@ def test_a_run_after_a_sweep_judges_what_is_there_and_fits_nothing(digits, store
     results = run_stage_two(
         digits("classifiers=[{name: crt, weight_decay: 1e-4}, {name: crt, weight_decay: 1e-2}]"), store
     )
-    assert all(set(r["metrics"]) == {"val", "test"} for r in results)
+    assert all(set(r.metrics) == {"val", "test"} for r in results)
 
 
 def test_completed_results_equal_those_judged_at_once(digits, store, tmp_path):
@@ -135,15 +139,15 @@ def test_completed_results_equal_those_judged_at_once(digits, store, tmp_path):
     bench = Workbench(config, store)
     for spec, expected in zip(config.classifiers, plain, strict=True):
         bench.result(spec, ("val",))
-        found = bench.result(spec)
-        assert found["metrics"] == expected["metrics"] and found["run"] == expected["run"]
+        result = bench.result(spec)
+        assert result.metrics == expected.metrics and result.run == expected.run
 
 
 def test_processes_find_what_one_finds(digits, store, tmp_path):
     from longtail.pipeline.store.store import Store
 
     def timeless(trials):
-        return [{k: v for k, v in t.items() if k not in ("seconds",)} for t in trials]
+        return [replace(trial, seconds=0.0) for trial in trials]
 
     one = run_sweep(digits(SWEEP), Store(tmp_path / "one"))
     two = run_sweep(digits(SWEEP), store, jobs=2)
@@ -152,7 +156,7 @@ def test_processes_find_what_one_finds(digits, store, tmp_path):
 
 
 def test_a_sweep_without_validation_is_refused(digits, store):
-    with pytest.raises(LongtailError, match="no val sample to choose on"):
+    with pytest.raises(LongtailError, match="no val samples to choose on"):
         run_sweep(digits("data.validation_per_class=0", "sweep=[ncm, crt]"), store)
 
 
@@ -176,21 +180,17 @@ class Tripwire:
 
 @pytest.mark.parametrize("name", CLASSIFIERS.names())
 def test_no_choice_reads_the_test_split(digits, store, name):
-    from dataclasses import replace
-
     bench = Workbench(digits("features.views=1"), store)
     features = bench.features
     bench._features = replace(features, test=Tripwire(features.test))
     spec = expand(name)[0]
-    found = bench.result(spec, ("val",))
-    assert set(found["metrics"]) == {"val"}
+    result = bench.result(spec, ("val",))
+    assert set(result.metrics) == {"val"}
     with pytest.raises(AssertionError, match="the test split was read"):
         bench.result(spec)
 
 
 def test_a_sweep_reads_the_test_split_only_after_its_last_choice(digits, store, monkeypatch):
-    from dataclasses import replace
-
     import longtail.pipeline.compare.sweep
 
     config, chosen = digits(SWEEP), []
@@ -214,22 +214,23 @@ def test_a_sweep_reads_the_test_split_only_after_its_last_choice(digits, store, 
 
 
 def test_protocol_paper_chooses_on_test_and_says_so(digits, store):
-    from longtail.pipeline.tables.records import records, render
+    from longtail.pipeline.tables.record_table import records_text
+    from longtail.pipeline.tables.records import records
 
     paper, honest = digits("evaluation.protocol=paper", SWEEP), digits(SWEEP)
-    found = run_sweep(paper, store)
-    assert all(t["protocol"] == "paper" for t in found.trials)
-    assert not {t["run"] for t in found.trials} & {t["run"] for t in run_sweep(honest, store).trials}
-    tau = next(t for t in found.winners if t["classifier"] == "tau_norm")
+    sweep = run_sweep(paper, store)
+    assert all(t.protocol == "paper" for t in sweep.trials)
+    assert not {t.run for t in sweep.trials} & {t.run for t in run_sweep(honest, store).trials}
+    tau = next(t for t in sweep.winners if t.classifier == "tau_norm")
     features = Workbench(paper, store).features
     path_best = CLASSIFIERS.create("tau_norm").fit(
         features.train.X, features.train.y, head=features.head, validation=features.test
     )
-    assert tau["fitted"]["tau_"] == path_best.tau_
+    assert tau.fitted["tau_"] == path_best.tau_
     for form in ("table", "markdown"):
-        text = render(records(found.winners), form)
-        assert "chosen on test (protocol paper)" in text and text.count("†") == len(found.winners)
-    for row in json.loads(render(records(found.winners), "json")):
+        text = records_text(records(sweep.winners), form)
+        assert "chosen on test (protocol paper)" in text and text.count("†") == len(sweep.winners)
+    for row in json.loads(records_text(records(sweep.winners), "json")):
         assert row["protocol"] == "paper"
-    assert "paper" in render(records(found.winners), "csv")
-    assert "†" not in render(records(run_sweep(honest, store).winners), "table")
+    assert "paper" in records_text(records(sweep.winners), "csv")
+    assert "†" not in records_text(records(run_sweep(honest, store).winners), "table")

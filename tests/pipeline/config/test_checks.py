@@ -10,19 +10,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from longtail.pipeline.config.choices import COSINE_LOSSES, check_choices, chooses
+from longtail.pipeline.config.choices import check_choices, chooses, has_cosine_head
 from longtail.pipeline.config.components import check_spec, registry
 from longtail.pipeline.config.loading import load_config
-from longtail.pipeline.config.rules import PUBLISHED_FOR
+from longtail.pipeline.config.rules import backbones_with_published_weights
 from longtail.pipeline.errors import ConfigError, FitFailed
 from longtail.pipeline.training.continuation import warn_of_start
-from longtail.pipeline.training.initial_weights import TORCHVISION
 from longtail.pipeline.training.splits import warn_of_splits
 from longtail.pipeline.work.execute import run_stage_two
-from longtail.pipeline.work.plan import plan
+from longtail.pipeline.work.plan import planned_steps
 from longtail.stages.network import Head
 from longtail.stages.selection import NEEDS_VALIDATION
-from tests.pipeline.verbs.test_cli import SMALL, failed, longtail, ok
+from tests.command_line import SMALL, failed, longtail, ok
 
 NO_VALIDATION = "data.validation_per_class=0"
 
@@ -62,7 +61,9 @@ def test_a_classifier_chooses_exactly_when_it_cannot_be_fitted_without_validatio
 def test_losses_with_a_cosine_head_are_those_that_say_so(digits):
     counts = np.array([9, 5, 2])
     kinds = {name: registry("losses").create(name, counts).head_kind for name in registry("losses").names()}
-    assert set(COSINE_LOSSES) == {name for name, kind in kinds.items() if kind == "cosine"}
+    for name, kind in kinds.items():
+        assert has_cosine_head(digits(f"representation.loss={name}")) is (kind == "cosine")
+    assert set(kinds.values()) == {"linear", "cosine"}
     for setting in ("loss=ldam", "head=cosine"):
         check_choices(digits(NO_VALIDATION, f"representation.{setting}", "classifiers=[tau_norm]"))
     with pytest.raises(ConfigError):
@@ -71,7 +72,7 @@ def test_losses_with_a_cosine_head_are_those_that_say_so(digits):
 
 def test_choices_without_samples_are_refused_before_training_with_the_settings_to_change(digits, store):
     config = digits(NO_VALIDATION, "classifiers=[joint, tau_norm, {name: temperature, classifier: crt}]")
-    for call in (run_stage_two, plan):
+    for call in (run_stage_two, planned_steps):
         with pytest.raises(ConfigError) as caught:
             call(config, store)
         one, two = str(caught.value).splitlines()
@@ -166,8 +167,11 @@ def test_published_weights_are_known_by_backbone():
     import torchvision
 
     known = set(torchvision.models.list_models(module=torchvision.models))
-    expected = {n for n in registry("backbones").names() if TORCHVISION.get(n, n) in known}
-    assert set(PUBLISHED_FOR) == expected
+    facts = {name: registry("backbones").describe(name).facts for name in registry("backbones").names()}
+    models = {name: fact.get("torchvision") for name, fact in facts.items()}
+    aliases = {"resnext50": "resnext50_32x4d"}  # same network, another name
+    assert models == {name: m if (m := aliases.get(name, name)) in known else None for name in facts}
+    assert backbones_with_published_weights() == [name for name in models if models[name]]
 
 
 def test_published_weights_that_cannot_fit_are_refused_with_all_reasons():

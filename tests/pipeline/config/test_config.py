@@ -501,7 +501,7 @@ def test_features_with_a_representation_are_refused_with_other_problems():
     assert problems("seed=-1", "data=feature_arrays") == {
         "seed": "must be an integer ≥ 0, got -1",
         "data.root": "is required; it must be a path",
-        "representation": "must be left out: feature_arrays are features already",
+        "representation": "must be left out: feature_arrays holds features already",
     }
 
 
@@ -509,7 +509,7 @@ def test_features_have_no_representation():
     config = load_config("features")
     assert config.representation is None and config.full()["representation"] is None
     assert problems("representation.epochs=3", config="features") == {
-        "representation": "must be left out: feature_arrays are features already"
+        "representation": "must be left out: feature_arrays holds features already"
     }
 
 

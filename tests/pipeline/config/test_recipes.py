@@ -19,11 +19,11 @@ from longtail.pipeline.config.recipes import shipped, shipped_folder
 from longtail.pipeline.training.splits import load_splits
 from longtail.pipeline.training.trainee_building import build, build_loss, build_sampler, learning_rate
 from longtail.stages.backbones import BACKBONES
-from longtail.stages.data.longtail import class_counts
+from longtail.stages.data.profiles import class_counts
 from longtail.stages.losses import LOSSES
 from longtail.stages.losses.corrections import corrected_twice, resamples
 from longtail.stages.representation import train_representation
-from tests.stages.data.test_cifar import batches, write_binary
+from tests.stages.data.cifar_files import batches, write_binary
 
 LISTED = ("imagenet_lt_resnet10", "imagenet_lt_resnext50", "places_lt_resnet152", "inaturalist18_resnet50")
 
@@ -177,7 +177,7 @@ def test_only_accuracy_uniformity_favours_rare_classes_in_loss_and_sampler():
         settings, last = config.representation, config.representation.epochs - 1
         loss, sampler = loss_and_sampler(config)
         weights = getattr(loss, "class_weights", torch.ones(1))
-        if resamples(sampler, last) and (loss.corrects_prior or len(set(weights.tolist())) > 1):
+        if resamples(sampler, last) and (loss.corrects_prior_at(last) or len(set(weights.tolist())) > 1):
             twice.add(name)
         said = corrected_twice(loss, settings.loss.name, sampler, settings.sampler.name, epoch=last)
         assert said is None, name

@@ -17,24 +17,26 @@ from PIL import Image
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.init.proposal import propose
 from longtail.pipeline.init.survey import Survey
-from tests.pipeline.verbs.test_cli import HEAVY, failed, ok
+from tests.command_line import HEAVY, failed, ok
 from tests.places import CHECKOUT
 
 COUNTS = (60, 40, 24, 12)
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Path:
+@pytest.fixture(scope="session")
+def pictures(shared) -> Path:
     """Digits as PNG files in folders 0…3, as many as COUNTS says."""
     from sklearn.datasets import load_digits
 
-    digits, folder = load_digits(), tmp_path_factory.mktemp("init") / "tiny digits"
-    for label, count in enumerate(COUNTS):
-        (folder / str(label)).mkdir(parents=True)
-        for row in np.flatnonzero(digits.target == label)[:count]:
-            pixels = (digits.images[row] * 15).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / str(label) / f"{row}.png")
-    return folder
+    def fill(folder: Path) -> None:
+        digits = load_digits()
+        for label, count in enumerate(COUNTS):
+            (folder / str(label)).mkdir()
+            for row in np.flatnonzero(digits.target == label)[:count]:
+                pixels = (digits.images[row] * 15).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / str(label) / f"{row}.png")
+
+    return shared.make("tiny digits", fill)
 
 
 def folder_of(root: Path, counts: dict[str, int], *, size=(40, 50), mode="RGB") -> Path:
@@ -59,10 +61,11 @@ def of_counts(*counts: int) -> dict[str, dict[str, int]]:
 # -- from folder to table -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def written(pictures, tmp_path_factory) -> tuple[Path, list[str]]:
+@pytest.fixture
+def written(pictures, tmp_path) -> tuple[Path, list[str]]:
     """The configuration `init` writes for the digits, and what it prints."""
-    path = tmp_path_factory.mktemp("written") / "mine.yaml"
+    path = tmp_path / "written" / "mine.yaml"
+    path.parent.mkdir()
     return path, ok("init", pictures, "--output", path).out.splitlines()
 
 

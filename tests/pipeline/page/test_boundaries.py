@@ -22,7 +22,7 @@ from longtail.stages.backbones import BACKBONES
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.features import Features
 from longtail.stages.network import Head, LinearHead, Network
-from tests.pipeline.verbs.test_cli import longtail
+from tests.command_line import longtail
 
 BOUNDS = (-1.0, 2.0, -1.0, 2.0)
 HEAD = Head(np.array([[2.0, 0.0], [0.0, 1.0]]), None)  # the frequent class's weight is twice as long
@@ -82,13 +82,13 @@ def test_title_compares_the_first_panel_with_the_most_generous():
 # -- the verb ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory):
+@pytest.fixture
+def plane(tmp_path):
     """An archive of three classes of two features."""
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1, 2], [80, 40, 30])
     centres = np.array([[4.0, 0.0], [-3.0, 3.0], [-1.0, -3.0]])
-    path = tmp_path_factory.mktemp("plane") / "plane.npz"
+    path = tmp_path / "plane.npz"
     np.savez(path, X=centres[y] + rng.normal(size=(150, 2)), y=y)
     return path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,50 +11,36 @@ import pytest
 pytest.importorskip("matplotlib", reason="figures need the extra `report`")
 pytest.importorskip("jinja2", reason="the page needs the extra `report`")
 
+from longtail.pipeline.compare.ablation_table import AblationCell
 from longtail.pipeline.page.figures import (
     calibration,
     classes,
     confusion,
-    differences,
     epochs,
+    gains_over_baseline,
     head_weights,
     matrix,
 )
 from longtail.pipeline.page.figures.class_axis import ClassAxis
 from longtail.pipeline.page.figures.drawing import STYLES, Missing, _titled, page_svg
-from longtail.pipeline.page.run_results import Chapter, chapters
-from longtail.pipeline.store.finished import find_results
+from longtail.pipeline.page.run_results import RunResults, runs_of
+from longtail.pipeline.store.finished_results import find_results
 from longtail.pipeline.store.store import Store
+from longtail.stages.metrics.bootstrap import Difference
 from longtail.stages.network import Head
+from tests.pipeline.page.contents import result
+from tests.pipeline.store.results import run_settings
 
 
 @pytest.fixture
-def chapter(page):
+def run(page):
     """The first of the runs on the page."""
     store = Store(page.parent / "root")
-    return chapters(store, find_results(store, ()))[0]
+    return runs_of(store, find_results(store, ()))[0]
 
 
-def result(name="joint", accuracy=(0.5,), counts=(10,), **changes):
-    """A result as stage two publishes it, of which only class accuracies matter."""
-    known = [a for a in accuracy if a is not None]
-    metrics = {
-        "class_accuracy": list(accuracy), "balanced_accuracy": float(np.mean(known)), "accuracy": 0.5,
-        "worst_class_accuracy": min(known), "class_accuracy_std": float(np.std(known)), "ece": None,
-        "macro_precision": 0.5, "top5_accuracy": None,
-    }  # fmt: skip
-    return {
-        "run": f"{name}-{changes.get('seed', 0)}", "representation": None, "features": "f",
-        "classifier": name, "params": {}, "fitted": {}, "seed": 0, "data_seed": 0, "protocol": "validation",
-        "thresholds": {"many": 100, "few": 20},
-        "settings": {"data": "toy", "epochs": 1, "checkpoint": "last"},
-        "class_counts": list(counts), "class_names": [f"c{n}" for n in range(len(counts))],
-        "metrics": {"val": metrics, "test": metrics}, **changes,
-    }  # fmt: skip
-
-
-def toy(*results, store=None) -> Chapter:
-    return Chapter(store, list(results), {"many": 100, "few": 20})
+def toy(*results, store=None) -> RunResults:
+    return RunResults(store, list(results), {"many": 100, "few": 20})
 
 
 # -- classes ----------------------------------------------------------------------------------------------
@@ -124,20 +111,20 @@ def test_thousands_of_classes_become_means_of_neighbours(count, most):
 
 def test_no_more_lines_than_styles_and_the_best_on_validation_are_kept():
     results = [result()] + [result(f"k{n}", (n / 20,), run=f"k{n}") for n in range(12)]
-    chapter = toy(*results)
-    kept = [r["run"] for r in chapter.shown]
+    run = toy(*results)
+    kept = [r.run for r in run.shown]
     assert kept == ["joint-0", *(f"k{n}" for n in range(6, 12))]
-    assert len({chapter.style(r) for r in chapter.shown}) == len(STYLES)
-    assert chapter.omission == " Drawn are joint and the 6 best on validation of 13 classifiers."
+    assert len({run.style(r) for r in run.shown}) == len(STYLES)
+    assert run.omission == " Drawn are joint and the 6 best on validation of 13 classifiers."
 
 
 # -- the head ---------------------------------------------------------------------------------------------
 
 
-def test_tau_is_drawn_on_validation_and_agrees_with_predictions_at_each_tau(chapter):
-    drawing = head_weights.accuracy_over_tau(chapter)
+def test_tau_is_drawn_on_validation_and_agrees_with_predictions_at_each_tau(run):
+    drawing = head_weights.accuracy_over_tau(run)
     line = next(x for x in drawing.figure.axes[0].get_lines() if x.get_label() == "balanced")
-    head, val = chapter.head, chapter.features.val
+    head, val = run.head, run.features.val
     norms = np.linalg.norm(head.weight.astype(np.float64), axis=1)
     for tau in (0.0301, 0.4007, 0.8003, 1.2001):
         scores = (val.X.astype(np.float64) @ head.weight.T.astype(np.float64)) / norms**tau
@@ -146,34 +133,33 @@ def test_tau_is_drawn_on_validation_and_agrees_with_predictions_at_each_tau(chap
         xs, ys = line.get_data()
         drawn = ys[np.searchsorted(xs, tau, "right") - 1]  # flat from the break point before τ
         assert drawn == pytest.approx(100 * expected)
-    chosen = next(r for r in chapter.results if r["classifier"] == "tau_norm")["fitted"]["tau_"]
+    chosen = next(r for r in run.results if r.classifier == "tau_norm").fitted["tau_"]
     assert f"τ = {chosen:.2f}" in drawing.title and "chosen on validation" in drawing.caption
 
 
-def test_tau_chosen_on_test_is_marked(chapter):
-    for r in chapter.results:
-        r["protocol"] = "paper"
-    drawing = head_weights.accuracy_over_tau(Chapter(chapter.store, chapter.results, chapter.thresholds))
+def test_tau_chosen_on_test_is_marked(run):
+    results = [replace(result, protocol="paper") for result in run.results]
+    drawing = head_weights.accuracy_over_tau(RunResults(run.store, results, run.thresholds))
     labels = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
     assert labels[-1].endswith("†") and "on the test split (protocol paper, †)" in drawing.caption
 
 
-def test_tau_given_by_hand_does_not_speak_for_the_choice(chapter):
-    chosen = next(r for r in chapter.results if r["classifier"] == "tau_norm")
-    by_hand = {**chosen, "run": "by-hand", "params": {"tau": 0.0}, "fitted": {"tau_": 0.0}}
-    both = Chapter(chapter.store, [by_hand, *chapter.results], chapter.thresholds)
-    assert f"τ = {chosen['fitted']['tau_']:.2f}" in head_weights.accuracy_over_tau(both).title
-    others = [r for r in chapter.results if r is not chosen]
-    alone = head_weights.accuracy_over_tau(Chapter(chapter.store, [*others, by_hand], chapter.thresholds))
+def test_tau_given_by_hand_does_not_speak_for_the_choice(run):
+    chosen = next(r for r in run.results if r.classifier == "tau_norm")
+    by_hand = replace(chosen, run="by-hand", params={"tau": 0.0}, fitted={"tau_": 0.0})
+    both = RunResults(run.store, [by_hand, *run.results], run.thresholds)
+    assert f"τ = {chosen.fitted['tau_']:.2f}" in head_weights.accuracy_over_tau(both).title
+    others = [r for r in run.results if r is not chosen]
+    alone = head_weights.accuracy_over_tau(RunResults(run.store, [*others, by_hand], run.thresholds))
     assert "by hand" in alone.caption and "No τ beats" not in alone.title
 
 
 def test_norms_by_sampler_compares_runs_that_differ_in_nothing_else():
     def at(sampler, loss, weight):
-        settings = {"data": "toy", "checkpoint": "last", "sampler": {"name": sampler}, "loss": {"name": loss}}
-        found = toy(result(accuracy=(0.5, 0.5), counts=(9, 1), settings=settings))
-        found.__dict__["head"] = Head(np.array(weight), None)
-        return found
+        settings = run_settings(sampler={"name": sampler}, loss={"name": loss})
+        run = toy(result(accuracy=(0.5, 0.5), counts=(9, 1), settings=settings))
+        run.__dict__["head"] = Head(np.array(weight), None)
+        return run
 
     parts = [
         at("a", "focal", [[1.0], [1.0]]),
@@ -186,8 +172,8 @@ def test_norms_by_sampler_compares_runs_that_differ_in_nothing_else():
     assert head_weights.norms_by_sampler(parts[:2]) is None
 
 
-def test_a_title_stands_above_the_legend(chapter):
-    drawing = classes.class_accuracy(chapter)
+def test_a_title_stands_above_the_legend(run):
+    drawing = classes.class_accuracy(run)
     height = drawing.figure.get_figheight()
     with _titled(drawing):
         drawing.figure.draw_without_rendering()
@@ -197,11 +183,11 @@ def test_a_title_stands_above_the_legend(chapter):
     assert drawing.figure.get_figheight() == height
 
 
-def test_norms_are_those_of_the_published_weights(chapter):
-    drawing = head_weights.weight_norms(chapter)
+def test_norms_are_those_of_the_published_weights(run):
+    drawing = head_weights.weight_norms(run)
     lines = {line.get_label(): line.get_ydata() for line in drawing.figure.axes[0].get_lines()}
-    norms = np.linalg.norm(chapter.head.weight, axis=1)
-    expected = (norms / norms.mean())[np.argsort(-np.array(chapter.counts))]
+    norms = np.linalg.norm(run.head.weight, axis=1)
+    expected = (norms / norms.mean())[np.argsort(-np.array(run.counts))]
     np.testing.assert_allclose(lines["joint"], expected, rtol=1e-5)
     assert "crt" in lines and "ncm" not in lines
 
@@ -217,12 +203,12 @@ def test_rank_correlation_is_spearmans_with_ties_and_zero_for_constants():
 # -- predictions ------------------------------------------------------------------------------------------
 
 
-def test_published_confidences_give_the_published_calibration_error(chapter):
+def test_published_confidences_give_the_published_calibration_error(run):
     from longtail.stages.metrics.scores import reliability
 
-    for r in chapter.results:
-        found, metrics = chapter.predictions(r), chapter.metrics(r)
-        if r["classifier"] == "ncm":
+    for r in run.results:
+        found, metrics = run.predictions(r), run.metrics(r)
+        if r.classifier == "ncm":
             assert metrics["ece"] is None and "test.confidence" not in found
             continue
         table = reliability(found["test.confidence"], found["test"] == found["test.y"])
@@ -231,28 +217,28 @@ def test_published_confidences_give_the_published_calibration_error(chapter):
         assert table.hits.sum() / table.samples.sum() == pytest.approx(metrics["accuracy"])
 
 
-def test_results_without_confidences_have_no_reliability_diagram(chapter, monkeypatch):
-    known = Chapter.predictions
+def test_results_without_confidences_have_no_reliability_diagram(run, monkeypatch):
+    known = RunResults.predictions
     bare = lambda self, r: {k: v for k, v in known(self, r).items() if "confidence" not in k}  # noqa: E731
-    monkeypatch.setattr(Chapter, "predictions", bare)
+    monkeypatch.setattr(RunResults, "predictions", bare)
     with pytest.raises(Missing, match="no confidences were published; `longtail classify CONFIG --fresh`"):
-        calibration.reliability_diagram(chapter)
+        calibration.reliability_diagram(run)
 
 
 def test_confused_pairs_are_counted_by_share_of_the_true_class():
     labels = [0, 0, 0, 0, 1, 1, 2, 2, 2]
     predicted = [0, 1, 1, 2, 1, 0, 2, 0, 0]
     found = confusion.confused_pairs(predicted, labels)
-    assert [(p.true, p.said, p.count, p.total) for p in found] == [
+    assert [(p.true, p.predicted, p.count, p.total) for p in found] == [
         (2, 0, 2, 3), (0, 1, 2, 4), (1, 0, 1, 2), (0, 2, 1, 4),
     ]  # fmt: skip
     assert found[0].share == pytest.approx(2 / 3)
     assert confusion.confused_pairs(labels, labels) == []
 
 
-def test_pictures_are_validation_samples_confused_as_said(chapter):
-    drawing = confusion.confusions(chapter, confusion.Samples())
-    found = chapter.predictions(chapter.joint)
+def test_pictures_are_validation_samples_confused_as_said(run):
+    drawing = confusion.confusions(run, confusion.Samples())
+    found = run.predictions(run.joint)
     wrong = {(int(t), int(s)) for t, s in zip(found["val.y"], found["val"], strict=True) if t != s}
     assert 0 < len(drawing.pictures) <= confusion.PICTURED_PAIRS * confusion.PICTURES_A_PAIR
     for picture in drawing.pictures:
@@ -269,9 +255,9 @@ def test_a_picture_has_the_pixels_of_its_sample(digits):
     np.testing.assert_array_equal(np.array(image), val.images[3, :, :, 0].numpy())
 
 
-def test_changed_data_give_no_pictures(chapter, monkeypatch):
+def test_changed_data_give_no_pictures(run, monkeypatch):
     monkeypatch.setattr(confusion, "data_identity", lambda store, config: {"content": "other"})
-    assert confusion.confusions(chapter, confusion.Samples()).pictures == []
+    assert confusion.confusions(run, confusion.Samples()).pictures == []
 
 
 def test_shares_of_few_samples_come_after_those_of_many():
@@ -300,8 +286,8 @@ def test_captions_say_how_many_samples_accuracies_are_of(samples, said):
 
 
 def test_class_weights_are_drawn_where_a_loss_adapts_them():
-    chapter = toy(result(accuracy=(0.5, 0.5), counts=(90, 10), representation="r"))
-    chapter.__dict__["history"] = [
+    run = toy(result(accuracy=(0.5, 0.5), counts=(90, 10), representation="r"))
+    run.__dict__["history"] = [
         {
             "epoch": n,
             "loss": 1.0,
@@ -309,7 +295,7 @@ def test_class_weights_are_drawn_where_a_loss_adapts_them():
         }
         for n in (1, 2)
     ]
-    drawing = epochs.class_weights(chapter)
+    drawing = epochs.class_weights(run)
     above, below = drawing.figure.axes
     np.testing.assert_allclose([line.get_ydata() for line in above.get_lines()], [[0.9, 0.8], [1.1, 1.2]])
     np.testing.assert_allclose(below.get_lines()[0].get_ydata(), [np.nan, 1.5])
@@ -317,7 +303,7 @@ def test_class_weights_are_drawn_where_a_loss_adapts_them():
 
 
 def test_learned_weights_are_drawn_by_class_and_by_label():
-    def chapter(**groups):
+    def run(**groups):
         found = toy(result(accuracy=(0.5, 0.5), counts=(90, 10), representation="r"))
         found.__dict__["history"] = [
             {"epoch": n, "loss": 1.0, "learned_weights": {"class_weights": [0.9, w], **groups}}
@@ -325,63 +311,61 @@ def test_learned_weights_are_drawn_by_class_and_by_label():
         ]
         return found
 
-    noisy = epochs.learned_weights(chapter(clean=1.2, flipped=0.4))
+    noisy = epochs.learned_weights(run(clean=1.2, flipped=0.4))
     above, below = noisy.figure.axes
     np.testing.assert_allclose([line.get_ydata() for line in above.get_lines()], [[0.9, 0.9], [np.nan, 1.5]])
     np.testing.assert_allclose([line.get_ydata() for line in below.get_lines()], [[1.2, 1.2], [0.4, 0.4]])
     assert noisy.title == "Right labels end with a mean weight of 1.20, wrong ones of 0.40"
-    clean = epochs.learned_weights(chapter(clean=None, flipped=None))
+    clean = epochs.learned_weights(run(clean=None, flipped=None))
     assert len(clean.figure.axes) == 1 and clean.title.startswith(
         "Class c1 ends with the largest weights, 1.50"
     )
 
 
-def test_class_weights_are_not_drawn_for_other_losses(chapter):
-    assert epochs.class_weights(chapter) is None
+def test_class_weights_are_not_drawn_for_other_losses(run):
+    assert epochs.class_weights(run) is None
 
 
-def test_training_curves_are_the_history(chapter):
-    drawing = epochs.training_curves(chapter)
+def test_training_curves_are_the_history(run):
+    drawing = epochs.training_curves(run)
     loss, accuracy = (axes.get_lines()[0].get_ydata() for axes in drawing.figure.axes)
-    np.testing.assert_allclose(loss, [row["loss"] for row in chapter.history])
-    reached = [100 * row["validation"]["balanced_accuracy"] for row in chapter.history]
+    np.testing.assert_allclose(loss, [row["loss"] for row in run.history])
+    reached = [100 * row["validation"]["balanced_accuracy"] for row in run.history]
     np.testing.assert_allclose(accuracy, reached)
 
 
 def test_runs_are_told_apart_by_what_differs_on_their_data_alone():
     def with_settings(data, **own):
-        settings = {"data": data, "checkpoint": "last", "epochs": 1, "reached": own.pop("reached", 1)}
-        return toy(result(settings={**settings, "all": own}))
+        return toy(result(settings=run_settings(data=data, reached=own.pop("reached", 1), all=own)))
 
     parts = [
         with_settings("toy", lr=0.1, root="a"), with_settings("toy", lr=0.2, root="a", reached=7),
         with_settings("other", lr=0.1, root="b"),
     ]  # fmt: skip
-    assert {words: len(c) for words, c in matrix.varied(parts).items()} == {
+    assert {words: len(c) for words, c in matrix.runs_by_row(parts).items()} == {
         "toy, lr=0.1": 1, "toy, lr=0.2": 1, "other": 1,
     }  # fmt: skip
-    assert list(matrix.varied(parts[:1])) == ["toy"]
+    assert list(matrix.runs_by_row(parts[:1])) == ["toy"]
 
 
 def test_runs_alike_in_all_but_their_id_are_rows_of_their_own():
     parts = [toy(result(accuracy=(0.5,), representation=name)) for name in ("one", "two")]
-    assert [len(c) for c in matrix.varied(parts).values()] == [1, 1]
-    assert all(words.endswith(c[0].representation) for words, c in matrix.varied(parts).items())
+    assert [len(c) for c in matrix.runs_by_row(parts).values()] == [1, 1]
+    assert all(words.endswith(c[0].id) for words, c in matrix.runs_by_row(parts).items())
 
 
 def test_what_no_figure_can_show_is_replaced_in_a_row():
     def at(root):
-        settings = {"data": "toy", "checkpoint": "last", "epochs": 1, "reached": 1, "all": {"root": root}}
-        return toy(result(settings=settings))
+        return toy(result(settings=run_settings(all={"root": root})))
 
     drawing = matrix.matrix([at("a\x01"), at("b\udcff")])
     assert page_svg(drawing, "x").count("?") == 2
 
 
-def test_differences_are_the_cells_best_first_and_filled_where_sure():
+def test_gains_over_the_baseline_are_the_cells_best_first_and_filled_where_sure():
     def cell(row, *gap):
-        told = dict(zip(("mean", "low", "high"), gap, strict=True)) if gap else None
-        return {"row": row, "classifier": "crt", "baseline": "plain/crt", "difference": told}
+        difference = Difference(*gap) if gap else None
+        return AblationCell(row, "crt", [result("crt")], {}, "plain/crt", difference)
 
     cells = [
         cell("plain"),
@@ -389,7 +373,7 @@ def test_differences_are_the_cells_best_first_and_filled_where_sure():
         cell("b", 0.05, 0.02, 0.08),
         cell("c", -0.04, -0.06, -0.02),
     ]
-    drawing = differences.differences(cells)
+    drawing = gains_over_baseline.gains_over_baseline(cells)
     (axes,) = drawing.figure.axes
     points = [container.lines[0] for container in axes.containers]
     assert [tuple(p.get_xdata()) for p in points] == [(5,), (1,), (-4,)]
@@ -398,16 +382,16 @@ def test_differences_are_the_cells_best_first_and_filled_where_sure():
     spans = [c.lines[2][0].get_segments()[0][:, 0].tolist() for c in axes.containers]
     np.testing.assert_allclose(spans, [[2, 8], [-1, 3], [-6, -2]])
     assert drawing.title == "Against plain/crt: 1 of 3 better, 1 worse; most gained by b / crt, +5.0 points"
-    assert differences.differences(cells[:1]) is None
+    assert gains_over_baseline.gains_over_baseline(cells[:1]) is None
 
 
 def test_matrix_has_mean_and_sample_deviation_over_seeds():
     def at(sampler, seed, reached):
-        settings = {"data": "toy", "sampler": {"name": sampler}, "epochs": 1, "checkpoint": "last"}
+        settings = run_settings(sampler={"name": sampler})
         return toy(result(accuracy=(reached,), settings=settings, seed=seed))
 
     parts = [at("a", 0, 0.5), at("b", 0, 0.9), at("a", 1, 0.7)]
-    found = matrix.cells(parts)
+    found = matrix.spreads(parts)
     assert found["a", "joint"] == (pytest.approx(0.6), pytest.approx(np.std([0.5, 0.7], ddof=1)), 2)
     assert found["b", "joint"] == (0.9, None, 1)
     shown = [text.get_text() for text in matrix.matrix(parts).figure.axes[0].texts]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -12,31 +13,26 @@ pytest.importorskip("matplotlib", reason="figures need the extra `report`")
 pytest.importorskip("jinja2", reason="the page needs the extra `report`")
 
 from longtail.pipeline.page import page as page_module
+from longtail.pipeline.page import sections as sections_module
 from longtail.pipeline.page.figures import classes
 from longtail.pipeline.page.figures.drawing import PALETTE, figure_file, house_style, page_svg
-from longtail.pipeline.page.run_results import chapters
-from longtail.pipeline.store.finished import find_results
+from longtail.pipeline.page.run_results import runs_of
+from longtail.pipeline.store.finished_results import find_results
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.records import records
-from tests.pipeline.page.test_figures import result
-from tests.pipeline.verbs.test_cli import longtail
-
-EVERY_FIGURE = {
-    "class_counts", "class_accuracy", "accuracy_spread", "gained_and_lost", "accuracy_over_tau",
-    "weight_norms", "reliability", "confusions", "training_curves",
-}  # fmt: skip
-SHARED_FIGURES = {"matrix", "norms_by_sampler"}
+from tests.command_line import longtail
+from tests.pipeline.page.contents import EVERY_FIGURE, SHARED_FIGURES, result
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def root(page):
     """The output root that the page is about."""
     return page.parent / "root"
 
 
 @pytest.fixture
-def chapter(root):
-    return chapters(Store(root), find_results(Store(root), ()))[0]
+def run(root):
+    return runs_of(Store(root), find_results(Store(root), ()))[0]
 
 
 def test_page_holds_every_figure_of_every_run_and_the_shared_ones(page):
@@ -122,22 +118,22 @@ def test_a_long_table_stands_below_what_all_runs_show(page, root, tmp_path, monk
 
     assert order(page)
     monkeypatch.setattr(page_module, "LONG_TABLE", 3)
-    monkeypatch.setattr(page_module, "_figures", lambda c, samples: [])
-    found = find_results(Store(root), ())
-    rows = [row for results, _ in found for row in records(results)]
-    page_module.write(Store(root), found, rows, html=tmp_path / "page.html")
+    monkeypatch.setattr(sections_module, "_figures", lambda run, samples: [])
+    groups = find_results(Store(root), ())
+    rows = [row for results, _ in groups for row in records(results)]
+    page_module.write_page(Store(root), groups, rows, html=tmp_path / "page.html")
     assert not order(tmp_path / "page.html")
 
 
 def test_names_of_classes_cannot_become_markup(root, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        page_module, "_figures", lambda c, samples: [("counts", lambda: classes.class_counts(c))]
+        sections_module, "_figures", lambda run, samples: [("counts", lambda: classes.class_counts(run))]
     )
     store = Store(root)
-    ((results, evaluation),) = find_results(store, ())
+    ((results, thresholds),) = find_results(store, ())
     hostile = ['<script>alert("&")</script>', "$x^2$", "a'b\"c", *"3456789"]
-    renamed = [{**r, "class_names": hostile} for r in results[:5]]
-    page_module.write(store, [(renamed, evaluation)], records(renamed), html=tmp_path / "page.html")
+    renamed = [replace(result, class_names=hostile) for result in results[:5]]
+    page_module.write_page(store, [(renamed, thresholds)], records(renamed), html=tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert "<script>alert" not in text and "&lt;script" in text
     drawn = re.search(r'<figure id="[^"]*class_counts-figure">.*?(<svg.*?</svg>)', text, re.DOTALL)[1]
@@ -159,13 +155,13 @@ def test_what_is_gone_is_said_and_the_rest_drawn(root, tmp_path):
     assert (
         "Accuracy over τ: the cached features are gone; `longtail extract CONFIG` makes them again." in text
     )
-    assert "history.jsonl is gone or damaged." in text
+    assert "history.jsonl is gone." in text
 
 
 def test_a_page_has_a_limit_and_says_so(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(page_module, "MOST_FIGURES", 3)
+    monkeypatch.setattr(sections_module, "MOST_FIGURES", 3)
     monkeypatch.setattr(
-        page_module, "_figures", lambda c, samples: [("counts", lambda: classes.class_counts(c))] * 3
+        sections_module, "_figures", lambda run, samples: [("counts", lambda: classes.class_counts(run))] * 3
     )
     found = longtail("--root", root, "report", "--html", tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text().count("<figure ") == 5
@@ -175,7 +171,7 @@ def test_a_page_has_a_limit_and_says_so(root, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("options", "begins"), [([], b"<?xml"), (["--figures-format", "png"], b"\x89PNG")])
 def test_figures_are_files_of_their_own(root, tmp_path, monkeypatch, options, begins):
     monkeypatch.setattr(
-        page_module, "_figures", lambda c, samples: [("counts", lambda: classes.class_counts(c))]
+        sections_module, "_figures", lambda run, samples: [("counts", lambda: classes.class_counts(run))]
     )
     found = longtail("--root", root, "report", "--figures", tmp_path / "figures", *options)
     files = sorted(p.name for p in (tmp_path / "figures").iterdir())
@@ -201,17 +197,17 @@ def test_missing_library_names_the_extra(root, tmp_path, monkeypatch, library):
 
 def test_nothing_judged_on_test_is_nothing_to_draw(store, tmp_path):
     untested = result()
-    del untested["metrics"]["test"]
+    del untested.metrics["test"]
     with pytest.raises(Exception, match="no run judged on the test split"):
-        page_module.write(store, [([untested], None)], [], html=tmp_path / "page.html")
+        page_module.write_page(store, [([untested], None)], [], html=tmp_path / "page.html")
 
 
-def test_drawing_is_the_same_bytes_again_and_leaves_matplotlib_as_it_was(chapter):
+def test_drawing_is_the_same_bytes_again_and_leaves_matplotlib_as_it_was(run):
     import matplotlib
 
     before = dict(matplotlib.rcParams)
     with house_style():
-        one, other = classes.class_counts(chapter), classes.class_counts(chapter)
+        one, other = classes.class_counts(run), classes.class_counts(run)
         assert page_svg(one, "a") == page_svg(other, "a")
         assert figure_file(one, "svg") == figure_file(other, "svg")
     assert dict(matplotlib.rcParams) == before

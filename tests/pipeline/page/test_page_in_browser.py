@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.pipeline.page.browser import CHROMIUM, Browser
-from tests.pipeline.page.test_page import EVERY_FIGURE, SHARED_FIGURES
+from tests.pipeline.page.contents import EVERY_FIGURE, SHARED_FIGURES
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 

@@ -15,24 +15,23 @@ from sklearn.datasets import load_digits
 
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.serve.export import TOLERANCE, build, export, largest_difference, onnx_writer
-from longtail.pipeline.serve.finished_model import deploy
+from longtail.pipeline.serve.finished_model import load_finished_model
+from longtail.pipeline.store.classifier_files import load_classifier
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.splits import load_splits
-from longtail.pipeline.work.classifying import load_classifier
 from longtail.pipeline.work.feature_cache import fetch
-from tests.pipeline.verbs.test_cli import failed, ok
+from tests.command_line import SMALL as DIGITS
+from tests.command_line import failed, ok
+from tests.finished_runs import results_by_classifier
 from tests.places import CHECKOUT
 
 WHY = "the extra `export` is not installed"
-DIGITS = ("digits_lt", "representation.epochs=2", "system.threads=1", "system.device=cpu")
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Store:
+@pytest.fixture(scope="session")
+def store(digits_run) -> Store:
     """The small digits run, finished."""
-    root = tmp_path_factory.mktemp("export") / "root"
-    ok("--root", root, "run", *DIGITS)
-    return Store(root)
+    return Store(digits_run[0])
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def written(store, ort, tmp_path_factory):
     def make(classifier: str) -> bytes:
         path = tmp_path_factory.mktemp("written") / "model.onnx"
         assert "scores differ from torch's by at most" in export(
-            store, result(store, classifier)["run"], str(path)
+            store, result(store, classifier).run, str(path)
         )
         return path.read_bytes()
 
@@ -63,7 +62,7 @@ def written(store, ort, tmp_path_factory):
 
 
 def result(store, classifier):
-    return next(r for r in store.results() if r["classifier"] == classifier)
+    return results_by_classifier(store.root)[classifier]
 
 
 def pixels(part) -> np.ndarray:
@@ -88,8 +87,8 @@ def assert_scores(found, expected):
 @pytest.mark.parametrize("classifier", ["joint", "crt", "ncm", "tau_norm", "lws"])
 def test_onnx_gives_the_scores_of_the_run(store, written, ort, test_part, classifier):
     run, one = session(ort, written(classifier)), result(store, classifier)
-    features = fetch(store, one["features"]).test.X
-    expected = load_classifier(store, one["run"]).scores(features)
+    features = fetch(store, one.features).test.X
+    expected = load_classifier(store, one.run).scores(features)
     images = pixels(test_part)
     (found,) = run.run(None, {"pixels": images})
     assert_scores(found, expected)
@@ -97,27 +96,29 @@ def test_onnx_gives_the_scores_of_the_run(store, written, ort, test_part, classi
         assert_scores(run.run(["scores"], {"pixels": images[:count]})[0], expected[:count])
 
 
-@pytest.fixture(scope="module")
-def absent(tmp_path_factory) -> Store:
+@pytest.fixture(scope="session")
+def absent(shared) -> Store:
     """Feature arrays without a training sample of class 3."""
-    folder = tmp_path_factory.mktemp("absent")
-    X, y = load_digits(return_X_y=True)
-    np.savez(
-        folder / "digits.npz",
-        X_train=X[:300], y_train=np.where(y[:300] == 3, 4, y[:300]),
-        X_val=X[300:400], y_val=y[300:400], X_test=X[400:500], y_test=y[400:500],
-    )  # fmt: skip
-    names = "classifiers=[ncm, oltr, disalign, knn]"
-    ok("--root", folder / "root", "run", "features", f"data.root={folder}/digits.npz", names)
-    return Store(folder / "root")
+
+    def fill(folder):
+        X, y = load_digits(return_X_y=True)
+        np.savez(
+            folder / "digits.npz",
+            X_train=X[:300], y_train=np.where(y[:300] == 3, 4, y[:300]),
+            X_val=X[300:400], y_val=y[300:400], X_test=X[400:500], y_test=y[400:500],
+        )  # fmt: skip
+        names = "classifiers=[ncm, oltr, disalign, knn]"
+        ok("--root", folder / "root", "run", "features", f"data.root={folder}/digits.npz", names)
+
+    return Store(shared.make("features_without_a_class", fill) / "root")
 
 
 @pytest.mark.parametrize("classifier", ["ncm", "oltr", "disalign"])
 def test_absent_classes_stay_minus_infinity(absent, ort, classifier):
-    deployed = deploy(absent, result(absent, classifier))
+    deployed = load_finished_model(absent, result(absent, classifier))
     model, example = build(deployed)
     content, _ = onnx_writer()(model, example, {})
-    X = fetch(absent, deployed.result["features"]).test.X
+    X = fetch(absent, deployed.result.features).test.X
     (found,) = session(ort, content).run(None, {"features": np.asarray(X, np.float32)})
     assert np.isneginf(found[:, 3]).all() and np.isfinite(np.delete(found, 3, 1)).all()
     assert_scores(found, deployed.estimator.scores(X))
@@ -125,13 +126,13 @@ def test_absent_classes_stay_minus_infinity(absent, ort, classifier):
 
 def test_pt2_gives_the_scores_of_the_run(store, test_part, tmp_path):
     one, path = result(store, "crt"), tmp_path / "model.pt2"
-    export(store, one["run"], str(path))
+    export(store, one.run, str(path))
     told = {"longtail.json": ""}
     model = torch.export.load(path, extra_files=told).module()
-    expected = load_classifier(store, one["run"]).scores(fetch(store, one["features"]).test.X)
+    expected = load_classifier(store, one.run).scores(fetch(store, one.features).test.X)
     with torch.inference_mode():
         assert_scores(model(torch.from_numpy(pixels(test_part))).numpy(), expected)
-    assert json.loads(json.loads(told["longtail.json"])["run"]) == one["run"]
+    assert json.loads(json.loads(told["longtail.json"])["run"]) == one.run
 
 
 # -- what it says -----------------------------------------------------------------------------------------
@@ -142,8 +143,8 @@ def test_metadata_says_how_pictures_are_read_and_what_classes_are_called(store, 
     run = session(ort, content)
     told = {k: json.loads(v) for k, v in run.get_modelmeta().custom_metadata_map.items()}
     assert told["classes"] == [str(n) for n in range(10)]
-    assert (told["run"], told["classifier"]) == (one["run"], "tau_norm")
-    assert told["fitted"] == {"tau_": one["fitted"]["tau_"]}
+    assert (told["run"], told["classifier"]) == (one.run, "tau_norm")
+    assert told["fitted"] == {"tau_": one.fitted["tau_"]}
     assert (told["height"], told["width"], told["mode"], told["resize"]) == (8, 8, "gray", None)
     for key in ("mean", "std"):  # of pixels in [0, 1], as the input is
         assert told[key] == pytest.approx([value / 255 for value in test_part.constants[key]])
@@ -156,7 +157,7 @@ def test_metadata_says_how_pictures_are_read_and_what_classes_are_called(store, 
 
 
 def test_pt2_holds_no_path_of_this_machine(store, tmp_path):
-    export(store, result(store, "joint")["run"], str(tmp_path / "model.pt2"))
+    export(store, result(store, "joint").run, str(tmp_path / "model.pt2"))
     with zipfile.ZipFile(tmp_path / "model.pt2") as archive:
         for name in archive.namelist():
             for place in (CHECKOUT, Path(torch.__file__).parent):
@@ -176,7 +177,7 @@ def test_command_prints_what_it_wrote_and_its_difference(store, tmp_path):
 def test_existing_file_stays_unless_forced(store, tmp_path):
     path = tmp_path / "model.pt2"
     path.write_text("mine")
-    command = ["--root", store.root, "export", result(store, "crt")["run"], path]
+    command = ["--root", store.root, "export", result(store, "crt").run, path]
     (line,) = failed(1, *command)
     assert line == f"error: {path}: exists already; --force overwrites a file"
     assert path.read_text() == "mine"
@@ -185,14 +186,14 @@ def test_existing_file_stays_unless_forced(store, tmp_path):
 
 
 def test_knn_is_refused_by_name_with_what_can_be_exported(absent, tmp_path):
-    command = ["--root", absent.root, "export", result(absent, "knn")["run"], tmp_path / "model.pt2"]
+    command = ["--root", absent.root, "export", result(absent, "knn").run, tmp_path / "model.pt2"]
     (line,) = failed(1, *command)
     assert "knn" in line and "cannot be exported" in line and "every other classifier has" in line
     assert not list(tmp_path.iterdir())
 
 
 def test_unknown_suffix_names_those_there_are(store, tmp_path):
-    (line,) = failed(1, "--root", store.root, "export", result(store, "crt")["run"], tmp_path / "model.pb")
+    (line,) = failed(1, "--root", store.root, "export", result(store, "crt").run, tmp_path / "model.pb")
     assert line.endswith("must end in .onnx or .pt2, which says what is written")
 
 
@@ -205,7 +206,7 @@ def test_missing_extra_is_named(store, tmp_path, monkeypatch):
         return real(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    (line,) = failed(1, "--root", store.root, "export", result(store, "crt")["run"], tmp_path / "m.onnx")
+    (line,) = failed(1, "--root", store.root, "export", result(store, "crt").run, tmp_path / "m.onnx")
     assert line.endswith("pip install 'longtail[export]'")
     assert not list(tmp_path.iterdir())
 
@@ -221,7 +222,7 @@ def test_a_file_that_scores_otherwise_is_not_written(store, tmp_path, monkeypatc
         return b"content", run
 
     monkeypatch.setitem(module.WRITERS, ".pt2", lambda: wrong)
-    (line,) = failed(1, "--root", store.root, "export", result(store, "crt")["run"], tmp_path / "m.pt2")
+    (line,) = failed(1, "--root", store.root, "export", result(store, "crt").run, tmp_path / "m.pt2")
     assert "not written: its scores differ from torch's by 1.0e-02" in line
     assert not list(tmp_path.iterdir())
 
@@ -247,6 +248,6 @@ def test_failed_writing_leaves_nothing(store, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(longtail.pipeline.files.publish.os, "fsync", full)
-    lines = failed(1, "--root", store.root, "export", result(store, "crt")["run"], tmp_path / "m.pt2")
+    lines = failed(1, "--root", store.root, "export", result(store, "crt").run, tmp_path / "m.pt2")
     assert "No space left" in lines[-1]
     assert not list(tmp_path.iterdir())

@@ -13,38 +13,38 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from longtail.pipeline.config.loading import load_config
-from longtail.pipeline.serve.finished_model import deploy
+from longtail.pipeline.serve.finished_model import load_finished_model
+from longtail.pipeline.store.classifier_files import load_classifier
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.tables.prediction_lines import printable, render
+from longtail.pipeline.tables.prediction_lines import prediction_lines, printable
 from longtail.pipeline.training.splits import load_splits
-from longtail.pipeline.work.classifying import load_classifier
 from longtail.pipeline.work.execute import run_extraction, run_stage_two
 from longtail.pipeline.work.feature_cache import fetch
 from longtail.stages.classifiers import CLASSIFIERS
-from longtail.stages.data.pictures.decoded import ImageFiles
+from longtail.stages.data.pictures.on_disk import ImageFiles
 from longtail.stages.data.pictures.preprocessing import Preprocessing
 from longtail.stages.features import forward_rows
-from tests.pipeline.verbs.test_cli import failed, longtail, ok
+from tests.command_line import SMALL as DIGITS
+from tests.command_line import failed, longtail, ok
+from tests.finished_runs import results_by_classifier
 
-DIGITS = ("digits_lt", "representation.epochs=2", "system.threads=1", "system.device=cpu")
 
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
+@pytest.fixture
+def root(digits_run):
     """An output root with the small digits run."""
-    root = tmp_path_factory.mktemp("predict") / "root"
-    ok("--root", root, "run", *DIGITS)
-    return root
+    return digits_run[0]
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+@pytest.fixture(scope="session")
+def pictures(shared):
     """The digits' test pictures as PNG files, named by their place in the test split."""
-    folder = tmp_path_factory.mktemp("pictures")
-    images = load_splits(load_config(*DIGITS[:1], DIGITS[1:])).test.images.numpy()
-    for place, image in enumerate(images[:40]):
-        Image.fromarray(image[..., 0]).save(folder / f"{place:03d}.png")
-    return folder
+
+    def fill(folder):
+        images = load_splits(load_config(*DIGITS[:1], DIGITS[1:])).test.images.numpy()
+        for place, image in enumerate(images[:40]):
+            Image.fromarray(image[..., 0]).save(folder / f"{place:03d}.png")
+
+    return shared.make("pictures", fill)
 
 
 def predicted(root, *arguments) -> list[dict]:
@@ -55,14 +55,10 @@ def split_overrides(*words):
     return [*words, *DIGITS[1:]]
 
 
-def results(root) -> dict[str, dict]:
-    return {result["classifier"]: result for result in Store(root).results()}
-
-
 def expected(root, classifier) -> np.ndarray:
     """Scores (40, 10) of the cached test features of the pictures."""
-    store, result = Store(root), results(root)[classifier]
-    return load_classifier(store, result["run"]).scores(fetch(store, result["features"]).test.X[:40])
+    store, result = Store(root), results_by_classifier(root)[classifier]
+    return load_classifier(store, result.run).scores(fetch(store, result.features).test.X[:40])
 
 
 # -- as evaluation had them -------------------------------------------------------------------------------
@@ -112,12 +108,12 @@ def test_every_reader_of_pictures_is_the_one_that_evaluates(tmp_path, settings):
     )
     config, store = load_config(str(path)), Store(tmp_path / "root")
     (result,) = run_stage_two(config, store)
-    deployed, test = deploy(store, result), load_splits(config).test
+    deployed, test = load_finished_model(store, result), load_splits(config).test
     names = sorted((tmp_path / "set").rglob("*.png"))
     read = deployed.preprocessing.reader()
     scores = deployed.scores(np.stack([read(name) for name in names]), "cpu")
     features = fetch(store, run_extraction(config, store)).test
-    direct = load_classifier(store, result["run"]).scores(features.X)
+    direct = load_classifier(store, result.run).scores(features.X)
     for row in range(len(test)):  # each test picture is one of the files
         assert np.isclose(scores, direct[row], rtol=1e-4, atol=1e-5).all(1).any()
     if isinstance(test, ImageFiles):
@@ -140,38 +136,40 @@ def test_pictures_fill_what_a_data_set_of_another_shape_has(tmp_path):
 
 def test_best_on_validation_is_taken_and_said(root, pictures):
     found = ok("--root", root, "predict", "digits_lt", *split_overrides(pictures / "000.png"))
-    scored = {name: r["metrics"]["val"]["balanced_accuracy"] for name, r in results(root).items()}
+    results = results_by_classifier(root)
+    scored = {name: r.metrics["val"]["balanced_accuracy"] for name, r in results.items()}
     best = max(scored, key=scored.get)
-    assert f"classifier {best} {results(root)[best]['run']}" in found.err
-    assert found.out.startswith(f"{best} {results(root)[best]['run']}")
+    assert f"classifier {best} {results_by_classifier(root)[best]['run']}" in found.err
+    assert found.out.startswith(f"{best} {results_by_classifier(root)[best]['run']}")
 
 
 def test_a_run_is_found_by_directory_id_and_classifier_id(root, pictures):
-    one = results(root)["crt"]
+    one = results_by_classifier(root)["crt"]
     picture = pictures / "000.png"
     wanted = predicted(root, "digits_lt", *split_overrides(picture), "--classifier", "crt")
     for reference in (
-        root / "representations" / one["representation"],
-        one["representation"][:9],
-        one["features"],
+        root / "representations" / one.representation,
+        one.representation[:9],
+        one.features,
     ):
         assert predicted(root, reference, picture, "--classifier", "crt") == wanted
-    assert predicted(root, one["run"][:12], picture) == wanted
-    by_id = ["--classifier", one["run"][:12]]
+    assert predicted(root, one.run[:12], picture) == wanted
+    by_id = ["--classifier", one.run[:12]]
     assert predicted(root, "digits_lt", *split_overrides(picture), *by_id) == wanted
 
 
-def test_several_parameterisations_are_listed_with_their_ids(tmp_path, pictures, root):
+def test_several_parameterisations_are_listed_with_their_ids(copy_of, pictures, root):
+    root = copy_of(root)
     specs = "classifiers=[{name: ncm, feature: none}, {name: ncm, feature: l2}, joint]"
     ok("--root", root, "classify", *DIGITS, specs)
-    plain = next(r for r in Store(root).results() if r["params"] == {"feature": "none"})
+    plain = next(r for r in Store(root).results() if r.params == {"feature": "none"})
     here = ["--root", root, "predict"]
-    (line,) = failed(1, *here, plain["representation"], pictures / "000.png", "--classifier", "ncm")
+    (line,) = failed(1, *here, plain.representation, pictures / "000.png", "--classifier", "ncm")
     assert "fits 3 finished classifiers" in line
     assert f"ncm {plain['run']} (feature=none)" in line
     # a config's own ncm is the one it names
     ok(*here, "digits_lt", *split_overrides(pictures / "000.png"), "--classifier", "ncm")
-    by_id = predicted(root, plain["representation"], pictures / "000.png", "--classifier", plain["run"])
+    by_id = predicted(root, plain.representation, pictures / "000.png", "--classifier", plain.run)
     assert len(by_id) == 1
 
 
@@ -191,7 +189,7 @@ def test_what_cannot_be_is_one_line(root, pictures, tmp_path, arguments, message
     (tmp_path / "empty").mkdir()
     places = {
         "picture": pictures / "000.png",
-        "run": results(root)["crt"]["representation"],
+        "run": results_by_classifier(root)["crt"].representation,
         "features": tmp_path / "features.npy",
         "empty": tmp_path / "empty",
     }
@@ -204,16 +202,16 @@ def test_what_cannot_be_is_one_line(root, pictures, tmp_path, arguments, message
 def test_missing_features_and_weights_are_named(digits, store, pictures):
     run_stage_two(digits("classifiers=[joint]"), store)
     (result,) = store.results()
-    command = ["--root", store.root, "predict", result["run"], pictures / "000.png"]
+    command = ["--root", store.root, "predict", result.run, pictures / "000.png"]
     ok(*command)
-    weights = store.folder("representations", result["representation"]) / "epoch-0002.safetensors"
+    weights = store.folder("representations", result.representation) / "epoch-0002.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-9])
     assert re.search(r"damaged \(.*; `longtail extract CONFIG --fresh` makes it", failed(1, *command)[-1])
     weights.unlink()
     assert "lacks its weights" in failed(1, *command)[-1]
     weights.write_bytes(whole)
-    (store.folder("features", result["features"]) / "manifest.json").unlink()
+    (store.folder("features", result.features) / "manifest.json").unlink()
     assert "`longtail extract CONFIG` makes it again" in failed(1, *command)[-1]
 
 
@@ -225,7 +223,7 @@ def test_unreadable_pictures_are_named_and_the_others_predicted(root, pictures, 
     (tmp_path / "b.png").write_bytes(b"no picture")
     (tmp_path / "c.png").write_bytes((pictures / "001.png").read_bytes()[:40])
     (tmp_path / "d.png").write_bytes((pictures / "001.png").read_bytes())
-    run = results(root)["crt"]["run"]
+    run = results_by_classifier(root)["crt"].run
     found = longtail("--root", root, "predict", run, tmp_path, "--format", "json")
     assert found.status == 1
     assert [one["path"] for one in json.loads(found.out)] == [str(tmp_path / n) for n in ("a.png", "d.png")]
@@ -238,7 +236,7 @@ def test_unreadable_pictures_are_named_and_the_others_predicted(root, pictures, 
 def test_big_folders_go_through_in_batches(root, pictures, monkeypatch):
     import longtail.stages.features
 
-    run, whole = results(root)["crt"]["run"], None
+    run, whole = results_by_classifier(root)["crt"].run, None
     for batch in (512, 7):
         monkeypatch.setattr(longtail.stages.features, "BATCH", batch)
         told = predicted(root, run, pictures)
@@ -250,22 +248,24 @@ def test_big_folders_go_through_in_batches(root, pictures, monkeypatch):
 # -- features ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def feature_root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("features")
-    X, y = load_digits(return_X_y=True)
-    np.savez(folder / "digits.npz", X=X[:600].astype(np.float32), y=y[:600])
-    np.save(folder / "new.npy", X[600:610].astype(np.float32))
-    ok("--root", folder / "root", "run", "features", f"data.root={folder}/digits.npz", "classifiers=[crt]")
-    return folder
+@pytest.fixture(scope="session")
+def feature_root(shared):
+    def fill(folder):
+        X, y = load_digits(return_X_y=True)
+        np.savez(folder / "digits.npz", X=X[:600].astype(np.float32), y=y[:600])
+        np.save(folder / "new.npy", X[600:610].astype(np.float32))
+        data = f"data.root={folder}/digits.npz"
+        ok("--root", folder / "root", "run", "features", data, "classifiers=[crt]")
+
+    return shared.make("feature_root", fill)
 
 
 def test_features_get_a_row_each(feature_root):
     root = feature_root / "root"
     (result,) = Store(root).results()
-    told = predicted(root, result["run"], feature_root / "new.npy", "--top", "2")
+    told = predicted(root, result.run, feature_root / "new.npy", "--top", "2")
     assert [one["row"] for one in told] == list(range(10))
-    scores = load_classifier(Store(root), result["run"]).scores(np.load(feature_root / "new.npy"))
+    scores = load_classifier(Store(root), result.run).scores(np.load(feature_root / "new.npy"))
     assert [one["predictions"][0]["class"] for one in told] == [str(c) for c in scores.argmax(1)]
     assert all(len(one["predictions"]) == 2 for one in told)
 
@@ -281,13 +281,13 @@ def test_features_that_do_not_fit_are_refused(feature_root, tmp_path):
         (np.array([{}], dtype=object), "cannot be read as an array"),
     ):
         np.save(tmp_path / "x.npy", array, allow_pickle=True)
-        assert message in failed(1, "--root", root, "predict", result["run"], tmp_path / "x.npy")[-1]
+        assert message in failed(1, "--root", root, "predict", result.run, tmp_path / "x.npy")[-1]
     with open(tmp_path / "x.npy", "wb") as file:
         np.savez(file, X=bad)
-    (line,) = failed(1, "--root", root, "predict", result["run"], tmp_path / "x.npy")
+    (line,) = failed(1, "--root", root, "predict", result.run, tmp_path / "x.npy")
     assert "an archive of arrays, not one" in line
     Image.new("L", (8, 8)).save(tmp_path / "x.png")
-    (line,) = failed(1, "--root", root, "predict", result["run"], tmp_path / "x.png")
+    (line,) = failed(1, "--root", root, "predict", result.run, tmp_path / "x.png")
     assert "was fitted on feature arrays" in line and "pictures cannot" in line
 
 
@@ -323,34 +323,38 @@ FORM = {
 
 
 def test_formats_say_the_same():
-    table = list(render(SOME, "table", **FORM))
+    table = list(prediction_lines(SOME, "table", **FORM))
     assert table[0] == "crt 01"
     assert table[3].split() == ["a.png", "cat", "0.75", "dog|wolf", "0.25"]
     assert table[3].index("dog|wolf") == table[4].index("cat")
-    rows = list(csv.DictReader(io.StringIO("\n".join(render(SOME, "csv", **FORM)))))
+    rows = list(csv.DictReader(io.StringIO("\n".join(prediction_lines(SOME, "csv", **FORM)))))
     assert rows[2] == {"path": "x,y.png", "rank": "1", "class": "dog|wolf", "probability": "0.5"}
-    told = json.loads("\n".join(render(SOME, "json", **FORM)))
+    told = json.loads("\n".join(prediction_lines(SOME, "json", **FORM)))
     assert told[0] == {
         "path": "a.png",
         "predictions": [{"class": "cat", "probability": 0.75}, {"class": "dog|wolf", "probability": 0.25}],
     }
-    markdown = list(render(SOME, "markdown", **FORM))
+    markdown = list(prediction_lines(SOME, "markdown", **FORM))
     assert markdown[2:5] == ["| path | 1 | 2 |", "|---|---|---|", "| a.png | cat 0.75 | dog\\|wolf 0.25 |"]
-    assert json.loads("\n".join(render([], "json", **FORM))) == []
+    assert json.loads("\n".join(prediction_lines([], "json", **FORM))) == []
 
 
 def test_names_that_are_no_text_are_printed_all_the_same():
     name = b"\xff\n.png".decode("utf-8", "surrogateescape")
     assert printable(name) == "??.png"
-    assert "??.png" in "\n".join(render([(name, ["cat"], [1.0])], "table", **{**FORM, "names": [name]}))
+    assert "??.png" in "\n".join(
+        prediction_lines([(name, ["cat"], [1.0])], "table", **{**FORM, "names": [name]})
+    )
 
 
 def test_data_keeps_a_file_name_as_it_is():
     for name in ("a\tb\n.png", "größe.png", b"\xff\n.png".decode("utf-8", "surrogateescape")):
-        text = "\n".join(render([(name, ["cat"], [1.0])], "json", **FORM))
+        text = "\n".join(prediction_lines([(name, ["cat"], [1.0])], "json", **FORM))
         assert json.loads(text.encode("utf-8"))[0]["path"] == name
     rows = list(
-        csv.DictReader(io.StringIO("\n".join(render([("a\tb\n.png", ["cat"], [1.0])], "csv", **FORM))))
+        csv.DictReader(
+            io.StringIO("\n".join(prediction_lines([("a\tb\n.png", ["cat"], [1.0])], "csv", **FORM)))
+        )
     )
     assert rows[0]["path"] == "a\tb\n.png"
 
@@ -362,11 +366,12 @@ def test_predicting_needs_no_training_data(tmp_path, root, pictures, monkeypatch
         raise AssertionError("the data set was opened")
 
     monkeypatch.setattr(type(registry("datasets")), "create", gone)
-    assert predicted(root, results(root)["crt"]["run"], pictures / "000.png")
+    assert predicted(root, results_by_classifier(root)["crt"].run, pictures / "000.png")
 
 
 @pytest.mark.parametrize("name", [n for n in CLASSIFIERS.names() if n != "resampled"])
-def test_every_classifier_predicts(root, pictures, name):
+def test_every_classifier_predicts(root, copy_of, pictures, name):
+    root = copy_of(root)
     ok("--root", root, "classify", *DIGITS, f"classifiers=[{name}]")
     told = predicted(
         root,

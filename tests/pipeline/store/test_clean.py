@@ -18,26 +18,17 @@ from longtail.pipeline.store.clean import REMOVE, UNTOUCHED, clean, size, sort_o
 from longtail.pipeline.store.inventory import FINISHED, FOREIGN, PLAIN, STATE, inventory
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work.execute import run_stage_two
-from tests.pipeline.verbs.test_cli import HEAVY, failed, ok, snapshot
+from tests.command_line import HEAVY, failed, ok, snapshot
+from tests.command_line import SHORT as ONE
 from tests.places import CHECKOUT
 
-ONE = ("representation.epochs=1", "classifiers=[joint, ncm]", "system.device=cpu")
 LEFT = ".weights.safetensors.1-0a1b2c3d.tmp"  # a temporary's name
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, digits) -> Path:
-    """A root with one small finished run, last touched long ago."""
-    root = tmp_path_factory.mktemp("clean") / "root"
-    run_stage_two(digits(*ONE), Store(root))
-    age(root)
-    return root
-
-
 @pytest.fixture
-def used(finished, tmp_path) -> Store:
-    """A copy of the finished root, times included."""
-    return Store(shutil.copytree(finished, tmp_path / "root"))
+def used(short_run, copy_of) -> Store:
+    """A root with one small finished run, last touched long ago."""
+    return Store(age(copy_of(short_run, "root")))
 
 
 def age(path: Path, seconds: float = UNTOUCHED + 60) -> Path:

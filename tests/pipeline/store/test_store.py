@@ -12,7 +12,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from longtail.pipeline.config.recipes import shipped_folder
 from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files import data_hashes
 from longtail.pipeline.files.checked_json import read_json
-from longtail.pipeline.files.data_hashes import Fingerprints
+from longtail.pipeline.files.data_hashes import DataHashes
 from longtail.pipeline.files.publish import canonical_json, publish, publish_bytes, publish_json, sha256_of
 from longtail.pipeline.store.identity import (
     ID_LENGTH,
@@ -36,6 +35,7 @@ from longtail.pipeline.store.identity import (
     representation_id,
 )
 from longtail.pipeline.store.store import Store
+from tests.pipeline.store.results import finished_result
 from tests.places import CHECKOUT
 
 
@@ -261,7 +261,7 @@ def test_packed_file_cut_short_is_named(store, tmp_path):
         id_of(store, f"data={{name: mnist, root: {root}}}")
 
 
-# -- fingerprints -------------------------------------------------------------------------------------------
+# -- hashes of data files -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -283,29 +283,29 @@ def reads(monkeypatch) -> list[Path]:
 
 
 def test_large_file_is_read_once(big, reads, tmp_path):
-    first = Fingerprints(tmp_path / "memory.json").of([big, "text"])
+    first = DataHashes(tmp_path / "memory.json").of([big, "text"])
     assert reads == [big]
-    assert Fingerprints(tmp_path / "memory.json").of([big, "text"]) == first
+    assert DataHashes(tmp_path / "memory.json").of([big, "text"]) == first
     assert reads == [big]
 
 
 def test_changed_file_is_noticed(big, reads, tmp_path):
-    prints = Fingerprints(tmp_path / "memory.json")
-    first = prints.of([big])
+    hashes = DataHashes(tmp_path / "memory.json")
+    first = hashes.of([big])
     with open(big, "r+b") as file:
         file.write(b"\1")
     os.utime(big, (1e9, 1e9 + 1))  # the same size
-    second = prints.of([big])
+    second = hashes.of([big])
     assert second != first and len(reads) == 2
     big.write_bytes(bytes(data_hashes.WORTH_KEEPING + 1))
     os.utime(big, (1e9, 1e9 + 1))  # the same time
-    assert prints.of([big]) not in (first, second) and len(reads) == 3
+    assert hashes.of([big]) not in (first, second) and len(reads) == 3
 
 
 def test_file_written_a_moment_ago_is_not_remembered(big, reads, tmp_path):
     os.utime(big)
-    prints = Fingerprints(tmp_path / "memory.json")
-    assert prints.of([big]) == prints.of([big])
+    hashes = DataHashes(tmp_path / "memory.json")
+    assert hashes.of([big]) == hashes.of([big])
     assert len(reads) == 2 and not (tmp_path / "memory.json").exists()
 
 
@@ -313,7 +313,7 @@ def test_small_file_is_not_remembered(tmp_path, reads):
     path = tmp_path / "small"
     path.write_bytes(b"x")
     os.utime(path, (1e9, 1e9))
-    Fingerprints(tmp_path / "memory.json").of([path])
+    DataHashes(tmp_path / "memory.json").of([path])
     assert not (tmp_path / "memory.json").exists()
 
 
@@ -324,22 +324,22 @@ def test_small_file_is_not_remembered(tmp_path, reads):
 )  # fmt: skip
 def test_damaged_memory_is_ignored_and_mended(big, reads, tmp_path, content):
     memory = tmp_path / "memory.json"
-    expected = Fingerprints(tmp_path / "other.json").of([big])
+    expected = DataHashes(tmp_path / "other.json").of([big])
     memory.write_text(content.replace("%s", str(big)), encoding="latin-1")
-    assert Fingerprints(memory).of([big]) == expected
-    assert Fingerprints(memory).of([big]) == expected
+    assert DataHashes(memory).of([big]) == expected
+    assert DataHashes(memory).of([big]) == expected
     assert len(reads) == 2  # once for each memory
 
 
 def test_memory_that_cannot_be_written_does_not_matter(big, tmp_path):
     (tmp_path / "file").touch()
     inside_a_file = tmp_path / "file" / "memory.json"
-    assert Fingerprints(inside_a_file).of([big]) == Fingerprints(tmp_path / "memory.json").of([big])
+    assert DataHashes(inside_a_file).of([big]) == DataHashes(tmp_path / "memory.json").of([big])
 
 
 def test_order_of_sources_counts(tmp_path):
-    prints = Fingerprints(tmp_path / "memory.json")
-    assert len({prints.of(["a", "b"]), prints.of(["b", "a"]), prints.of(["ab"]), prints.of([])}) == 4
+    hashes = DataHashes(tmp_path / "memory.json")
+    assert len({hashes.of(["a", "b"]), hashes.of(["b", "a"]), hashes.of(["ab"]), hashes.of([])}) == 4
 
 
 # -- finished work ------------------------------------------------------------------------------------------
@@ -350,7 +350,7 @@ def finished(store) -> str:
     """The id of a finished classifier."""
     name = "0123456789abcdef"
     folder = store.folder("classifiers", name)
-    publish_json(folder / "result.json", {"run": name, "metrics": {"accuracy": 0.5}})
+    publish_json(folder / "result.json", finished_result(run=name).to_json())
     store.finish("classifiers", name, {"classifier": "ncm"}, ["result.json"])
     return name
 
@@ -369,8 +369,8 @@ def test_finished_work_is_read_back(store, finished, said):
     done = store.done("classifiers", finished)
     assert done["classifier"] == "ncm"
     assert done["files"] == {"result.json": sha256_of(store.folder("classifiers", finished) / "result.json")}
-    assert store.result(finished)["metrics"] == {"accuracy": 0.5}
-    assert [r["run"] for r in store.results()] == [finished]
+    assert store.result(finished) == finished_result(run=finished)
+    assert [result.run for result in store.results()] == [finished]
     assert not said
 
 
@@ -425,6 +425,15 @@ def test_done_that_says_something_else_is_not_done(store, finished, said, conten
     (store.folder("classifiers", finished) / "DONE").write_text(content)
     assert store.done("classifiers", finished) is None
     assert len(said) == 1
+
+
+def test_result_without_a_field_is_made_again(store, finished, said):
+    record = finished_result(run=finished).to_json()
+    del record["metrics"]
+    publish_json(store.folder("classifiers", finished) / "result.json", record)
+    store.finish("classifiers", finished, {"classifier": "ncm"}, ["result.json"])
+    assert store.result(finished) is None
+    assert len(said) == 1 and "metrics" in said[0]
 
 
 def test_result_that_is_gone_is_made_again(store, finished, said):
@@ -530,28 +539,31 @@ def test_file_appears_only_after_its_bytes_are_on_disk(tmp_path, monkeypatch):
 
 def test_concurrent_writers_leave_one_whole_file_and_readers_see_no_half(tmp_path):
     """Three processes with two threads each write one name while this one reads it."""
-    path = tmp_path / "file"
+    path, enough = tmp_path / "file", tmp_path / "enough"
     code = (
         "import sys, threading, pathlib\n"
         "from longtail.pipeline.files.publish import publish_bytes\n"
         "def work(n):\n"
-        "    for _ in range(40): publish_bytes(pathlib.Path(sys.argv[1]), bytes([n]) * 200_000)\n"
+        "    while not pathlib.Path(sys.argv[3]).exists():\n"
+        "        publish_bytes(pathlib.Path(sys.argv[1]), bytes([n]) * 200_000)\n"
         "threads = [threading.Thread(target=work, args=[int(sys.argv[2]) + k]) for k in (0, 1)]\n"
         "[t.start() for t in threads], [t.join() for t in threads]\n"
     )
     writers = [
-        subprocess.Popen([sys.executable, "-c", code, path, str(n)], cwd=CHECKOUT) for n in (0, 10, 20)
+        subprocess.Popen([sys.executable, "-c", code, path, str(n), enough], cwd=CHECKOUT)
+        for n in (0, 10, 20)
     ]
-    seen = set()
-    while any(writer.poll() is None for writer in writers):
+    seen, looks = set(), 0
+    while (len(seen) < 6 or looks < 500) and all(writer.poll() is None for writer in writers):
         if path.exists():
             content = path.read_bytes()
             assert len(content) == 200_000 and len(set(content)) == 1
             seen.add(content[0])
-        time.sleep(0.001)
-    assert [writer.returncode for writer in writers] == [0, 0, 0]
-    assert len(seen) > 1 and seen <= {0, 1, 10, 11, 20, 21}
-    assert names(tmp_path) == ["file"] and len(set(path.read_bytes())) == 1
+            looks += 1
+    enough.touch()
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert seen == {0, 1, 10, 11, 20, 21}
+    assert names(tmp_path) == ["enough", "file"] and len(set(path.read_bytes())) == 1
 
 
 def test_two_threads_finishing_the_same_work_leave_it_done(store, finished, said):

@@ -11,22 +11,26 @@ import numpy as np
 import pytest
 
 from longtail.pipeline.config.loading import load_config
-from longtail.pipeline.tables.records import differences, heading
-from tests.pipeline.verbs.test_cli import SMALL, failed, ok, records
+from longtail.pipeline.tables.headings import differing_settings, heading
+from longtail.pipeline.tables.records import Record
+from tests.command_line import SMALL, failed, ok, records
+from tests.pipeline.store.results import finished_result, run_settings
 
 CHOSEN = "classifiers=[ncm, joint, {name: tau_norm, tau: 1}]"
 RUN = (*SMALL, "representation.epochs=1", CHOSEN)
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
+@pytest.fixture(scope="session")
+def root(shared):
     """A run, and two that differ from it: in the rate, and stopped before all its epochs."""
-    root = tmp_path_factory.mktemp("report") / "root"
-    for more in ([], ["representation.optimizer.lr=0.05"],
-                 ["representation.epochs=9", "representation.early_stopping=1", "seed=1",
-                  "representation.optimizer.lr=1e-9"]):  # fmt: skip
-        ok("--root", root, "run", *RUN, *more)
-    return root
+    slower = ["representation.optimizer.lr=0.05"]
+    stopped = ["representation.epochs=9", "representation.early_stopping=1", "seed=1"]
+
+    def fill(folder):
+        for more in ([], slower, [*stopped, "representation.optimizer.lr=1e-9"]):
+            ok("--root", folder / "root", "run", *RUN, *more)
+
+    return shared.make("three_runs", fill) / "root"
 
 
 def titles(text: str) -> list[str]:
@@ -63,39 +67,44 @@ def test_rows_come_in_the_order_of_the_configuration(root):
     assert records(root, "report", run[0]["representation"]) == run
 
 
-def row(**settings):
-    base = {"data": "image_folder", "checkpoint": "last", "dtype": "float32"}
-    told = {f"data.{key}": value for key, value in settings.items()}
-    return {"settings": {**base, "all": told}, "seed": 0, "data_seed": 0, "representation": "id",
-            "protocol": "validation", "split": "test"}  # fmt: skip
+def row(data: str = "image_folder", further=(), **settings) -> Record:
+    """A record of a run with these settings of its data and `further` ones."""
+    own = run_settings(
+        data=data, all={f"data.{key}": value for key, value in settings.items()} | dict(further)
+    )
+    return Record(finished_result(settings=own, representation="id"), "test", {"many": 100, "few": 20}, {})
+
+
+def headings(*rows: Record) -> list[str]:
+    """The heading of each row beside the others."""
+    differing = differing_settings([row.result for row in rows])
+    return [heading(row, differing) for row in rows]
 
 
 @pytest.mark.parametrize(
     ("one", "other", "said"),
     [
         ("/a/cats", "/b/dogs/", "data.root=dogs"),
-        ("/a/cats", "/b/cats", "data.root=/b/cats"),  # the last part alone would not tell
+        ("/a/cats", "/b/cats", "data.root=/b/cats"),  # the last part is the same
         ("/a/cats", "/a/cats", None),
     ],
 )
-def test_folders_are_called_by_their_name_where_that_tells_them_apart(one, other, said):
-    rows = [row(root=one, resize=None), row(root=other, resize=None)]
-    title = heading(rows[1], differences(rows))
-    assert title.split(" · ")[1:-3] == ([said] if said else [])
+def test_folders_are_called_by_their_name_where_names_differ(one, other, said):
+    title = headings(row(root=one, resize=None), row(root=other, resize=None))[1]
+    assert title.split(" · ")[2:-3] == ([said] if said else [])
 
 
 def test_runs_on_other_data_are_not_compared():
-    rows = [row(root="/a", image_size=32), row(image_size=64)]
-    rows[1]["settings"]["data"] = "image_list"
-    assert heading(rows[0], differences(rows)) == heading(rows[0])
+    rows = [row(root="/a", image_size=32), row("image_list", image_size=64)]
+    assert headings(*rows)[0] == heading(rows[0], {})
 
 
-def test_a_component_some_runs_lack_tells_them_apart():
-    rows = [row(), row()]
-    rows[0]["settings"]["all"] |= {"reweighting": None}
-    rows[1]["settings"]["all"] |= {"reweighting.name": "l2rw", "reweighting.per_class": 10}
-    told = differences(rows)
-    assert [heading(r, told).split(" · ")[1] for r in rows] == ["reweighting=null", "reweighting=l2rw"]
+def test_a_component_that_some_runs_lack_is_in_their_headings():
+    rows = [
+        row(further={"reweighting": None}),
+        row(further={"reweighting.name": "l2rw", "reweighting.per_class": 10}),
+    ]
+    assert [title.split(" · ")[2] for title in headings(*rows)] == ["reweighting=null", "reweighting=l2rw"]
 
 
 # -- class by class ---------------------------------------------------------------------------------------

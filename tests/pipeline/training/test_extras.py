@@ -21,7 +21,7 @@ from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.data.pictures.batches import Batch
 from longtail.stages.network import LinearHead, Network
 from longtail.stages.training.optimizers import OPTIMIZERS, parameter_groups
-from tests.pipeline.training.test_training import Stop, assert_same_weights, folder_of, weights
+from tests.training_runs import Stop, assert_same_weights, folder_of, weights
 
 
 def history(config, store):
@@ -172,7 +172,7 @@ def test_training_ends_when_no_epoch_gets_better(digits, store):
     assert done["epochs"] == len(rows) and done["best"]["epoch"] == best + 1
     assert run_stage_one(config, store) == one
     results = run_stage_two(config.model_copy(update={"classifiers": config.classifiers[:1]}), store)
-    assert results[0]["representation"] == one.id
+    assert results[0].representation == one.id
 
 
 def test_a_stalled_run_killed_before_it_was_declared_done_is_finished_as_it_is(digits, store):
@@ -207,8 +207,8 @@ def test_views_are_augmented_copies_of_the_training_features_each_its_own(digits
 
 
 def test_a_view_is_what_the_network_says_of_the_augmented_pictures(digits, store):
+    from longtail.pipeline.training.finished_run import trained_network
     from longtail.pipeline.training.splits import load_splits
-    from longtail.pipeline.training.training import trained_network
     from longtail.stages.data.pictures.augment import Augment
     from longtail.stages.randomness import generator
 
@@ -237,7 +237,7 @@ def test_damaged_views_are_extracted_again(digits, store):
 def test_classifiers_that_use_views_differ_and_the_others_do_not(digits, store):
     classifiers = "classifiers=[joint, crt, {name: crt, solver: sgd}, ncm, tau_norm, lws]"
     plain, viewed = (
-        {(r["classifier"], str(r["params"])): r["metrics"]["val"] for r in run_stage_two(config, store)}
+        {(r.classifier, str(r.params)): r.metrics["val"] for r in run_stage_two(config, store)}
         for config in (digits(classifiers), digits(classifiers, "features.views=2"))
     )
     same = {key for key in plain if plain[key] == viewed[key]}

@@ -21,7 +21,7 @@ from longtail.pipeline.work.execute import run_stage_one, run_stage_two
 from longtail.stages.backbones import BACKBONES
 from longtail.stages.network import LinearHead, Network
 from longtail.stages.training.foreign_weights import flatten, load_backbone, match
-from tests.pipeline.training.test_training import assert_same_weights, folder_of, weights
+from tests.training_runs import assert_same_weights, folder_of, weights
 
 every_backbone = pytest.mark.parametrize("name", ["small_cnn", "lenet5", "resnet8", "resnet10"])
 
@@ -159,12 +159,13 @@ def test_zero_epochs_extract_with_the_given_weights_and_a_plain_linear_head(digi
     saved = weights(config, store)
     for key, tensor in state.items():
         np.testing.assert_array_equal(saved[f"backbone.{key}"], tensor.numpy())
-    from longtail.pipeline.tables.records import records, render
+    from longtail.pipeline.tables.record_table import records_text
+    from longtail.pipeline.tables.records import records
 
     rows = records(results)
-    assert [row["label"] for row in rows] == ["joint (linear)", "ncm", "crt"]
-    assert "joint (linear)" in render(rows, "table")
-    assert results[0]["metrics"]["test"]["balanced_accuracy"] > 0.25  # chance is .1
+    assert [row.label for row in rows] == ["joint (linear)", "ncm", "crt"]
+    assert "joint (linear)" in records_text(rows, "table")
+    assert results[0].metrics["test"]["balanced_accuracy"] > 0.25  # chance is .1
 
 
 def test_identity_follows_the_content_of_the_weights_not_their_place(digits, store, tmp_path):
@@ -383,7 +384,7 @@ def test_damaged_weights_of_a_run_without_epochs_are_made_again(digits, store, t
     for name in ("best.safetensors", "epoch-0000.safetensors"):
         (folder / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     results = run_stage_two(config.model_copy(update={"classifiers": config.classifiers}), store)
-    assert results[0]["metrics"]["test"]["accuracy"] > 0.1
+    assert results[0].metrics["test"]["accuracy"] > 0.1
     assert (folder / "best.safetensors").read_bytes() == whole
 
 

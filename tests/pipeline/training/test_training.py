@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from longtail.pipeline.errors import Damaged, Interrupted, LongtailError
+from longtail.pipeline.files.epoch_files import state_files
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
 from longtail.pipeline.store.identity import representation_id
 from longtail.pipeline.store.store import Store
@@ -22,22 +24,9 @@ from longtail.pipeline.training.checkpoint import Checkpoints
 from longtail.pipeline.work.execute import run_extraction, run_stage_one
 from longtail.stages.representation import Position
 from longtail.stages.training.step import NonFiniteLoss
+from tests.training_runs import Stop, assert_same_weights, folder_of, weights
 
 SAMPLERS = ("instance_balanced", "class_balanced", "square_root", "progressively_balanced")
-
-
-def folder_of(config, store: Store) -> Path:
-    return store.folder("representations", representation_id(store, config))
-
-
-def weights(config, store: Store) -> dict[str, np.ndarray]:
-    return load_tensors(folder_of(config, store) / f"epoch-{config.representation.epochs:04d}.safetensors")[0]
-
-
-def assert_same_weights(one: dict, other: dict) -> None:
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
 # -- what a run leaves --------------------------------------------------------------------------------------
@@ -120,10 +109,6 @@ def test_uniform_batch_of_another_size_is_refused_with_the_size_to_set(digits, s
 
 
 # -- stopping and going on ----------------------------------------------------------------------------------
-
-
-class Stop(Exception):
-    """Raised in a step, as a crash would be."""
 
 
 @pytest.mark.parametrize("sampler", ["instance_balanced", "class_balanced", "progressively_balanced"])
@@ -246,7 +231,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     network = torch.nn.Linear(2, 2)
     with torch.no_grad():
         network.weight[0, 0] = torch.inf
-    from longtail.pipeline.training.checkpoint import network_tensors
+    from longtail.pipeline.training.state_tensors import network_tensors
 
     with pytest.raises(LongtailError, match="weight"):
         network_tensors(network)
@@ -255,8 +240,10 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
 # -- processes that die -------------------------------------------------------------------------------------
 
 
-def represent(root: str, arguments: list[str], started) -> None:
-    """A process that runs ``longtail represent`` and says when training begins."""
+def represent(root: str, arguments: list[str], started, last_step: int | None) -> None:
+    """A process that runs ``longtail represent``, says when training begins and dies after `last_step`."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
     from longtail.pipeline.cli import main
     from longtail.pipeline.process.progress import TrainingProgress
 
@@ -264,6 +251,13 @@ def represent(root: str, arguments: list[str], started) -> None:
     os.open(os.devnull, os.O_WRONLY)
     begin = TrainingProgress.__enter__
     TrainingProgress.__enter__ = lambda bar: (started.set(), begin(bar))[1]
+    steps = itertools.count(1)
+
+    def die_after_the_last_step(*_) -> None:
+        if next(steps) == last_step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    register_optimizer_step_post_hook(die_after_the_last_step)
     try:
         main(["--root", root, "represent", "digits_lt", *arguments])
     finally:
@@ -275,45 +269,33 @@ def processes():
     """Processes that fork from a server which has torch imported, so each starts in a moment."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["torch", "sklearn.datasets", "longtail.stages.representation", "longtail.pipeline.training.training"]
+        ["torch", "sklearn.datasets", "longtail.stages.representation", "longtail.pipeline.training.train"]
     )
     return context
 
 
-def start(processes, root: Path, arguments: list[str]):
+def start(processes, root: Path, arguments: list[str], last_step: int | None = None):
     started = processes.Event()
-    process = processes.Process(target=represent, args=(str(root), arguments, started))
+    process = processes.Process(target=represent, args=(str(root), arguments, started, last_step))
     process.start()
     assert started.wait(60)
     return process
 
 
-LONG = ["representation.epochs=60", "system.threads=1"]
-
-
-def test_killed_at_random_moments_the_final_weights_are_bitwise_equal(digits, processes, tmp_path):
-    config = digits(*LONG)
+def test_killed_after_random_steps_the_final_weights_are_bitwise_equal(digits, processes, tmp_path):
+    arguments = ["representation.epochs=10", "system.threads=1", "system.device=cpu"]
     whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
-    process = start(processes, whole.root, LONG)
-    process.join(120)
-    assert process.exitcode == 0
-    rng, kills = random.Random(0), 0
-    arguments = [*LONG, "system.checkpoint_minutes=0.0005"]  # every 30 ms: inside epochs too
-    for _ in range(16):
-        process = start(processes, broken.root, arguments)
-        process.join(rng.uniform(0.0, 0.12))
-        if process.is_alive():
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-            kills += 1
-        else:
-            assert process.exitcode == 0
-            break
-    else:
-        process = start(processes, broken.root, arguments)
+    config = digits(*arguments)
+    run_stage_one(config, whole)
+    arguments.append("system.checkpoint_minutes=1e-9")  # after every step: inside epochs, too
+    draw, kills, ended = random.Random(0), 0, False
+    while not ended:  # of 60 steps, and each attempt gets some further
+        process = start(processes, broken.root, arguments, last_step=draw.randint(6, 24))
         process.join(120)
-        assert process.exitcode == 0
-    assert kills >= 5
+        assert process.exitcode in (0, -signal.SIGKILL)
+        ended = process.exitcode == 0
+        kills += not ended
+    assert kills >= 3
     assert_same_weights(weights(config, whole), weights(config, broken))
 
 
@@ -322,7 +304,7 @@ def test_a_signal_checkpoints_inside_the_epoch_and_sets_the_exit_status(
     digits, processes, tmp_path, number, status
 ):
     store = Store(tmp_path)
-    arguments = ["representation.epochs=2000", "system.threads=1"]
+    arguments = ["representation.epochs=2000", "system.threads=1", "system.device=cpu"]
     config = digits(*arguments)
     process = start(processes, store.root, arguments)
     deadline = time.monotonic() + 60
@@ -331,13 +313,13 @@ def test_a_signal_checkpoints_inside_the_epoch_and_sets_the_exit_status(
     os.kill(process.pid, number)
     process.join(60)
     assert process.exitcode == status
-    newest = Checkpoints(folder_of(config, store))._states()[-1]
+    newest = state_files(folder_of(config, store))[-1]
     facts = load_tensors(newest)[1]
     assert facts["batches"] > 0
 
 
 def test_two_processes_on_the_same_run_leave_one_valid_result(digits, processes, tmp_path):
-    arguments = ["representation.epochs=20", "system.threads=1"]
+    arguments = ["representation.epochs=20", "system.threads=1", "system.device=cpu"]
     alone, shared = Store(tmp_path / "alone"), Store(tmp_path / "shared")
     for store, count in ((alone, 1), (shared, 3)):
         running = [start(processes, store.root, arguments) for _ in range(count)]
@@ -478,7 +460,7 @@ def test_a_state_of_other_weights_is_not_used(digits, store):
 def test_a_checkpoint_of_another_network_is_refused_with_both_shapes(digits, store):
     import torch
 
-    from longtail.pipeline.training.checkpoint import load_network
+    from longtail.pipeline.training.state_tensors import load_network
 
     tensors = {"weight": np.zeros((3, 4), np.float32), "bias": np.zeros(3, np.float32)}
     with pytest.raises(LongtailError, match=r"weight: network \(5, 4\), file \(3, 4\)"):

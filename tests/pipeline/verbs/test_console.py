@@ -19,7 +19,7 @@ from longtail.pipeline.process.progress import CountProgress, TimeLeft, duration
 from longtail.pipeline.tables.states import run_state
 from longtail.pipeline.training.tensorboard import numbers
 from longtail.pipeline.work.execute import run_stage_one
-from tests.pipeline.training.test_training import folder_of
+from tests.training_runs import folder_of
 
 # -- verbosity --------------------------------------------------------------------------------------------
 

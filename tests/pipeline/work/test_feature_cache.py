@@ -11,21 +11,21 @@ import pytest
 import torch
 
 from longtail.pipeline.files.tensor_files import load_tensors
+from longtail.pipeline.store.classifier_files import load_classifier
 from longtail.pipeline.store.identity import feature_key, representation_id
 from longtail.pipeline.store.store import Store
+from longtail.pipeline.training.finished_run import trained_network
 from longtail.pipeline.training.splits import load_splits
-from longtail.pipeline.training.training import trained_network
-from longtail.pipeline.work import feature_cache
-from longtail.pipeline.work.execute import load_classifier, run_extraction, run_stage_one, run_stage_two
+from longtail.pipeline.work import feature_extraction
+from longtail.pipeline.work.execute import run_extraction, run_stage_one, run_stage_two
 from longtail.pipeline.work.feature_cache import fetch
 from longtail.stages.features import forward_rows
 
 
-@pytest.fixture(scope="module")
-def finished(digits, tmp_path_factory):
+@pytest.fixture
+def finished(digits, digits_run):
     """A finished two-epoch run: (config, store, feature key)."""
-    config, store = digits(), Store(tmp_path_factory.mktemp("finished"))
-    run_stage_two(config, store)
+    config, store = digits(), Store(digits_run[0])
     return config, store, run_extraction(config, store)
 
 
@@ -95,7 +95,7 @@ def test_a_damaged_feature_file_is_named_and_extracted_again(digits, store, warn
     again = run_stage_two(digits("classifiers=[crt]"), store)
     assert any(name in text for text in warnings_said)
     assert path.read_bytes() == content
-    assert again[0]["features"] == before[0]["features"]
+    assert again[0].features == before[0].features
 
 
 def test_damaged_final_weights_are_trained_again_from_what_is_intact(digits, store, warnings_said):
@@ -112,9 +112,9 @@ def test_damaged_final_weights_are_trained_again_from_what_is_intact(digits, sto
 def test_a_killed_extraction_goes_on_at_its_shard(digits, store, monkeypatch):
     config = digits("features.dtype=float16")
     one = run_stage_one(config, store)
-    monkeypatch.setattr(feature_cache, "SHARD_BYTES", 1)  # a shard per batch
-    monkeypatch.setattr(feature_cache, "BATCH", 50)
-    save, saved = feature_cache.save_tensors, []
+    monkeypatch.setattr(feature_extraction, "SHARD_BYTES", 1)  # a shard per batch
+    monkeypatch.setattr(feature_extraction, "BATCH", 50)
+    save, saved = feature_extraction.save_tensors, []
 
     def die_at_the_fifth(path, *args):
         if len(saved) == 4:
@@ -122,7 +122,7 @@ def test_a_killed_extraction_goes_on_at_its_shard(digits, store, monkeypatch):
         saved.append(path.name)
         return save(path, *args)
 
-    monkeypatch.setattr(feature_cache, "save_tensors", die_at_the_fifth)
+    monkeypatch.setattr(feature_extraction, "save_tensors", die_at_the_fifth)
     with pytest.raises(KeyboardInterrupt):
         run_extraction(config, store)
     key = feature_key(store, config, one.tensors)
@@ -131,7 +131,7 @@ def test_a_killed_extraction_goes_on_at_its_shard(digits, store, monkeypatch):
     (part / saved[1]).write_bytes((part / saved[1]).read_bytes()[:-1])  # and one of them is cut
     again = []
     monkeypatch.setattr(
-        feature_cache, "save_tensors", lambda path, *a: (again.append(path.name), save(path, *a))[1]
+        feature_extraction, "save_tensors", lambda path, *a: (again.append(path.name), save(path, *a))[1]
     )
     run_extraction(config, store)
     assert not set(again) & {saved[0], saved[2], saved[3]} and saved[1] in again
@@ -168,23 +168,23 @@ def test_finished_classifiers_load_with_the_scores_they_had(finished):
     config, store, key = finished
     found = fetch(store, key)
     for result in run_stage_two(config, store):
-        estimator = load_classifier(store, result["run"])
+        estimator = load_classifier(store, result.run)
         scores = estimator.scores(found.test.X)
-        assert (scores.argmax(1) == found.test.y).mean() == result["metrics"]["test"]["accuracy"]
+        assert (scores.argmax(1) == found.test.y).mean() == result.metrics["test"]["accuracy"]
 
 
-def test_changing_a_classifiers_parameters_reuses_the_features(finished, monkeypatch):
-    _, store, _ = finished
+def test_changing_a_classifiers_parameters_reuses_the_features(finished, copy_of, monkeypatch):
+    store = Store(copy_of(finished[1].root))
     config = finished[0].model_copy(update={"classifiers": finished[0].classifiers[:1]})
-    import longtail.pipeline.work.execute
+    import longtail.pipeline.work.run_extraction
 
     monkeypatch.setattr(
-        longtail.pipeline.work.execute, "_extract", lambda *args: pytest.fail("extracted again")
+        longtail.pipeline.work.run_extraction, "_extract", lambda *args: pytest.fail("extracted again")
     )
     from longtail.pipeline.config.components import Spec
 
     other = config.model_copy(update={"classifiers": [Spec("classifiers", "ncm", {"feature": "l2"})]})
-    assert run_stage_two(other, store)[0]["params"] == {"feature": "l2"}
+    assert run_stage_two(other, store)[0].params == {"feature": "l2"}
 
 
 def test_best_checkpoint_has_features_of_its_own(digits, store):
@@ -193,17 +193,15 @@ def test_best_checkpoint_has_features_of_its_own(digits, store):
     best = run_stage_two(
         digits("representation.epochs=4", "classifiers=[joint]", "features.checkpoint=best"), store
     )[0]
-    assert best["representation"] == last["representation"]
-    tensors = store.done("representations", last["representation"])
-    assert (best["features"] == last["features"]) == (
-        tensors["best"]["tensors"] == tensors["last"]["tensors"]
-    )
+    assert best.representation == last.representation
+    tensors = store.done("representations", last.representation)
+    assert (best.features == last.features) == (tensors["best"]["tensors"] == tensors["last"]["tensors"])
 
 
 def test_an_extraction_overtaken_by_another_process_finds_its_result(digits, store, monkeypatch):
     config = digits()
     run_stage_one(config, store)
-    publish, twins = feature_cache._publish_npy, []
+    publish, twins = feature_extraction.publish_npy, []
 
     def overtaken(path, *args):
         if not twins:
@@ -211,7 +209,7 @@ def test_an_extraction_overtaken_by_another_process_finds_its_result(digits, sto
             run_extraction(config, store)  # the other process, from start to end
         return publish(path, *args)
 
-    monkeypatch.setattr(feature_cache, "_publish_npy", overtaken)
+    monkeypatch.setattr(feature_extraction, "publish_npy", overtaken)
     assert fetch(store, run_extraction(config, store)) is not None and twins
 
 
@@ -228,5 +226,5 @@ def test_features_with_a_class_absent_from_training_count_it_as_never_recognised
         }
     np.savez(tmp_path / "x.npz", **arrays)
     for result in run_stage_two(load_config("features", [f"data.root={tmp_path / 'x.npz'}"]), store):
-        found = result["metrics"]["test"]["class_accuracy"]
-        assert found[2] == 0 and min(found[0], found[1], found[3]) > 0.6, result["classifier"]
+        found = result.metrics["test"]["class_accuracy"]
+        assert found[2] == 0 and min(found[0], found[1], found[3]) > 0.6, result.classifier

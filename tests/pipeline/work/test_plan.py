@@ -14,30 +14,22 @@ from longtail.pipeline.store.identity import representation_id
 from longtail.pipeline.store.inventory import PART
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work.execute import run_stage_two
-from longtail.pipeline.work.plan import plan, render
-from tests.pipeline.verbs.test_cli import HEAVY, failed, ok, snapshot
+from longtail.pipeline.work.plan import plan_text, planned_steps
+from tests.command_line import HEAVY, failed, ok, snapshot
+from tests.command_line import SHORT as ONE
 from tests.places import CHECKOUT
 
-ONE = ("representation.epochs=1", "classifiers=[joint, ncm]", "system.device=cpu")
 COMMAND = ("digits_lt", "representation.epochs=1", "classifiers=[joint, ncm]")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, digits) -> Path:
-    """A root with one small finished run."""
-    root = tmp_path_factory.mktemp("plan") / "root"
-    run_stage_two(digits(*ONE), Store(root))
-    return root
-
-
 @pytest.fixture
-def copy(finished, tmp_path) -> Store:
+def copy(short_run, copy_of) -> Store:
     """The finished root, to be spoilt."""
-    return Store(shutil.copytree(finished, tmp_path / "root"))
+    return Store(copy_of(short_run))
 
 
 def todos(config, store, **options) -> list[str]:
-    return [step.todo for step in plan(config, store, **options)]
+    return [step.todo for step in planned_steps(config, store, **options)]
 
 
 def only(store: Store, kind: str) -> Path:
@@ -46,7 +38,7 @@ def only(store: Store, kind: str) -> Path:
 
 
 def test_nothing_done_means_everything_after_training(digits, store):
-    steps = plan(digits(*ONE), store)
+    steps = planned_steps(digits(*ONE), store)
     assert [(step.stage, step.label) for step in steps] == [
         ("representation", "small_cnn"), ("features", "last"), ("classifier", "joint"), ("classifier", "ncm"),
     ]  # fmt: skip
@@ -57,25 +49,25 @@ def test_nothing_done_means_everything_after_training(digits, store):
     assert not store.root.exists()
 
 
-def test_everything_done_names_what_lies_on_disk(finished, digits):
-    steps = plan(digits(*ONE), Store(finished))
+def test_everything_done_names_what_lies_on_disk(short_run, digits):
+    steps = planned_steps(digits(*ONE), Store(short_run))
     assert all(step.done for step in steps)
     for kind, ids in (
         ("representations", {steps[0].id}),
         ("features", {steps[1].id}),
         ("classifiers", {steps[2].id, steps[3].id}),
     ):
-        assert ids == {path.name for path in (finished / kind).iterdir()}
+        assert ids == {path.name for path in (short_run / kind).iterdir()}
 
 
-def test_another_classifier_is_all_that_would_be_fitted(finished, digits):
+def test_another_classifier_is_all_that_would_be_fitted(short_run, digits):
     config = digits(*ONE, "classifiers=[joint, {name: tau_norm, tau: 0.5}]")
-    assert todos(config, Store(finished)) == ["done", "done", "done", "would fit"]
-    assert plan(config, Store(finished))[-1].label == "tau_norm tau=0.5"
+    assert todos(config, Store(short_run)) == ["done", "done", "done", "would fit"]
+    assert planned_steps(config, Store(short_run))[-1].label == "tau_norm tau=0.5"
 
 
-def test_fresh_would_do_everything_again(finished, digits):
-    assert todos(digits(*ONE), Store(finished), fresh=True) == [
+def test_fresh_would_do_everything_again(short_run, digits):
+    assert todos(digits(*ONE), Store(short_run), fresh=True) == [
         "would train 1 epoch", "would extract", "would fit", "would fit",
     ]  # fmt: skip
 
@@ -88,7 +80,7 @@ def test_features_that_no_classifier_waits_for_are_not_extracted(copy, digits):
     assert snapshot(copy.root) == before  # as was said
     other = digits(*ONE, "classifiers=[lws]")
     assert todos(other, copy)[1:] == ["would extract", "would fit"]
-    key = plan(other, copy)[1].id
+    key = planned_steps(other, copy)[1].id
     copy.folder("features", key + PART).mkdir(parents=True)
     assert todos(other, copy)[1] == "would go on extracting"
 
@@ -127,7 +119,7 @@ def test_features_as_data_need_no_representation(tmp_path, store):
 
     np.savez(tmp_path / "f.npz", X=np.eye(12, dtype=np.float32), y=np.arange(12) % 2)
     config = load_config("features", [f"data.root={tmp_path}/f.npz", "classifiers=[ncm]"])
-    steps = plan(config, store)
+    steps = planned_steps(config, store)
     assert [(step.stage, step.label, step.todo) for step in steps] == [
         ("features", "given", "would extract"), ("classifier", "ncm", "would fit"),
     ]  # fmt: skip
@@ -137,9 +129,9 @@ def test_features_as_data_need_no_representation(tmp_path, store):
     assert todos(config, store, fresh=True) == ["would extract", "would fit"]
 
 
-def test_what_training_starts_from_and_when_it_stops_is_said(finished, digits):
-    store = Store(finished)
-    (folder,) = (finished / "representations").iterdir()
+def test_what_training_starts_from_and_when_it_stops_is_said(short_run, digits):
+    store = Store(short_run)
+    (folder,) = (short_run / "representations").iterdir()
     for override, expected in (
         (f"representation.init={folder.name}", f"would train 9 epochs, going on from {folder.name}"),
         ("representation.early_stopping=3", "would train at most 9 epochs"),
@@ -150,26 +142,26 @@ def test_what_training_starts_from_and_when_it_stops_is_said(finished, digits):
     assert todos(config, store)[0] == "would take the weights as they are given"
 
 
-def test_component_in_a_classifier_is_told_by_name(finished, digits):
+def test_component_in_a_classifier_is_told_by_name(short_run, digits):
     config = digits("classifiers=[{name: crt, sampler: {name: power, q: 0.3}}]")
-    assert plan(config, Store(finished))[-1].label == "crt sampler=power(q=0.3)"
+    assert planned_steps(config, Store(short_run))[-1].label == "crt sampler=power(q=0.3)"
 
 
-def test_rows_stand_in_columns(finished, digits):
-    steps = plan(digits(*ONE), Store(finished))
-    lines = render(steps).splitlines()
+def test_rows_stand_in_columns(short_run, digits):
+    steps = planned_steps(digits(*ONE), Store(short_run))
+    lines = plan_text(steps).splitlines()
     assert len({line.index(step.id) for line, step in zip(lines, steps, strict=True)}) == 1
     assert all(line.endswith("  done") for line in lines)
 
 
-def test_command_loads_nothing_heavy_and_writes_nothing(tmp_path, finished):
-    before = snapshot(finished)
-    for root in (finished, tmp_path / "none"):
+def test_command_loads_nothing_heavy_and_writes_nothing(tmp_path, short_run):
+    before = snapshot(short_run)
+    for root in (short_run, tmp_path / "none"):
         command = [sys.executable, "-c", HEAVY, "--root", root, "run", *COMMAND, "--dry-run"]
         found = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, timeout=60)
         assert (found.returncode, found.stderr.strip()) == (0, "HEAVY")
         assert found.stdout.splitlines()[0].startswith("representation  small_cnn  ")
-    assert snapshot(finished) == before
+    assert snapshot(short_run) == before
     assert not (tmp_path / "none").exists()
 
 
@@ -202,5 +194,5 @@ def test_a_dry_run_fetches_nothing(store, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "fetch", lambda *args: pytest.fail("fetched"))
     config = load_config("cifar10_lt", [f"data.root={tmp_path}", "data.download=true"])
     with pytest.raises(ValueError, match="no CIFAR10 files"):
-        plan(config, store)
+        planned_steps(config, store)
     assert not list(tmp_path.glob("cifar*"))

@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 from longtail.pipeline.config.components import check_spec
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
-from longtail.pipeline.serve.finished_model import deploy
-from longtail.pipeline.training.initial_weights import check_input
+from longtail.pipeline.serve.finished_model import load_finished_model
+from longtail.pipeline.training.expected_pictures import check_input
 from longtail.pipeline.training.splits import load_splits
 from longtail.pipeline.work.execute import run_stage_one, run_stage_two
-from longtail.pipeline.work.plan import plan
+from longtail.pipeline.work.plan import planned_steps
 from longtail.stages.backbones import BACKBONES
 from longtail.stages.data import DATASETS
 from longtail.stages.network import LinearHead, Network
@@ -173,10 +173,10 @@ def test_frozen_features_of_a_file_and_a_new_head(digits, store, tmp_path, said)
         "data.profile=none", "data.imbalance_factor=null",
     )  # fmt: skip
     results = run_stage_two(config, store)
-    assert [r["classifier"] for r in results] == ["joint", "crt"]
+    assert [r.classifier for r in results] == ["joint", "crt"]
     assert "not used: fc.bias, fc.weight" in said.text
     assert "timm/test_resnet was trained on pictures normalised with mean [0.5, 0.5, 0.5]" in said.text
-    kept = deploy(store, results[0]).backbone.state_dict()
+    kept = load_finished_model(store, results[0]).backbone.state_dict()
     assert all(torch.equal(kept[key], t) for key, t in whole.state_dict().items() if not key.startswith("fc"))
 
 
@@ -194,7 +194,7 @@ def test_timms_weights_are_fetched_only_by_what_trains(digits, store, monkeypatc
     config = digits(
         "representation.backbone=timm/test_resnet", "representation.weights=timm:r160_in1k", *TINY
     )
-    plan(config, store)
+    planned_steps(config, store)
     assert not asked
     run_stage_one(config, store)
     assert asked == ["test_resnet.r160_in1k"]
@@ -269,8 +269,8 @@ def test_given_constants_normalise_every_part(pictures, in_memory):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"mean": MEAN}, "data.std: must be given with data.mean"),
-        ({"mean": [0.5], "std": [0.5]}, r"data.mean: must have a number for each channel, 3, got \[0.5\]"),
+        ({"mean": MEAN}, "^std: must be given with `mean`"),
+        ({"mean": [0.5], "std": [0.5]}, r"^mean: must have a number for each channel, 3, got \[0.5\]"),
         ({"mean": MEAN, "std": [0.5, 0.5, 0]}, "std: must be .*> 0"),
     ],
 )

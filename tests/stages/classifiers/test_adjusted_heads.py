@@ -10,8 +10,8 @@ from longtail.stages.classifiers.retrained.marc import row_norms
 from longtail.stages.classifiers.retrained.oltr import LEARNED, embedded_scores, memory_loss, starting_point
 from longtail.stages.classifiers.tools.linear import fit_plain_head
 from longtail.stages.classifiers.tools.state import from_state, to_state
-from longtail.stages.classifiers.tools.weighting import power_weights
 from longtail.stages.metrics.scores import evaluate
+from longtail.stages.priors import power_weights
 from longtail.stages.samplers import SAMPLERS
 
 COUNTS = np.array([14, 6, 0, 1])  # an absent class and a single-sample one

@@ -13,6 +13,7 @@ from longtail.stages.classifiers.tools import linear
 from longtail.stages.classifiers.tools.linear import fit_plain_head
 from longtail.stages.classifiers.tools.paths import adjustment_path
 from longtail.stages.classifiers.tools.state import from_state, to_state
+from longtail.stages.priors import class_mass
 from longtail.stages.selection import NEEDS_VALIDATION, round_robin_folds
 
 COUNTS = np.array([14, 6, 0, 1])  # an absent class and a single-sample one
@@ -109,7 +110,7 @@ def test_cosine_gradient_is_that_of_its_objective(monkeypatch):
         return start
 
     monkeypatch.setattr(cosine, "lbfgs", spy)
-    cosine.fit_directions([X_LONG], Y_LONG, linear.class_mass(np.array(LONG)), 16.0)
+    cosine.fit_directions([X_LONG], Y_LONG, class_mass(np.array(LONG)), 16.0)
     value, start = seen["objective"], seen["start"]
     np.testing.assert_allclose(start.reshape(4, D), mean_directions(X_LONG, Y_LONG), rtol=1e-12)
     rng = np.random.default_rng(0)
@@ -143,7 +144,7 @@ def test_cosine_takes_the_mean_over_views_in_blocks_kept_or_not(monkeypatch):
 def test_cosine_in_float32_stays_near_the_one_in_float64(monkeypatch):
     single = X_LONG.astype(np.float32)
     double = make("cosine").fit(single, Y_LONG).head_.weight
-    monkeypatch.setattr(cosine, "DOUBLE_WORK", 0)
+    monkeypatch.setattr(cosine, "FLOAT64_EVALUATION", 0)
     np.testing.assert_allclose(make("cosine").fit(single, Y_LONG).head_.weight, double, atol=2e-3)
 
 

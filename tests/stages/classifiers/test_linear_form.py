@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from longtail.stages.classifiers import CLASSIFIERS, Head
 from longtail.stages.classifiers.tools.linear_form import LinearForm
-from tests.stages.classifiers.test_classifiers import CASES, HEAD, X_NEW, X_VAL, Y_VAL, X, Y, make
+from tests.stages.classifiers.cases import CASES, HEAD, X_NEW, X_VAL, Y_VAL, X, Y, make
 
 NOT_LINEAR = ("disalign", "knn", "oltr")
 MORE = [

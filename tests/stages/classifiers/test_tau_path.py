@@ -366,7 +366,7 @@ def test_path_in_float32_stays_near_the_one_in_float64(monkeypatch):
     X, y = rng.normal(size=(3000, 32)).astype(np.float32), rng.integers(0, 20, 3000)
     weight = (rng.normal(size=(20, 32)) * rng.uniform(0.5, 2, (20, 1))).astype(np.float32)
     double = tau_path(X, y, weight)
-    monkeypatch.setattr(paths, "DOUBLE_WORK", 0)
+    monkeypatch.setattr(paths, "FLOAT64_PATH", 0)
     single = tau_path(X, y, weight)
     grid = np.linspace(0, 4, 400)
     assert np.abs(single.accuracy(grid) - double.accuracy(grid)).max() <= 2 / 3000

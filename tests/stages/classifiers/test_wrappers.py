@@ -9,7 +9,9 @@ from scipy.special import log_softmax
 
 from longtail.pipeline.config.components import check_spec
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
-from longtail.pipeline.work.execute import Workbench, load_classifier, run_stage_two
+from longtail.pipeline.store.classifier_files import load_classifier
+from longtail.pipeline.work.execute import run_stage_two
+from longtail.pipeline.work.workbench import Workbench
 from longtail.stages.classifiers import CLASSIFIERS, Head
 from longtail.stages.classifiers.adjusted.temperature import best_temperature, negative_log_likelihood
 from longtail.stages.classifiers.tools.state import from_state, to_state
@@ -373,12 +375,12 @@ def test_a_run_with_wrappers_is_loaded_back_with_equal_scores(digits, store):
     config = digits("features.views=1", f"classifiers=[{calibrated}, {smoted}]")
     results = run_stage_two(config, store)
     features = Workbench(config, store).features
-    assert [r["classifier"] for r in results] == ["temperature", "resampled"]
-    assert results[1]["params"] == {"classifier": {"name": "crt", "weight_decay": 0.01}}
-    assert set(results[0]["fitted"]) == {"temperature_", "ece_before_", "ece_after_"}
+    assert [r.classifier for r in results] == ["temperature", "resampled"]
+    assert results[1].params == {"classifier": {"name": "crt", "weight_decay": 0.01}}
+    assert set(results[0].fitted) == {"temperature_", "ece_before_", "ece_after_"}
     for result, spec in zip(results, config.classifiers, strict=True):
         estimator = CLASSIFIERS.create(spec.name, random_state=config.seed, **spec.params)
         estimator.fit(features.train.X, features.train.y, head=features.head, validation=features.val)
-        loaded = load_classifier(store, result["run"])
+        loaded = load_classifier(store, result.run)
         np.testing.assert_array_equal(loaded.scores(features.test.X), estimator.scores(features.test.X))
     assert run_stage_two(config, store) == results

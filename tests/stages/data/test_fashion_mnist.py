@@ -20,7 +20,7 @@ def test_retrained_classifiers_beat_joint_on_long_tailed_fashion_mnist(store):
     config = load_config(
         "fashion_mnist_lt_small", [f"data.root={FOLDER}", "representation.epochs=3", "data.max_count=3000"]
     )
-    results = {r["classifier"]: r["metrics"]["test"] for r in run_stage_two(config, store)}
+    results = {r.classifier: r.metrics["test"] for r in run_stage_two(config, store)}
     assert set(results) == {"joint", "crt", "ncm", "tau_norm", "lws"}
     joint = results["joint"]
     assert 0.3 < joint["balanced_accuracy"] < 0.8

@@ -17,12 +17,13 @@ from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.heads import build_head
 from longtail.stages.losses import LOSSES
 from longtail.stages.losses.cdb import dynamic_tau
-from longtail.stages.losses.corrections import corrected_twice
+from longtail.stages.losses.corrections import corrected_twice, corrects
 from longtail.stages.losses.weightings import WEIGHTINGS, build_weights
 from longtail.stages.network import Head
 from longtail.stages.samplers import SAMPLERS
-from tests.pipeline.training.test_training import assert_same_weights, folder_of, weights
-from tests.stages.test_networks import described_as_signed, images
+from tests.stages.random_images import images
+from tests.stages.signatures import described_as_signed
+from tests.training_runs import assert_same_weights, folder_of, weights
 
 every_loss = pytest.mark.parametrize("name", LOSSES.names())
 every_weighting = pytest.mark.parametrize("name", WEIGHTINGS.names())
@@ -715,6 +716,17 @@ def test_weights_that_never_apply_are_no_correction():
     assert corrected_twice(loss, "cross_entropy", drawn, "class_balanced", epoch=5)
 
 
+def test_asking_for_corrections_leaves_the_loss_as_it_is():
+    drawn = SAMPLERS.create("class_balanced", np.repeat(range(3), [50, 20, 5]), 3, seed=0)
+    loss = make_loss("cross_entropy", [50, 20, 5], weighting="inverse_frequency", start_epoch=5)
+    logits, labels = torch.linspace(-1, 1, 9).reshape(3, 3).sin(), torch.tensor([0, 1, 2])
+    loss.set_epoch(2)
+    before = loss(logits, labels)
+    assert corrects(loss, drawn, epoch=9) and corrected_twice(loss, "", drawn, "", epoch=9)
+    assert loss(logits, labels) == before and not loss.weighs
+    assert loss.corrects_prior_at(9) and not loss.corrects_prior_at(2)
+
+
 def test_progressive_sampling_corrects_at_its_end_only():
     drawn = SAMPLERS.create("progressively_balanced", np.repeat(range(3), [50, 20, 5]), 3, seed=0, epochs=4)
     loss = make_loss("balanced_softmax", [50, 20, 5])
@@ -753,7 +765,7 @@ def test_two_phase_training_is_a_configuration(digits, store):
         "representation.sampler=class_balanced", "classifiers=[{name: crt, sampler: instance_balanced}]"
     )
     result = run_stage_two(config, store)[0]
-    assert result["metrics"]["test"]["accuracy"] > 0.3
+    assert result.metrics["test"]["accuracy"] > 0.3
 
 
 def test_cosines_keep_their_precision_under_half_precision():

@@ -1,0 +1,96 @@
+"""Which finished classifier of a run a person means."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from longtail.pipeline.config.loading import load_config
+from longtail.pipeline.config.sections import System
+from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.store.finished_results import find_results, results_of_config
+from longtail.pipeline.store.references import ID_FIELDS, directory
+from longtail.pipeline.store.result import Result
+from longtail.pipeline.store.store import Store
+from longtail.stages.registry import did_you_mean
+
+log = logging.getLogger("longtail")
+
+SHOWN = 8  # classifiers a message lists
+
+
+class ChosenClassifier(NamedTuple):
+    """A finished classifier's result, and how the config that named it wants to compute."""
+
+    result: Result
+    system: System
+
+
+def choose_classifier(
+    store: Store, reference: str, overrides: Sequence[str] = (), classifier: str | None = None
+) -> ChosenClassifier:
+    """The one finished classifier of a run that is meant.
+
+    `reference` is a directory, the beginning of an id, or a config, which alone takes `overrides`.
+    `classifier` is a name or the beginning of an id; None takes the best by validation balanced accuracy, and
+    logs which that is. A config's own classifiers come before others on the same features.
+
+    LongtailError when there is none, or several, which are then listed.
+    """
+    if not overrides and _is_result(store, reference):
+        ((results, _),) = find_results(store, [reference])
+        system = System()
+    else:
+        config = load_config(reference, overrides)
+        results, system = results_of_config(store, config), config.system
+    if not results:
+        words = " ".join([reference, *overrides])
+        raise LongtailError(f"{words}: has no finished run under {store.root}; `longtail run` makes one")
+    if classifier is None:
+        return ChosenClassifier(_best(reference, results), system)
+    return ChosenClassifier(_named(store, reference, results, classifier), system)
+
+
+def _is_result(store: Store, reference: str) -> bool:
+    if directory(store, reference) is not None:
+        return True
+    return any(store.resolve(kind, reference) is not None for kind in ID_FIELDS)
+
+
+def _named(store: Store, reference: str, results: list[Result], wanted: str) -> Result:
+    on = {(result.features, result.seed) for result in results}
+    others = [r for r in store.results() if (r.features, r.seed) in on and r not in results]
+    for known in (results, others):
+        matches = [r for r in known if r.classifier == wanted]
+        matches = matches or [r for r in known if r.run.startswith(wanted)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise LongtailError(
+                f"--classifier: {wanted!r} fits {len(matches)} finished classifiers of {reference}; name one "
+                f"by its id: {_listed(matches)}"
+            )
+    names = sorted({r.classifier for r in results + others})
+    raise LongtailError(
+        f"--classifier: {reference} has no finished classifier {wanted!r}{did_you_mean(wanted, names)}"
+    )
+
+
+def _best(reference: str, results: list[Result]) -> Result:
+    if len(results) == 1:
+        return results[0]
+    judged = [r for r in results if r.balanced_accuracy("val") is not None]
+    if not judged:
+        raise LongtailError(
+            f"--classifier: {reference} has no validation samples to choose by; name one: {_listed(results)}"
+        )
+    best = max(judged, key=lambda r: r.balanced_accuracy("val"))
+    reached = 100 * best.balanced_accuracy("val")
+    log.info("classifier %s: validation balanced accuracy %.1f %%", best.description, reached)
+    return best
+
+
+def _listed(results: list[Result]) -> str:
+    more = f" and {len(results) - SHOWN} more" if len(results) > SHOWN else ""
+    return "; ".join(result.description for result in results[:SHOWN]) + more

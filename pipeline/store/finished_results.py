@@ -1,0 +1,106 @@
+"""Finished results by what a person calls them: a directory, the beginning of an id, or a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from longtail.pipeline.config.components import registry
+from longtail.pipeline.config.loading import Config, load_config
+from longtail.pipeline.errors import ConfigError, LongtailError
+from longtail.pipeline.store.identity import classifier_id, feature_key, representation_id
+from longtail.pipeline.store.references import ID_FIELDS, directory, is_unknown
+from longtail.pipeline.store.result import Result
+from longtail.pipeline.store.store import Store
+
+
+class ReferenceResults(NamedTuple):
+    """Results that a reference names; `thresholds` of shot groups are its own, None for each result's."""
+
+    results: list[Result]
+    thresholds: dict[str, int] | None
+
+
+def find_results(
+    store: Store, references: Iterable[str], overrides: Sequence[str] = ()
+) -> list[ReferenceResults]:
+    """Results of each reference in turn, all under the root without references, each result once.
+
+    `overrides` (``KEY=VALUE``) are laid on each reference, which must then be a configuration. LongtailError
+    for a reference that names nothing, or a configuration without finished runs.
+    """
+    references = list(references)
+    if overrides and not references:
+        raise ConfigError(f"{' '.join(overrides)}: KEY=VALUE goes with a configuration; name one before it")
+    if not references:
+        return [ReferenceResults(_ordered(store.results()), None)]
+    everything = list(store.results())
+    seen: set[str] = set()
+    groups = []
+    for reference in references:
+        results, thresholds = _of_reference(store, reference, everything, overrides)
+        if not results:
+            raise LongtailError(
+                f"{' '.join([reference, *overrides])}: has no finished run under {store.root}; "
+                "`longtail run` makes one"
+            )
+        groups.append(ReferenceResults([r for r in results if r.run not in seen], thresholds))
+        seen |= {r.run for r in results}
+    return groups
+
+
+def _of_reference(
+    store: Store, reference: str, everything: list[Result], overrides: Sequence[str] = ()
+) -> ReferenceResults:
+    if overrides:
+        config = load_config(reference, overrides)
+        return ReferenceResults(results_of_config(store, config), config.evaluation.thresholds)
+    path = directory(store, reference)
+    name = reference if path is None else path.name
+    for kind, field in ID_FIELDS.items():
+        if path is not None and path.parent.name != kind:
+            continue
+        resolved = store.resolve(kind, name)
+        if resolved is not None:
+            return ReferenceResults(_ordered(r for r in everything if getattr(r, field) == resolved), None)
+    try:
+        config = load_config(reference)
+    except ConfigError as error:
+        if is_unknown(error):
+            raise LongtailError(f"{reference}: is no directory, id or configuration here") from None
+        raise
+    return ReferenceResults(results_of_config(store, config), config.evaluation.thresholds)
+
+
+def results_of_config(store: Store, config: Config) -> list[Result]:
+    """The finished classifiers of a configuration, in its order; those that are missing are left out."""
+    tensors = None
+    if config.representation is not None:
+        done = store.done("representations", representation_id(store, config))
+        if done is None:
+            return []
+        tensors = done[config.features.checkpoint]["tensors"]
+    key = feature_key(store, config, tensors)
+    ids = (classifier_id(config, key, spec) for spec in config.classifiers)
+    return [result for result in map(store.result, ids) if result is not None]
+
+
+def _ordered(results: Iterable[Result]) -> list[Result]:
+    """By data, representation, then as their configuration has them: what none had comes last, by name."""
+    last = len(registry("classifiers").names())
+
+    def key(result: Result) -> tuple:
+        position = result.settings.position
+        return (
+            result.settings.data,
+            result.data_seed,
+            result.representation or "",
+            result.features,
+            result.seed,
+            last if position is None else position,
+            result.classifier != "joint",
+            result.classifier,
+            str(result.params),
+        )
+
+    return sorted(results, key=key)

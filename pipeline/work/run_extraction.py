@@ -1,0 +1,135 @@
+"""Frozen features, extracted once: from the network of stage one, or as the data set gives them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from longtail.pipeline.config.loading import Config
+from longtail.pipeline.config.setting_names import data_settings, settings_named
+from longtail.pipeline.errors import DamagedWeights, LongtailError
+from longtail.pipeline.process.dead_workers import report_dead_workers
+from longtail.pipeline.process.progress import CountProgress
+from longtail.pipeline.store.identity import feature_identity, feature_key
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.work.stage_one import StageOne, repair_stage_one, run_stage_one
+
+if TYPE_CHECKING:
+    from longtail.pipeline.work.feature_cache import FeatureSet
+    from longtail.pipeline.work.feature_extraction import Rows
+    from longtail.stages.data import Splits
+    from longtail.stages.network import Head
+
+log = logging.getLogger("longtail")
+
+
+def run_extraction(config: Config, store: Store, *, fresh: bool = False) -> str:
+    """Make sure of the cached features and return their key; `fresh` extracts them again."""
+    from longtail.pipeline.work.feature_cache import is_cached
+
+    one = run_stage_one(config, store)
+    key = feature_key(store, config, one.tensors)
+    if fresh:
+        store.discard("features", key)
+    if is_cached(store, key):
+        log.debug("features %s: cached", key)
+    else:
+        try:
+            _extract(config, store, one, key)
+        except FileNotFoundError:  # another process has finished the same work and removed its shards
+            if not is_cached(store, key):
+                raise
+        except DamagedWeights as error:
+            log.warning("%s; training goes on from what is intact", error)
+            repair_stage_one(config, store, one.id)
+            return run_extraction(config, store)
+    return key
+
+
+def open_features(config: Config, store: Store) -> tuple[str, FeatureSet]:
+    """(key, verified features), extracted first if need be; damaged ones are extracted again, once."""
+    from longtail.pipeline.process.environment import limit_threads
+    from longtail.pipeline.work.feature_cache import fetch
+    from longtail.stages.classifiers.tools.linear import fit_plain_head
+
+    key = run_extraction(config, store)
+    features = fetch(store, key)
+    if features is None:
+        key = run_extraction(config, store, fresh=True)
+        features = fetch(store, key)
+    if features is None:
+        raise LongtailError(f"{store.folder('features', key)}: cannot be read back after it was written")
+    limit_threads(config.system)
+    if features.head is None and len(features.val):
+        # Features without a network: every classifier starts from the same plain linear head, fitted once.
+        head = fit_plain_head(features.train.X, features.train.y, len(features.class_names))
+        features = replace(features, head=head)
+    return key, features
+
+
+def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
+    from longtail.pipeline.process.environment import limit_threads
+    from longtail.pipeline.training.splits import load_splits
+    from longtail.pipeline.work.feature_extraction import extract
+
+    log.info("features %s: extracting", key)
+    limit_threads(config.system)
+    splits = load_splits(config)
+    if one.id is None:
+        rows, width, head = _given_rows(config, splits), splits.input_shape[0], None
+    else:
+        rows, width, head = _network_rows(config, store, one.id, splits)
+    total = sum(len(part) for part in splits.parts().values()) + config.features.views * len(splits.train)
+    with (
+        report_dead_workers(),
+        settings_named(data_settings(config.data.name)),
+        CountProgress(total, "sample", "extracting") as progress,
+    ):
+        extract(
+            store,
+            key,
+            feature_identity(store, config, one.tensors),
+            splits,
+            rows,
+            num_features=width,
+            dtype=config.features.dtype,
+            head=head,
+            views=config.features.views,
+            progress=progress,
+        )
+
+
+def _given_rows(config: Config, splits: Splits) -> Rows:
+    """A function that takes features from a data set that holds them."""
+    from longtail.stages.features import Features
+
+    dtype = config.features.dtype
+
+    def rows(split: str, indices, view=None) -> Features:
+        part = splits.parts()[split]
+        return Features(part.batch(indices).numpy().astype(dtype, copy=False), part.labels[indices])
+
+    return rows
+
+
+def _network_rows(config: Config, store: Store, run_id: str, splits: Splits) -> tuple[Rows, int, Head | None]:
+    """A function that extracts features by a finished network, their width, and the head if trained."""
+    from longtail.pipeline.process.environment import resolve_device
+    from longtail.pipeline.training.finished_run import trained_network
+    from longtail.pipeline.training.trainee_building import build_loss
+    from longtail.stages.data.pictures.augment import Augment
+    from longtail.stages.features import Features, extract_features
+
+    dtype, device = config.features.dtype, resolve_device(config.system.device)
+    network = trained_network(config, store, run_id, splits, config.features.checkpoint).to(device)
+    trained = config.representation.epochs > 0
+    head = network.head.frozen(build_loss(config, splits).scale) if trained else None
+    parts = {name: part.to(device) for name, part in splits.parts().items()}
+    augment = Augment(**{**config.representation.augment.full(), "mixup": 0.0})
+
+    def rows(split: str, indices, view=None) -> Features:
+        drawn = {} if view is None else {"augment": augment, "key": (config.seed, "view", view)}
+        return extract_features(network.backbone, parts[split], indices, device=device, dtype=dtype, **drawn)
+
+    return rows, network.backbone.num_features, head

@@ -1,0 +1,103 @@
+"""Pictures as they lie in folders: below train, val and test or not, one folder a class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from longtail.stages.data.files.inside_root import inside_root
+from longtail.stages.parameters import wrong
+from longtail.stages.wording import listed, looked_for
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
+PART_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+
+
+class Picture(NamedTuple):
+    """A picture's path relative to the root (posix), its size in bytes and its class."""
+
+    path: str
+    size: int
+    label: str
+
+
+def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, list[Picture]], list[str]]:
+    """Pictures of each part that is there, sorted by path, and the class names. Nothing is decoded.
+
+    Raises ValueError for a root without classes, an empty class or part, a class that train lacks, and links
+    that lead outside (unless `allow_outside`).
+    """
+    top = Path(root).expanduser()
+    if not top.is_dir():
+        raise wrong("root", f"must be a folder of class folders, got {looked_for(root)}")
+    folders = _part_folders(top)
+    class_names = sorted(folder.name for folder in _subfolders(folders["train"]))
+    if not class_names:
+        raise ValueError(f"{folders['train']}: must hold a folder per class, holds no folder")
+    parts: dict[str, list[Picture]] = {}
+    for part, folder in folders.items():
+        parts[part] = []
+        for class_folder in _subfolders(folder):
+            if class_folder.name not in class_names:
+                raise ValueError(
+                    f"{class_folder}: is not a class: {folders['train']} has no folder of that name"
+                )
+            pictures = [
+                Picture(path.relative_to(top).as_posix(), size, class_folder.name)
+                for path, size in walk(class_folder, None if allow_outside else top.resolve())
+            ]
+            if not pictures and part == "train":
+                raise ValueError(
+                    f"{class_folder}: a class needs a picture ({' '.join(SUFFIXES)}), holds none"
+                )
+            parts[part] += pictures
+        if not parts[part]:
+            raise ValueError(f"{folder}: holds no picture; remove it to hold {part} samples out of training")
+        parts[part].sort()
+    return parts, class_names
+
+
+def walk(folder: Path, root: Path | None, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, int]]:
+    """Every picture at any depth below `folder` with its size in bytes, in no order; none leaves `root`."""
+    real = inside_root(folder, root)
+    if real in above:
+        raise ValueError(f"{folder}: a link to a folder it lies in")
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from walk(path, root, (*above, real))
+            elif path.suffix.lower() in SUFFIXES:
+                if entry.is_symlink() and not inside_root(path, root).exists():
+                    raise ValueError(f"{path}: a link to a file that is not there")
+                if entry.is_file():
+                    yield path, entry.stat().st_size
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+
+
+def _part_folders(top: Path) -> dict[str, Path]:
+    """``{"train": ..., "val": ...}``, or ``{"train": top}`` when `top` holds the classes itself."""
+    subfolders = _subfolders(top)
+    parts = {}
+    for part, names in PART_FOLDERS.items():
+        candidates = sorted(path for path in subfolders if path.name.lower() in names)
+        if len(candidates) > 1:
+            raise ValueError(
+                f"{candidates[0]}: {candidates[1]} is there too; keep one folder of {part} pictures"
+            )
+        if candidates:
+            parts[part] = candidates[0]
+    # Beside other folders one called "train" may be a class: it holds pictures where a part holds folders.
+    if len(parts) < len(subfolders) and not any(_subfolders(folder) for folder in parts.values()):
+        return {"train": top}
+    if "train" not in parts:
+        holds = listed(sorted(path.name for path in subfolders)) or "no folder"
+        raise wrong("root", f"{top} must hold a folder per class or a folder train, holds {holds}")
+    return parts

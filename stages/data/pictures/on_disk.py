@@ -1,0 +1,190 @@
+"""Pictures too many or too large for memory: decoded when they are needed, by worker processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from longtail.stages.data import Request
+from longtail.stages.data.pictures.augment import Augment, Mixture, draw_mixture
+from longtail.stages.data.pictures.decoding_workers import (
+    end_workers,
+    leave_signals_to_the_parent,
+    start_workers,
+)
+from longtail.stages.data.pictures.preprocessing import Preprocessing
+from longtail.stages.data.pictures.read_picture import open_picture
+from longtail.stages.data.pictures.settings import PictureSettings
+from longtail.stages.data.pictures.torchvision_transform import picture_transform
+from longtail.stages.data.pictures.unreadable import usable_cores
+from longtail.stages.randomness import generator
+
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, of pixels in 0…255
+LUMA = (0.299, 0.587, 0.114)  # of R, G and B in a grey pixel (ITU-R BT.601), as Pillow converts
+MOST_WORKERS = 16  # by default: past that a disk is the limit
+
+
+class ImageFiles:
+    """Pictures in files below `root`, by path (N,), with labels (N,); batches are (B, C, S, S), S image_size.
+
+    Evaluation resizes a picture until the shorter side has `resize` pixels (None: 256/224 of S) and crops it
+    to the central square of S. `workers` processes decode and augment, whole batches each; what they draw
+    depends on the request and a sample's place in it, never on the worker. `mode` rgb gives three channels,
+    gray one. Without given constants pictures are normalised by ImageNet's; for gray ones by what those come
+    to where the channels of a pixel rise and fall together.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        paths: Sequence[str],
+        labels,
+        settings: PictureSettings | None = None,
+        *,
+        device: str | torch.device = "cpu",
+    ):
+        self.root, self.settings = Path(root), settings or PictureSettings()
+        self.paths = np.array([os.fsencode(path) for path in paths], "S")  # forked workers share these bytes
+        self.labels = np.asarray(labels, np.int64)
+        self.device = torch.device(device)
+        self.image_size, self.mode = self.settings.image_size, self.settings.mode
+        self.resize = self.settings.resize or round(self.image_size * 256 / 224)
+        self.workers = self.settings.workers or min(usable_cores(), MOST_WORKERS)
+        imagenet = {"mean": _in_mode(MEAN, self.mode), "std": _in_mode(STD, self.mode)}
+        self.constants: dict[str, list[float]] = {**imagenet, **self.settings.given_constants}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def path(self, index: int) -> Path:
+        """Where a sample's picture lies."""
+        return self.root / os.fsdecode(self.paths[index])
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What :meth:`batch` makes of a picture."""
+        size = self.image_size
+        return Preprocessing(size, size, self.resize, self.mode, kept=False, **self.constants)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """A sample's shape, for which no picture has to be decoded."""
+        return (len(self.constants["mean"]), self.image_size, self.image_size)
+
+    def take(self, indices: np.ndarray, labels: np.ndarray) -> ImageFiles:
+        """The pictures at `indices`, relabelled."""
+        return self._like(self.paths[indices], labels, self.device)
+
+    def normalized_like(self, train: ImageFiles) -> ImageFiles:
+        """This part: its constants are ImageNet's or given, whatever it is trained on."""
+        return self
+
+    def to(self, device) -> ImageFiles:
+        """The same part with its batches on `device`."""
+        return self._like(self.paths, self.labels, device)
+
+    def _like(self, paths: np.ndarray, labels: np.ndarray, device) -> ImageFiles:
+        part = ImageFiles(self.root, [], labels, self.settings, device=device)
+        part.paths = paths
+        return part
+
+    def batch(self, indices: Sequence[int]) -> torch.Tensor:
+        """Normalised float32 images (B, C, S, S), decoded here and now. ValueError for one that cannot be."""
+        pixels = _DecodedBatches(self, [Request(np.asarray(indices), ())], None)[0]
+        return self._normalized(pixels)
+
+    def stream(
+        self, requests: Sequence[Request], augment: Augment | None
+    ) -> Generator[tuple[torch.Tensor, Mixture | None]]:
+        """The requested batches in turn, decoded ahead of their use; see ``StreamedPart``.
+
+        Raises ValueError naming a picture that cannot be read, ChildProcessError when a worker dies.
+        """
+        loader = DataLoader(
+            _DecodedBatches(self, requests, augment),
+            batch_size=None,  # an item is a batch
+            num_workers=min(self.workers, len(requests)),
+            worker_init_fn=leave_signals_to_the_parent,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # the loader draws a seed from it; not from the global generator
+        )
+        batches = start_workers(loader)
+        try:
+            for request in requests:
+                yield self._mixed(self._normalized(_next_batch(batches)), request, augment)
+        finally:
+            end_workers(batches)
+
+    def _normalized(self, pixels: torch.Tensor | str) -> torch.Tensor:
+        """Pixels (B, C, S, S) uint8 as the network takes them; a str, a worker's error, is raised."""
+        if isinstance(pixels, str):
+            raise ValueError(pixels)
+        pixels = pixels.to(self.device, non_blocking=True)
+        mean, std = (torch.tensor(c, device=self.device).view(-1, 1, 1) for c in self.constants.values())
+        return pixels.float().sub_(mean).div_(std)
+
+    def _mixed(self, images, request: Request, augment: Augment | None):
+        mixture = None
+        if augment is not None:
+            mixture = draw_mixture(len(images), augment, generator(*request.key))
+        if mixture is not None:
+            partner = images[torch.as_tensor(mixture.partner, device=self.device)]
+            images = mixture.share * images + (1 - mixture.share) * partner
+        return images, mixture
+
+
+def _in_mode(constants: Sequence[float], mode: str) -> list[float]:
+    """Constants of the channels that `mode` has, from those of R, G and B."""
+    return list(constants) if mode == "rgb" else [float(np.dot(LUMA, constants))]
+
+
+def _next_batch(batches: Iterator[torch.Tensor | str]) -> torch.Tensor | str:
+    """The next of the workers' batches; ChildProcessError when a worker has died."""
+    try:
+        return next(batches)
+    except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
+        # A worker that dies while it hands over a batch breaks the connection before torch sees it dead.
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise ChildProcessError(
+            f"a process that decodes pictures died ({cause}); "
+            "if memory or /dev/shm ran out, fewer `workers` need less"
+        ) from None
+
+
+class _DecodedBatches(Dataset):
+    """Batches of pixels (B, C, S, S) uint8 by request number; a str says which picture cannot be read.
+
+    (An exception would reach the parent wrapped in the worker's traceback.)
+    """
+
+    def __init__(self, part: ImageFiles, requests: Sequence[Request], augment: Augment | None):
+        self.part, self.requests, self.random = part, requests, augment is not None
+        self.transform = picture_transform(part.image_size, part.resize, augment)
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    def __getitem__(self, number: int) -> torch.Tensor | str:
+        request = self.requests[number]
+        size, channels = self.part.image_size, 3 if self.part.mode == "rgb" else 1
+        pixels = torch.empty((len(request.indices), channels, size, size), dtype=torch.uint8)
+        with torch.random.fork_rng(devices=[], enabled=self.random):
+            for place, index in enumerate(request.indices):
+                if self.random:
+                    torch.manual_seed(int(generator(*request.key, place).integers(2**63)))
+                path = self.part.path(index)
+                try:
+                    pixels[place] = self.transform(open_picture(path, self.part.mode))
+                except Exception as error:  # Pillow raises anything, from OSError to IndexError
+                    return (
+                        f"{path}: cannot be read ({error or type(error).__name__}); repair or remove it, "
+                        "or set `unreadable='skip'`"
+                    )
+        return pixels

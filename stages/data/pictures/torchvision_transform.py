@@ -1,0 +1,39 @@
+"""What a picture decoded on demand goes through before it is a tensor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PIL.Image import Image
+
+from longtail.stages.data.pictures.augment import Augment
+
+if TYPE_CHECKING:
+    from torchvision.transforms import v2
+
+
+def _middle(image: Image) -> Image:
+    """A picture without the ends of what is over twice as long as wide, which no central square shows."""
+    width, height = image.size
+    longest = 2 * min(width, height)
+    if max(width, height) <= longest:
+        return image
+    left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
+    return image.crop((left, top, min(width, left + longest), min(height, top + longest)))
+
+
+def picture_transform(image_size: int, resize: int, augment: Augment | None) -> v2.Compose:
+    """A transform to (C, S, S) uint8, S `image_size`: random as `augment` says, or evaluation's (None)."""
+    from torchvision.transforms import v2  # takes seconds, and counting pictures does without
+
+    augment = augment or Augment()
+    steps: list = [_middle, v2.Resize(resize), v2.CenterCrop(image_size)]
+    if augment.resized_crop is not None:
+        steps = [v2.RandomResizedCrop(image_size, scale=(augment.resized_crop, 1.0))]
+    if augment.pad:
+        steps.append(v2.RandomCrop(image_size, padding=augment.pad))
+    if augment.flip:
+        steps.append(v2.RandomHorizontalFlip())
+    if augment.jitter:
+        steps.append(v2.ColorJitter(augment.jitter, augment.jitter, augment.jitter))
+    return v2.Compose([*steps, v2.PILToTensor()])

@@ -1,0 +1,267 @@
+"""The documentation says what the program does: what it shows runs, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from docs.generate import BLOCK, refreshed, sections, verbs
+from longtail.pipeline.cli import cli
+from longtail.pipeline.config import strict_yaml
+from longtail.pipeline.config.components import KINDS
+from longtail.pipeline.config.loading import load_config
+from longtail.pipeline.config.recipes import shipped, shipped_folder
+from tests.house.markdown import (
+    anchors,
+    blocks,
+    commands,
+    links,
+    name_of,
+    pages,
+    parsed,
+    printed,
+    prose,
+    text_of,
+    without_program_options,
+)
+from tests.places import CHECKOUT
+
+every_page = pytest.mark.parametrize("page", [name_of(page) for page in pages()])
+
+
+def examples(language: str) -> list:
+    """Every block of a language, with its page."""
+    return [
+        pytest.param(code, id=f"{name_of(page)}-{number}")
+        for page in pages()
+        for number, code in enumerate(blocks(page.read_text(encoding="utf-8"), language))
+    ]
+
+
+# -- what is generated ------------------------------------------------------------------------------------
+
+
+@every_page
+def test_generated_parts_are_current(page):
+    assert refreshed(text_of(page)) == text_of(page), "`make readme` refreshes them"
+
+
+def test_every_kind_of_component_and_every_section_has_a_table():
+    written = {
+        match["name"] for page in pages() for match in BLOCK.finditer(page.read_text(encoding="utf-8"))
+    }
+    expected = {f"components {kind}" for kind in KINDS} | {f"settings {path}".strip() for path in sections()}
+    assert written == expected | {"verbs", "commands"}
+
+
+def test_every_setting_has_a_meaning():
+    rows = re.findall(
+        r"^\| `([\w.]+)` \| .* \| (.*) \|$", text_of("docs/reference/configuration.md"), re.MULTILINE
+    )
+    assert len(rows) > 40
+    assert not [key for key, meaning in rows if len(meaning.split()) < 3]
+
+
+def test_a_meaning_written_by_hand_survives_a_refresh():
+    text = text_of("docs/reference/configuration.md")
+    changed = re.sub(r"(\| `seed` \| .* \| ).*( \|\n)", r"\1by hand\2", text)
+    assert changed != text and refreshed(changed) == changed
+
+
+@pytest.mark.parametrize("verb", verbs(), ids=lambda verb: verb.name)
+def test_every_verb_has_help_with_an_example_that_parses(verb):
+    (example,) = re.findall(r"Example: (longtail .*)", verb.help)
+    words = shlex.split(example)[1:]
+    assert words[0] == verb.name and parsed(words) is not None
+
+
+# -- what is shown ----------------------------------------------------------------------------------------
+
+
+@every_page
+def test_commands_shown_are_ones_the_program_takes(page):
+    """Verbs and options exist, recipes too, and settings obey their rules."""
+    for words in commands(text_of(page)):
+        params, verb = parsed(words), without_program_options(words)[0]
+        if verb != words[0]:  # components that only the imported file has are not known here
+            continue
+        named = params.get("config") or params.get("reference") or (params.get("references") or [None])[0]
+        if named in shipped():
+            load_config(named, params.get("overrides", ()))
+        else:
+            assert named is None or named == "pictures.yaml" or verb in ("init", "predict"), words
+
+
+@every_page
+def test_commands_in_the_text_name_verbs_that_exist(page):
+    spans = re.findall(r"`longtail ([^`]+)`", prose(text_of(page)))
+    words = [re.sub(r"\[?--root DIR\]?|-\w\b", "", span).split() for span in spans]
+    assert not {first for first, *_ in filter(None, words)} - {*cli.commands, "VERB"}
+
+
+def test_every_verb_is_shown_somewhere():
+    shown = {words[0] for page in pages() for words in commands(page.read_text(encoding="utf-8"))} - {
+        "--import"
+    }
+    assert shown == set(cli.commands)
+
+
+@pytest.mark.parametrize("block", examples("yaml"))
+def test_configurations_shown_are_valid(block, tmp_path):
+    """A part of a configuration is laid on the digits recipe."""
+    path = tmp_path / "shown.yaml"
+    base = shipped_folder() / "digits_lt.yaml"
+    path.write_text(block if re.search("^data:", block, re.MULTILINE) else f"base: {base}\n{block}")
+    load_config(str(path))
+
+
+def test_the_configuration_shown_in_full_is_the_digits_recipe(tmp_path):
+    path = tmp_path / "shown.yaml"
+    path.write_text(blocks(text_of("docs/reference/configuration.md"), "yaml")[0], encoding="utf-8")
+    assert load_config(str(path)).minimal() == load_config("digits_lt").minimal()
+
+
+@pytest.mark.parametrize("example", examples("python"))
+def test_python_examples_run(example, capsys):
+    if "onnxruntime" in example:
+        pytest.skip("needs an exported file: test_prediction_and_export_run_as_written runs it")
+    if ".register(" in example:  # registers a component, which is not for the other tests to see
+        subprocess.run([sys.executable, "-c", example], check=True, timeout=120)
+    else:
+        exec(compile(example, "example", "exec"), {"__name__": "example"})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder in which README's way from pictures to an exported file has been gone, on tiny pictures."""
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name, reason="the extra `export` is not installed")
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for label, place in (("ant", "pictures/ant"), ("bee", "pictures/bee"), ("", "new")):
+        (folder / "path/to" / place).mkdir(parents=True)
+        for name in "abcdefghijkl" if label else "a":
+            dark = rng.integers(0, 120, (24, 24, 3), np.uint8) + (100 if label == "bee" else 0)
+            Image.fromarray(dark.astype(np.uint8)).save(folder / "path/to" / place / f"{name}.png")
+    way = [
+        words for words in commands(text_of("README.md")) if words[0] == "init" or "pictures.yaml" in words
+    ]
+    assert [words[0] for words in way] == ["init", "run", "report", "predict", "export"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for words in way:
+            printed(words)
+            if words[0] == "init":
+                make_small(Path("pictures.yaml"))
+    return folder
+
+
+def make_small(path: Path) -> None:
+    """A configuration that `init` wrote, for an epoch of a small network."""
+    settings = strict_yaml.load(path.read_text(encoding="utf-8"))
+    settings["representation"] |= {"backbone": "small_cnn", "epochs": 1}
+    settings |= {"classifiers": ["joint", "crt"], "system": {"threads": 1, "device": "cpu"}}
+    path.write_text(strict_yaml.dump(settings), encoding="utf-8")
+
+
+def test_readme_way_from_pictures_to_an_exported_file_works(trained):
+    assert {path.name for path in trained.iterdir()} >= {"pictures.yaml", "pictures.html", "model.onnx"}
+
+
+def test_prediction_and_export_run_as_written(trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    (trained / "model.onnx").unlink()  # README's, by another classifier
+    text = text_of("docs/predict-and-export.md")
+    outputs = [printed(words) for words in commands(text)]
+    assert "path/to/new/a.png" in outputs[0]
+    (prediction,) = json.loads(outputs[1])
+    assert len(prediction["predictions"]) == 2 and prediction["path"] == "path/to/new/a.png"
+    assert outputs[2].startswith("written: model.onnx (crt ")
+    (example,) = blocks(text, "python")
+    exec(compile(example, "example", "exec"), {})
+    assert capsys.readouterr().out.strip() == prediction["predictions"][0]["class"]
+
+
+def test_metadata_described_are_those_of_an_exported_file(trained):
+    onnx = pytest.importorskip("onnx")
+    written = {entry.key for entry in onnx.load(trained / "model.onnx").metadata_props}
+    table = text_of("docs/predict-and-export.md").split("| key | meaning |")[1].split("\n\n")[0]
+    assert (
+        set(re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in table.splitlines()[2:]))) <= written
+    )
+
+
+def test_results_page_describes_every_key_of_a_record_and_every_metric(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    record = json.loads(printed(["report", "pictures.yaml", "--format", "json"]))[0]
+    page = text_of("docs/results.md")
+    for head, keys in (("| metric | meaning |", record["metrics"]), ("| key | holds |", record)):
+        rows = page.split(head)[1].split("\n\n")[0].splitlines()[2:]
+        assert sorted(re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in rows))) == sorted(keys)
+
+
+# -- links ------------------------------------------------------------------------------------------------
+
+
+@every_page
+def test_links_lead_somewhere(page):
+    for link in links(text_of(page)):
+        target, _, anchor = link.partition("#")
+        if "://" in link:
+            assert re.fullmatch(r"https://[\w.-]+\.[a-z]+(/\S*)?", link), link
+            continue
+        path = (CHECKOUT / page).parent / target if target else CHECKOUT / page
+        assert path.is_file(), link
+        assert not anchor or anchor in anchors(path.read_text(encoding="utf-8")), link
+
+
+def test_every_page_of_docs_has_a_place_in_the_site():
+    nav = set(re.findall(r"(?:- |: )([\w/-]+\.md)$", text_of("mkdocs.yml"), re.MULTILINE))
+    assert {
+        name_of(page).removeprefix("docs/") for page in pages() if name_of(page).startswith("docs/")
+    } <= nav
+
+
+# -- the site ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The site, built as `make docs` builds it."""
+    for name in ("mkdocs", "material", "mkdocstrings"):
+        pytest.importorskip(name, reason="the extra `docs` is not installed")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    finished = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return folder
+
+
+def test_site_has_every_page_and_loads_nothing_from_elsewhere(site):
+    for page in sorted((CHECKOUT / "docs").rglob("*.md")):
+        assert (site / page.relative_to(CHECKOUT / "docs").with_suffix(".html")).is_file()
+    for name in ("index", "contributing", "changelog", "recipes", "licence"):
+        text = (site / f"{name}.html").read_text(encoding="utf-8")
+        loaded = re.findall(r"<(?:script|img|link|iframe)\b[^>]*(?:src|href)=\"?(https?:[^\" >]+)", text)
+        assert not loaded, name
+
+
+def test_site_describes_every_public_name(site):
+    import longtail
+
+    text = (site / "reference" / "python.html").read_text(encoding="utf-8")
+    assert not [name for name in longtail.__all__ if name != "__version__" and name not in text]
+    assert "fit(" in text and "a class may be\nabsent" in text  # a docstring
+
+
+def test_site_shows_docstrings_as_markdown(site):
+    text = (site / "reference" / "python.html").read_text(encoding="utf-8")
+    assert ":meth:" not in text and ":class:" not in text and "<blockquote>" not in text
