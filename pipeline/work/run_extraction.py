@@ -25,7 +25,7 @@ log = logging.getLogger("longtail")
 
 
 def run_extraction(config: Config, store: Store, *, fresh: bool = False) -> str:
-    """Make sure of the cached features and return their key; `fresh` extracts them again."""
+    """Extract features unless they are cached; returns their key. `fresh` extracts them again."""
     from longtail.pipeline.work.feature_cache import is_cached
 
     one = run_stage_one(config, store)
