@@ -12,20 +12,21 @@ import click
 
 from longtail.pipeline.errors import ConfigError, Interrupted, LongtailError
 from longtail.pipeline.process.interrupt import stop_at_once
-from longtail.pipeline.verbs.catalogue import VERBS, LazyCommand
+from longtail.pipeline.verbs.catalogue import HELP_OPTIONS, VERBS, LazyCommand
 from longtail.pipeline.verbs.console import fail, log_to_stderr, set_log_level
 
 
 def import_components(context: click.Context, parameter: click.Parameter, modules: tuple[str, ...]) -> None:
     """Make components from outside known, for commands and for the shell's completion, which stays silent."""
-    if modules:
-        from longtail.pipeline.config.imports import use_imports
+    if not modules:  # the configuration is not loaded for this
+        return
+    from longtail.pipeline.config.imports import use_imports
 
-        with suppress(ConfigError) if context.resilient_parsing else nullcontext():
-            use_imports(modules)
+    with suppress(ConfigError) if context.resilient_parsing else nullcontext():
+        use_imports(modules)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings=HELP_OPTIONS)
 @click.option(
     "--root",
     type=click.Path(file_okay=False),

@@ -26,6 +26,9 @@ VERBS = {
 }
 
 
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+
+
 class LazyCommand(click.Command):
     """A verb known by name and first line; the command itself is imported when its arguments are parsed."""
 
@@ -39,4 +42,4 @@ class LazyCommand(click.Command):
 
     def make_context(self, *args, **options) -> click.Context:
         """The context of the command itself: click goes on with that one, for help and completion too."""
-        return self.load().make_context(*args, **options)
+        return self.load().make_context(*args, **HELP_OPTIONS, **options)

@@ -122,12 +122,12 @@ def test_command_that_finds_everything_done_loads_nothing_heavy(first, verb):
     if verb == "report":
         arguments = [verb]
     before = snapshot(root)
-    found = in_process(HEAVY, "--root", root, *arguments)
-    assert found.returncode == 0
-    assert found.stderr.strip() == "HEAVY"
+    process = in_process(HEAVY, "--root", root, *arguments)
+    assert process.returncode == 0
+    assert process.stderr.strip() == "HEAVY"
     assert snapshot(root) == before
     if verb == "run":
-        assert found.stdout == printed.out
+        assert process.stdout == printed.out
 
 
 def test_run_again_prints_the_same_and_touches_nothing(first):
@@ -139,16 +139,16 @@ def test_run_again_prints_the_same_and_touches_nothing(first):
 
 
 def test_json_records_have_the_documented_keys(root):
-    found = records(root, "run", *SMALL)
-    assert [record["classifier"] for record in found] == CLASSIFIERS
-    for record in found:
+    result_records = records(root, "run", *SMALL)
+    assert [record["classifier"] for record in result_records] == CLASSIFIERS
+    for record in result_records:
         assert list(record) == RECORD_KEYS
         assert list(record["metrics"]) == METRIC_KEYS
         assert (record["split"], record["seed"], record["data_seed"]) == ("test", 0, 0)
         assert record["protocol"] == "validation"
         assert (root / "classifiers" / record["run"] / "DONE").exists()
         assert (root / "representations" / record["representation"] / "DONE").exists()
-    assert {record["classifier"]: list(record["params"]) for record in found} == {
+    assert {record["classifier"]: list(record["params"]) for record in result_records} == {
         "joint": [], "crt": [], "ncm": [], "tau_norm": ["tau_"], "lws": [],
     }  # fmt: skip
 
@@ -186,9 +186,9 @@ def test_split_all_draws_a_table_for_each_split(root):
 
 def test_csv_holds_the_same_figures_as_json(root):
     rows = list(csv.DictReader(io.StringIO(ok("--root", root, "run", *SMALL, "--format", "csv").out)))
-    found = records(root, "run", *SMALL)
-    assert [row["run"] for row in rows] == [record["run"] for record in found]
-    for row, record in zip(rows, found, strict=True):
+    result_records = records(root, "run", *SMALL)
+    assert [row["run"] for row in rows] == [record["run"] for record in result_records]
+    for row, record in zip(rows, result_records, strict=True):
         assert json.loads(row["params"]) == record["params"]
         for key in METRIC_KEYS:
             if key != "class_accuracy":
@@ -245,8 +245,10 @@ def test_another_classifier_leaves_earlier_stages_alone(first, tmp_path):
     root = tmp_path / "copy"
     subprocess.run(["cp", "-a", first[0], root], check=True)
     before = snapshot(root)
-    found = ok("--root", root, "classify", *SMALL, "classifiers=[{name: tau_norm, tau: 1}]")
-    assert "tau_norm tau=1" in found.out and "training" not in found.err and "extracting" not in found.err
+    outcome = ok("--root", root, "classify", *SMALL, "classifiers=[{name: tau_norm, tau: 1}]")
+    assert (
+        "tau_norm tau=1" in outcome.out and "training" not in outcome.err and "extracting" not in outcome.err
+    )
     after = snapshot(root)
     new = {name for name in after if name not in before}
     assert {name: after[name] for name in before} == before
@@ -350,9 +352,9 @@ def test_damaged_record_is_named_and_left_out(first, tmp_path):
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.write_bytes(content)
-    found = ok("--root", root, "report", "--format", "json")
-    assert path.parent.name not in [record["run"] for record in json.loads(found.out)]
-    assert f"warning: {path}" in found.err
+    outcome = ok("--root", root, "report", "--format", "json")
+    assert path.parent.name not in [record["run"] for record in json.loads(outcome.out)]
+    assert f"warning: {path}" in outcome.err
     again = ok("--root", root, "run", *SMALL)
     assert again.out == first[1].out and str(path) in again.err
 
@@ -538,8 +540,8 @@ def test_root_that_cannot_be_written_is_one_line(tmp_path):
 
 def test_traceback_is_shown_when_asked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("LONGTAIL_TRACEBACK", "1")
-    found = longtail("--root", tmp_path, "report", "nonsense")
-    assert found.status == 1 and "Traceback" in found.err and found.out == ""
+    outcome = longtail("--root", tmp_path, "report", "nonsense")
+    assert outcome.status == 1 and "Traceback" in outcome.err and outcome.out == ""
 
 
 def test_root_is_taken_from_the_environment(root, monkeypatch):
@@ -648,24 +650,24 @@ def test_closed_pipe_gives_no_traceback(root, arguments):
     os.close(read)
     command = [sys.executable, "-c", MAIN, "--root", str(root), *arguments]
     with os.fdopen(write, "wb") as stdout:
-        found = subprocess.run(
+        process = subprocess.run(
             command, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT, timeout=60
         )
-    assert found.stderr == ""
-    assert found.returncode == 1
+    assert process.stderr == ""
+    assert process.returncode == 1
 
 
 def test_closed_standard_output_gives_no_traceback(root):
     command = (
         f"{shlex.quote(sys.executable)} -c {shlex.quote(MAIN)} --root {shlex.quote(str(root))} report >&-"
     )
-    found = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=CHECKOUT, timeout=60)
-    assert "Traceback" not in found.stderr
+    process = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=CHECKOUT, timeout=60)
+    assert "Traceback" not in process.stderr
 
 
 def test_output_is_utf8_free_of_control_codes_when_piped(root):
-    found = in_process(MAIN, "--root", root, "report", env={**os.environ, "PYTHONUTF8": "1"})
-    assert found.returncode == 0 and "\x1b" not in found.stdout + found.stderr
+    process = in_process(MAIN, "--root", root, "report", env={**os.environ, "PYTHONUTF8": "1"})
+    assert process.returncode == 0 and "\x1b" not in process.stdout + process.stderr
 
 
 # -- signals ------------------------------------------------------------------------------------------------
@@ -716,14 +718,14 @@ def test_features_of_ones_own_run_end_to_end(tmp_path, pixels):
         f"data.root={tmp_path}/features.npz",
         "evaluation.many=30",
     ]
-    found = ok(*command)
-    lines = found.out.splitlines()
+    outcome = ok(*command)
+    lines = outcome.out.splitlines()
     assert lines[0].startswith("feature_arrays · seed 0 · ") and "epochs" not in lines[0]
     assert [line.split("  ")[0].split(" tau=")[0] for line in lines[3:-1]] == [
         "joint (linear)",
         *CLASSIFIERS[1:],
     ]
-    assert "training" not in found.err
+    assert "training" not in outcome.err
     rows = json.loads(ok(*command, "--format", "json").out)
     assert [row["classifier"] for row in rows] == CLASSIFIERS
     assert all(row["representation"] is None and list(row) == RECORD_KEYS for row in rows)
@@ -734,7 +736,7 @@ def test_features_of_ones_own_run_end_to_end(tmp_path, pixels):
     (tmp_path / "moved").mkdir()
     moved = (tmp_path / "features.npz").rename(tmp_path / "moved" / "f.npz")
     again = ok(*command[:4], f"data.root={moved}", "evaluation.many=30")
-    assert again.out == found.out and snapshot(tmp_path / "root") == before
+    assert again.out == outcome.out and snapshot(tmp_path / "root") == before
 
 
 def test_features_of_two_archives_are_two_tables(tmp_path, pixels):
@@ -769,12 +771,12 @@ def test_folder_of_pictures_runs_end_to_end(tmp_path, pixels):
         "representation.augment={pad: 1, flip: false}", "representation.epochs=1",
         "representation.optimizer.lr=0.05", "system.threads=1", "system.device=cpu",
     ]  # fmt: skip
-    found = ok(*command)
-    assert found.out.startswith("image_folder · small_cnn · ")
+    outcome = ok(*command)
+    assert outcome.out.startswith("image_folder · small_cnn · ")
     rows = json.loads(ok(*command, "--format", "json").out)
     assert [row["classifier"] for row in rows] == CLASSIFIERS
     assert all(len(row["metrics"]["class_accuracy"]) == 4 for row in rows)
     assert all(row["metrics"]["top5_accuracy"] is None for row in rows)  # four classes
     chart = ok(*command[:2], "show", *command[3:]).out
     assert re.search(r"digit 0 +43 ", chart)  # 60 less a fifth for test and a tenth of the rest
-    assert ok(*command).out == found.out
+    assert ok(*command).out == outcome.out

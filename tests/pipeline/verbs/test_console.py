@@ -36,8 +36,8 @@ def test_verbosity_sets_what_is_let_through(options, level):
 
 
 def test_verbose_and_quiet_together_are_refused():
-    found = CliRunner().invoke(cli, ["-v", "-q", "list"])
-    assert found.exit_code == 2 and "exclude each other" in found.output
+    outcome = CliRunner().invoke(cli, ["-v", "-q", "list"])
+    assert outcome.exit_code == 2 and "exclude each other" in outcome.output
 
 
 def test_colour_is_for_terminals_without_no_color(monkeypatch):
@@ -55,10 +55,10 @@ def test_colour_is_for_terminals_without_no_color(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h"), (5399, "90 min")]
+    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h"), (5399, "90 min")]
 )
-def test_durations_read_as_a_person_says_them(seconds, said):
-    assert duration(seconds) == said
+def test_durations_read_as_a_person_would_write_them(seconds, text):
+    assert duration(seconds) == text
 
 
 def test_time_left_goes_by_tasks_that_were_worked_on(monkeypatch):
@@ -92,16 +92,16 @@ def test_state_of_a_run_under_way_tells_what_is_left(digits, store):
     (folder / "DONE").unlink()
     rows = (folder / "history.jsonl").read_text().splitlines(keepends=True)
     (folder / "history.jsonl").write_text("".join(rows[:2]))
-    said = run_state(store, folder.name)
-    assert re.search(r"^state: under way, 2 epochs done, last written \d+ s ago$", said, re.MULTILINE)
-    assert re.search(r"^\d+ s left for 3 epochs$", said, re.MULTILINE)
+    state = run_state(store, folder.name)
+    assert re.search(r"^state: under way, 2 epochs done, last written \d+ s ago$", state, re.MULTILINE)
+    assert re.search(r"^\d+ s left for 3 epochs$", state, re.MULTILINE)
     for path in folder.iterdir():
         os.utime(path, (0, 0))
-    said = run_state(store, folder.name)
+    state = run_state(store, folder.name)
     assert re.search(
-        r"^state: stopped, 2 epochs done, last written .* ago; run it again to go on$", said, re.M
+        r"^state: stopped, 2 epochs done, last written .* ago; run it again to go on$", state, re.M
     )
-    assert "left for" not in said
+    assert "left for" not in state
 
 
 # -- TensorBoard ------------------------------------------------------------------------------------------
@@ -117,15 +117,15 @@ def test_tensorboard_gets_every_epoch_once_through_a_resume(digits, store, stop_
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     config = digits("representation.epochs=3", "system.tensorboard=true")
-    stop_at_save(2)  # the second epoch is saved and not yet told
+    stop_at_save(2)  # the second epoch is saved and not yet written
     with pytest.raises(KeyboardInterrupt):
         run_stage_one(config, store)
     run_stage_one(config, store)
     events = EventAccumulator(str(folder_of(config, store) / "tensorboard")).Reload()
     history = (folder_of(config, store) / "history.jsonl").read_text().splitlines()
     losses = {row["epoch"]: row["loss"] for row in map(json.loads, history)}
-    found = {event.step: event.value for event in events.Scalars("loss")}
-    assert found == {epoch: pytest.approx(losses[epoch]) for epoch in (1, 3)}
+    written = {event.step: event.value for event in events.Scalars("loss")}
+    assert written == {epoch: pytest.approx(losses[epoch]) for epoch in (1, 3)}
     assert "validation/balanced_accuracy" in events.Tags()["scalars"]
 
 
@@ -207,6 +207,6 @@ def test_what_the_configuration_refuses_the_schema_refuses(validator, wrong):
 
 
 def test_schema_is_printed_alone():
-    found = CliRunner().invoke(cli, ["show", "--schema"])
-    assert json.loads(found.output) == schema()
+    outcome = CliRunner().invoke(cli, ["show", "--schema"])
+    assert json.loads(outcome.output) == schema()
     assert CliRunner().invoke(cli, ["show", "digits_lt", "--schema"]).exit_code == 2
