@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypedDict
 
 Parameters = dict[str, Any]  # of a component, by name; another component among them is a mapping with a name
@@ -68,7 +68,8 @@ class Result:
     `params` differ from their defaults, `fitted` were chosen by the fit. `thresholds` are the shot groups'
     ``many`` and ``few``. `class_counts` and `class_names` are (C,), the former of training samples. By split,
     ``val`` and ``test``: `sizes` of all splits with samples; of those the classifier was judged on,
-    `class_samples`, (C,) each, and `metrics`. `seconds` is what the fit took.
+    `class_samples`, (C,) each, and `metrics`. `seconds` is what the fit took. `imports` says where
+    components from outside the package came from, by kind and name.
     """
 
     run: str
@@ -89,6 +90,7 @@ class Result:
     metrics: dict[str, Metrics]
     seconds: float
     versions: dict[str, str]
+    imports: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Result:
@@ -97,8 +99,9 @@ class Result:
         return cls(**entries | {"settings": RunSettings.from_json(entries["settings"])})
 
     def to_json(self) -> dict[str, Any]:
-        """What a result file holds."""
-        return vars(self) | {"settings": self.settings.to_json()}
+        """What a result file holds; `imports` only where there are any."""
+        record = vars(self) | {"settings": self.settings.to_json()}
+        return record if self.imports else {k: v for k, v in record.items() if k != "imports"}
 
     @property
     def label(self) -> str:
@@ -148,8 +151,9 @@ def _entries(cls: type, record: Any, **older: Any) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"must be a mapping, got {type(record).__name__}")
     known = older | record
-    entries = {field.name: known[field.name] for field in fields(cls) if field.name in known}
-    missing = [field.name for field in fields(cls) if field.default is MISSING and field.name not in known]
+    entries = {own.name: known[own.name] for own in fields(cls) if own.name in known}
+    required = [own.name for own in fields(cls) if own.default is MISSING and own.default_factory is MISSING]
+    missing = [name for name in required if name not in known]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}")
     return entries

@@ -1,4 +1,4 @@
-"""An earlier run that training goes on from, and what is checked before it does."""
+"""Continuing an earlier run, and what is checked before."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config import strict_yaml
+from longtail.pipeline.config.imports import require_imports
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.sections import Representation
-from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.errors import Damaged, LongtailError
+from longtail.pipeline.files.checked_json import read_json
 from longtail.pipeline.files.epoch_files import BEST_WEIGHTS
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
 from longtail.pipeline.store.identity import data_identity, earlier_run
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Checkpoints, Memory
+from longtail.pipeline.training.run_files import PROVENANCE
 from longtail.stages.wording import counted
 
 if TYPE_CHECKING:
@@ -22,11 +25,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("longtail")
 
-LEAST_SIDE = 4  # pixels; a network that halves its input twice has nothing left of less
+LEAST_SIDE = 4  # pixels; of less nothing is left once a network has halved it twice
 
 
 def check_start(config: Config, store: Store) -> None:
-    """Refuse or warn of, before data and weights are opened, what training cannot well start from."""
+    """Refuse a start that cannot work and warn of an unlikely one, before data and weights are opened."""
     warn_of_start(config)
     if config.representation is not None and config.representation.init is not None:
         check_init(config, store)
@@ -35,7 +38,7 @@ def check_start(config: Config, store: Store) -> None:
 def check_init(config: Config, store: Store) -> str:
     """The id of the finished run that ``representation.init`` names.
 
-    LongtailError where its state would not go with this run's data, network or optimiser.
+    LongtailError where its state would not fit this run's data, network or optimiser.
     """
     run_id = earlier_run(store, config.representation)
     folder = store.folder("representations", run_id)
@@ -46,7 +49,8 @@ def check_init(config: Config, store: Store) -> str:
             f"epoch and this run's validation would not be its own; "
             f"representation.weights={folder / done['last']['file']} starts anew from its weights"
         )
-    _refuse_another_kind(config.representation, folder)
+    require_imports(_imports_of(folder), "losses")
+    _refuse_other_parameters(config.representation, folder)
     return run_id
 
 
@@ -72,6 +76,14 @@ def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Ch
     return checkpoints.save(trainee.network, trainee.optimizer, memory, **trainee.extra_state)
 
 
+def _imports_of(folder: Path) -> dict[str, dict[str, str]] | None:
+    """Components from outside that a run was made with; None when it does not say."""
+    try:
+        return read_json(folder / PROVENANCE).get("imports")
+    except (FileNotFoundError, Damaged):
+        return None
+
+
 def _prior_bias(loss: dict) -> bool:
     """True for a loss whose head's bias is not decayed."""
     from longtail.pipeline.config.components import registry
@@ -81,7 +93,7 @@ def _prior_bias(loss: dict) -> bool:
     return registry("losses").create(name, [1, 1], **params).prior_bias
 
 
-def _refuse_another_kind(settings: Representation, folder: Path) -> None:
+def _refuse_other_parameters(settings: Representation, folder: Path) -> None:
     """LongtailError where the optimiser's state would not belong to this run's parameters."""
     written = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))["representation"]
     earlier, own = _what_the_optimizer_updates(written), _what_the_optimizer_updates(settings.full())
@@ -103,7 +115,7 @@ def _what_the_optimizer_updates(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def warn_of_start(config: Config) -> None:
-    """Warn of what is allowed and hardly meant: a backbone frozen as it was drawn, pictures of few pixels."""
+    """Warn of what is allowed but hardly intended: frozen random weights, pictures of a few pixels."""
     settings, side = config.representation, config.data.full().get("image_size")
     if side is not None and side < LEAST_SIDE:
         log.warning("data.image_size=%d leaves little to see; most pictures need 32 or more", side)

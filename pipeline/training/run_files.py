@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config import strict_yaml
+from longtail.pipeline.config.imports import origins
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.files.publish import publish_bytes, publish_json
 from longtail.pipeline.process.environment import Environment
@@ -31,11 +32,12 @@ class RunFiles:
         if not (folder / PROVENANCE).exists() or earlier_environment(folder / PROVENANCE) is None:
             publish_bytes(folder / "config.yaml", strict_yaml.dump(run_settings(self.config)).encode())
             beginning = {**provenance(self.environment), "data": training_data_facts(self.splits)}
-            publish_json(folder / PROVENANCE, beginning)
+            imports = origins(self.config.data, self.config.representation)
+            publish_json(folder / PROVENANCE, {**beginning, "imports": imports} if imports else beginning)
 
 
 def run_settings(config: Config) -> dict[str, Any]:
-    """The settings that make a representation what it is."""
+    """The settings a representation depends on."""
     return {"seed": config.seed, "data": config.data.full(), "representation": config.representation.full()}
 
 

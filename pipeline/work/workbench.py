@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config.components import Spec
+from longtail.pipeline.config.imports import origins
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.publish import publish_json
@@ -127,6 +128,7 @@ class Workbench:
             metrics={},
             seconds=seconds,
             versions=versions(),
+            imports=origins(config.data, config.representation, spec),
         )
 
     def _complete(self, result: Result, splits: tuple[str, ...]) -> Result:
