@@ -87,7 +87,7 @@ class Store:
             return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         except FileNotFoundError:
             return []
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Damaged(f"{path}: is not JSON") from None
 
     def finish(self, kind: str, name: str, facts: dict[str, Any], files: list[str]) -> None:

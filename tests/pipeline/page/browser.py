@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,14 @@ class Browser:
         return self
 
     def __exit__(self, *_) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._session = None
+        with suppress(AssertionError, OSError):  # it may have crashed
+            self.call("Browser.close")  # killed, it leaves processes behind that still write into its home
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         os.close(self._out), os.close(self._in)
         self._home.cleanup()
 
