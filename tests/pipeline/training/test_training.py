@@ -76,12 +76,12 @@ def test_run_without_validation_keeps_the_last_epoch_as_best(digits, store):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_paper_sampler_trains_and_is_deterministic(digits, tmp_path, sampler):
     config = digits(f"representation.sampler={sampler}")
-    found = []
+    runs = []
     for name in "ab":
         store = Store(tmp_path / name)
         run_stage_one(config, store)
-        found.append(weights(config, store))
-    assert_same_weights(*found)
+        runs.append(weights(config, store))
+    assert_same_weights(*runs)
 
 
 @pytest.mark.parametrize(
@@ -338,9 +338,9 @@ def test_every_cut_and_every_flipped_bit_of_a_tensor_file_is_found(tmp_path):
     tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array(3)}
     save_tensors(path, tensors, {"epochs": 1})
     whole = path.read_bytes()
-    found, facts, _ = load_tensors(path)
-    np.testing.assert_array_equal(found["a"], tensors["a"])
-    assert found["n"].shape == () and facts == {"epochs": 1}
+    loaded, facts, _ = load_tensors(path)
+    np.testing.assert_array_equal(loaded["a"], tensors["a"])
+    assert loaded["n"].shape == () and facts == {"epochs": 1}
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         with pytest.raises(Damaged):

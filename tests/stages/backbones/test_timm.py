@@ -124,8 +124,8 @@ def test_missing_extra_is_named_before_the_data_are_read(tmp_path):
 def test_model_maps_pictures_to_its_number_of_features(model, channels):
     backbone = make(model, in_channels=channels).eval()
     with torch.inference_mode():
-        found = backbone(torch.rand(2, channels, 160, 160))
-    assert found.shape == (2, backbone.num_features)
+        features = backbone(torch.rand(2, channels, 160, 160))
+    assert features.shape == (2, backbone.num_features)
     assert not any(name.startswith(("fc.", "classifier.")) for name in backbone.state_dict())
 
 
@@ -148,8 +148,8 @@ def test_only_the_last_block_learns(model):
 
 def test_last_block_without_a_matrix_takes_what_lies_before_it():
     with torch.device("meta"):
-        found = BACKBONES.create("timm/densenet121").last_block
-    assert found == ("features.transition3", "features.denseblock4", "features.norm5")
+        names = BACKBONES.create("timm/densenet121").last_block
+    assert names == ("features.transition3", "features.denseblock4", "features.norm5")
 
 
 def test_image_size_is_what_the_model_takes():
@@ -254,9 +254,9 @@ def splits(pictures, **params):
 
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_given_constants_normalise_every_part(pictures, in_memory):
-    found = splits(pictures, in_memory=in_memory, resize=16, mean=MEAN, std=STD)
+    data = splits(pictures, in_memory=in_memory, resize=16, mean=MEAN, std=STD)
     plain = splits(pictures, in_memory=in_memory, resize=16)
-    for name, part in found.parts().items():
+    for name, part in data.parts().items():
         other = plain.parts()[name]
         mean, std = (torch.tensor(other.constants[key]).view(3, 1, 1) for key in ("mean", "std"))
         values = other.batch(range(len(other))) * std + mean  # 0…255 again
