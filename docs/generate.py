@@ -18,15 +18,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import get_origin
 
 import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from longtail.pipeline.cli import cli
-from longtail.pipeline.config.classifier_lists import check_classifiers, check_sweep
 from longtail.pipeline.config.components import Spec, registry
 from longtail.pipeline.config.fields import component_kind, section_of, validators
 from longtail.pipeline.config.loading import Config
-from longtail.pipeline.config.settings import Settings
 from longtail.stages.parameters import describe_rule
 from longtail.stages.registry import REQUIRED, Component
 
@@ -60,8 +61,9 @@ def component_table(kind: str) -> str:
 
 
 def described(kind: str) -> list[Component]:
-    """The components of a kind; what all data sets share stands once, at the end."""
-    components = [registry(kind).describe(name) for name in registry(kind).names()]
+    """longtail's own components of a kind; what all data sets share stands once, at the end."""
+    known = [registry(kind).describe(name) for name in registry(kind).names()]
+    components = [component for component in known if component.module.startswith("longtail.")]
     if kind != "datasets":
         return components
     shared = registry(kind).shared
@@ -84,7 +86,7 @@ def _component_row(component: Component) -> tuple[str, str, str]:
 # -- settings ---------------------------------------------------------------------------------------------
 
 
-def settings_table(section: type[Settings], path: str, kept: dict[str, str]) -> str:
+def settings_table(section: type[BaseModel], path: str, kept: dict[str, str]) -> str:
     """Every setting of a section with its rule, its default and the `kept` meaning."""
     rows = []
     for name, field in section.model_fields.items():
@@ -94,15 +96,15 @@ def settings_table(section: type[Settings], path: str, kept: dict[str, str]) -> 
     return table(("setting", "value", "default", "meaning"), rows)
 
 
-def section_at(path: str) -> type[Settings]:
+def section_at(path: str) -> type[BaseModel]:
     """The section at a dotted path, the whole configuration for an empty one."""
-    section: type[Settings] = Config
+    section: type[BaseModel] = Config
     for step in filter(None, path.split(".")):
         section = section_of(section.model_fields[step])
     return section
 
 
-def sections(section: type[Settings] = Config, path: str = "") -> Iterable[str]:
+def sections(section: type[BaseModel] = Config, path: str = "") -> Iterable[str]:
     """The dotted paths of all sections."""
     yield path
     for name, field in section.model_fields.items():
@@ -117,24 +119,24 @@ def meanings(before: str) -> dict[str, str]:
     return {row[0].strip(): row[-1].strip() for row in rows if len(row) == 4}
 
 
-def _rule(field, path: str) -> str:
+def _rule(field: FieldInfo, path: str) -> str:
     kind = component_kind(field)
     if kind is not None:
         nothing = " or null" if not field.is_required() and field.get_default() is None else ""
         return f"one of the [{kind}](components.md#{kind}){nothing}"
     if section_of(field) is not None:
         return f"a mapping: [below](#{path.replace('.', '')})"
-    if check_classifiers in validators(field):
+    checks = {getattr(function, "__name__", "") for function in validators(field)}
+    if "check_classifiers" in checks:
         return "a list of [classifiers](components.md#classifiers)"
-    if check_sweep in validators(field):
+    if "check_sweep" in checks:
         return "a list of [classifiers](components.md#classifiers), parameters as lists or ranges, or null"
-    annotation = str(field.annotation)
-    if annotation.startswith("dict"):
+    if get_origin(field.annotation) is dict:
         return "a mapping"
     return describe_rule(field.rebuild_annotation())
 
 
-def _default(field) -> str:
+def _default(field: FieldInfo) -> str:
     return (
         "" if section_of(field) is not None else as_json(_plain(field.get_default(call_default_factory=True)))
     )

@@ -6,13 +6,21 @@ import logging
 import os
 import signal
 import sys
+from contextlib import nullcontext, suppress
 
 import click
 
+from longtail.pipeline.config.imports import use_imports
 from longtail.pipeline.errors import ConfigError, Interrupted, LongtailError
 from longtail.pipeline.process.interrupt import stop_at_once
 from longtail.pipeline.verbs.catalogue import VERBS, LazyCommand
 from longtail.pipeline.verbs.console import fail, log_to_stderr, set_log_level
+
+
+def import_components(context: click.Context, parameter: click.Parameter, modules: tuple[str, ...]) -> None:
+    """Make components from outside known, for commands and for the shell's completion, which stays silent."""
+    with suppress(ConfigError) if context.resilient_parsing else nullcontext():
+        use_imports(modules)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,6 +36,14 @@ from longtail.pipeline.verbs.console import fail, log_to_stderr, set_log_level
     "-v", "--verbose", is_flag=True, help="Print more: ids, what is done already, how long things take."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print only results, warnings and errors.")
+@click.option(
+    "--import",
+    metavar="MODULE",
+    multiple=True,
+    expose_value=False,
+    callback=import_components,
+    help="Use the components of a module or .py file, too; may be repeated.",
+)
 @click.version_option(package_name="longtail", prog_name="longtail")
 @click.pass_context
 def cli(context: click.Context, root: str, verbose: bool, quiet: bool) -> None:

@@ -17,13 +17,16 @@ MODULE = "longtail.pipeline.store.identity"
 
 
 def salt(module) -> None:
-    """Replace ``make_id`` of the loaded `module` by one whose ids depend on the salt as well."""
+    """Replace ``make_id`` of the loaded `module` by one whose ids depend on the salt as well, once."""
+    if hasattr(module.make_id, "salt"):
+        return
     plain, number = module.make_id, os.environ[VARIABLE]
 
     def salted_id(stage, settings):
         own = plain(stage, settings)
         return hashlib.sha256(f"{number} {own}".encode()).hexdigest()[: len(own)]
 
+    salted_id.salt = number
     module.make_id = salted_id
 
 
@@ -49,5 +52,5 @@ def install() -> None:
     """Salt ids in this process, whether the module of ids is loaded already or not."""
     if MODULE in sys.modules:
         salt(sys.modules[MODULE])
-    else:
+    elif not any(type(finder).__name__ == SaltingFinder.__name__ for finder in sys.meta_path):
         sys.meta_path.insert(0, SaltingFinder())

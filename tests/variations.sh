@@ -19,7 +19,7 @@ suite() {
 
 order() {
   for seed in 1 2 3; do
-    suite "order $seed" -p randomly -p "randomly_seed=$seed"
+    suite "order $seed" -p randomly --randomly-seed="$seed" --randomly-dont-reset-seed
   done
 }
 

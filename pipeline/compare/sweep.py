@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from longtail.pipeline.config.components import Spec
+from longtail.pipeline.config.imports import known_imports, use_imports_of_parent
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.sweep_grid import expand
 from longtail.pipeline.errors import LongtailError
@@ -94,12 +95,22 @@ def run_trials(bench: Workbench, specs: list[Spec], split: str, jobs: int) -> No
 
         shares = [specs[start::jobs] for start in range(min(jobs, len(specs)))]
         settings, root = bench.config.full(), str(bench.store.root)
-        work = (delayed(_share)(settings, root, [s.full() for s in share], split, jobs) for share in shares)
+        known = known_imports()
+        work = (
+            delayed(_share)(settings, root, [s.full() for s in share], split, jobs, known) for share in shares
+        )
         for count in Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
             progress(count)
 
 
-def _share(settings: dict[str, Any], root: str, specs: list[dict[str, Any]], split: str, jobs: int) -> int:
+def _share(
+    settings: dict[str, Any],
+    root: str,
+    specs: list[dict[str, Any]],
+    split: str,
+    jobs: int,
+    known: list[tuple[str, str]],
+) -> int:
     """One process's trials."""
     import os
 
@@ -108,6 +119,7 @@ def _share(settings: dict[str, Any], root: str, specs: list[dict[str, Any]], spl
     from longtail.pipeline.config.components import check_spec
     from longtail.pipeline.config.loading import check_config
 
+    use_imports_of_parent(known)
     with threadpool_limits(max(1, (os.cpu_count() or 1) // jobs)):
         bench = Workbench(check_config(settings), Store(root, one_command=True))
         bench.fit([check_spec("classifiers", spec) for spec in specs], (split,), lambda count: None)

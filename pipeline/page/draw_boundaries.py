@@ -28,8 +28,8 @@ CLASSIFIERS = {  # what a panel is called, and what it shows
 def draw_boundaries(config: Config, store: Store, path: Path) -> None:
     """Draw the decision boundaries of joint, τ from 0 to 1, cosine and class means to `path`.
 
-    Stage one and features are made sure of first; classifiers are judged on validation alone. LongtailError
-    for features of another width than 2 or a file name of another kind.
+    Stage one and features are run first where they are missing; classifiers are judged on validation alone.
+    LongtailError for features of another width than 2 or a file name of another kind.
     """
     from longtail.pipeline.page.figures.decision_boundaries import Panel, decision_boundaries
     from longtail.pipeline.page.figures.drawing import house_style

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.checked_json import read_json
 from longtail.pipeline.page.figures.drawing import STYLES, Missing, Style
-from longtail.pipeline.page.words import classifier_text, shortened
+from longtail.pipeline.page.labels import classifier_text, shortened
 from longtail.pipeline.store.classifier_files import load_classifier, load_predictions
 from longtail.pipeline.store.contents import EpochRow, Provenance
 from longtail.pipeline.store.finished_results import ReferenceResults
@@ -33,7 +33,7 @@ RunIdentity = tuple  # what no other run of a page shares: features, seed and th
 
 
 class RunResults:
-    """Results judged on test that share their features; the first speaks for what they share.
+    """Results judged on test that share their features; what they share is read from the first.
 
     `thresholds` are the shot groups' ``many`` and ``few``. What lies on disk is read when it is asked for;
     :class:`Missing` is raised for what is not there any more.

@@ -32,7 +32,7 @@ class PageTable(NamedTuple):
 def results_table(records: Sequence[Record], anchors: dict[RunIdentity, tuple[str, str]]) -> PageTable:
     """Records as a table; `anchors` gives (anchor, title) of the runs on the page.
 
-    A run that is not on the page, for want of a test result, has its id in place of a link.
+    A run without a test result is not on the page; it has its id in place of a link.
     """
     splits = list(dict.fromkeys(record.split for record in records))
     heads = [("run", False), ("classifier", False)]

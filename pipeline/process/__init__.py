@@ -1,1 +1,1 @@
-"""The process that works: its device and versions, signals, dead workers, progress."""
+"""The process at work: its environment and provenance, signals, dead workers, progress."""

@@ -1,4 +1,4 @@
-"""A process that decodes pictures and dies is an error with a name, wherever it is noticed."""
+"""The death of a process that decodes pictures becomes a clear error, wherever it is noticed."""
 
 from __future__ import annotations
 
@@ -13,29 +13,37 @@ WORKER_DIED = (
 )
 
 
-def _hear_no_more_deaths() -> None:
-    """Take torch's SIGCHLD handler away until a loader sets it anew.
-
-    It raises for every worker that is found dead, wherever the main thread is: once is enough.
-    """
-    from torch.utils.data._utils import signal_handling
-
-    with suppress(ValueError):  # not the main thread: nothing is raised here
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal_handling._SIGCHLD_handler_set = False
-
-
 @contextmanager
-def dead_workers_told() -> Iterator[None]:
+def report_dead_workers() -> Iterator[None]:
     """Inside the block the death of a process that decodes pictures is a LongtailError.
 
     torch raises it wherever the main thread happens to be, in the middle of a step as well.
     """
     try:
         yield
-    except (RuntimeError, ChildProcessError) as error:
-        said, told = " ".join(str(error).split()), isinstance(error, ChildProcessError)
-        if not told and "DataLoader worker" not in said:
+    except ChildProcessError as error:  # noticed where a batch was waited for, and explained there
+        message = _one_line(error)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
             raise
-        _hear_no_more_deaths()
-        raise LongtailError(said if told else f"{WORKER_DIED} ({said})") from None
+        message = f"{WORKER_DIED} ({_one_line(error)})"
+    else:
+        return
+    _ignore_further_deaths()
+    raise LongtailError(message) from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _ignore_further_deaths() -> None:
+    """Take torch's SIGCHLD handler away until a loader sets it anew.
+
+    It raises for every dead worker, wherever the main thread is: once is enough.
+    """
+    from torch.utils.data._utils import signal_handling
+
+    with suppress(ValueError):  # not the main thread: nothing is raised here
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal_handling._SIGCHLD_handler_set = False

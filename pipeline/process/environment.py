@@ -1,21 +1,16 @@
-"""Where and how a run computes: device, threads, precision, memory format, compilation."""
+"""How a run computes: device, threads, precision, memory format, compilation."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
-import platform
 import shutil
-import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config.sections import Representation, System
-from longtail.pipeline.errors import Damaged, LongtailError
-from longtail.pipeline.files.checked_json import read_json
+from longtail.pipeline.errors import LongtailError
 
 if TYPE_CHECKING:
     from longtail.pipeline.training.trainee import Trainee
@@ -23,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("longtail")
 
 WORTH_COMPILING = 600.0  # estimated seconds of training
-PROBED_STEPS = 3
+PROBED_STEPS = 3  # steps timed for the estimate
 
 
 @dataclass(frozen=True)
@@ -71,53 +66,18 @@ def resolve(system: System) -> Environment:
     )
 
 
-def worth_compiling(trainee: Trainee, settings: Representation) -> bool:
-    """True when a compiler is there and training, timed on a copy, would take over ten minutes."""
-    import copy
-
-    import torch
-
-    name, usual = ("CC", "gcc") if trainee.device.startswith("cuda") else ("CXX", "g++")
-    if not shutil.which(os.environ.get(name, usual)):
-        return False
-    network = copy.deepcopy(trainee.network).train()
-    seconds = []
-    for batch, _ in zip(trainee.batches.epoch(0), range(PROBED_STEPS), strict=False):
-        piece = next(batch.pieces(settings.accumulation))
-        began = time.perf_counter()
-        with torch.autocast(network_device(network), torch.bfloat16, enabled=trainee.precision == "bfloat16"):
-            logits = network(piece.inputs)
-        trainee.loss(logits.float(), piece.labels).backward()
-        logits.sum().item()  # waits for a GPU
-        seconds.append((time.perf_counter() - began) * len(batch.labels) / len(piece.labels))
-    return min(seconds) * len(trainee.batches) * settings.epochs > WORTH_COMPILING
-
-
-def network_device(network) -> str:
-    """The type of device a network lies on."""
-    return next(network.parameters()).device.type
-
-
-def earlier_environment(path: Path) -> dict[str, Any] | None:
-    """What a run's ``provenance.json`` says of its environment; None when it has none that can be read."""
-    try:
-        found = read_json(path)["environment"]
-        return found if isinstance(found, dict) else None
-    except FileNotFoundError:
-        return None
-    except (Damaged, KeyError, TypeError):
-        log.warning("%s: damaged; it is written again", path)
-        return None
-
-
 def keep_earlier(now: Environment, earlier: dict[str, Any]) -> Environment:
-    """The environment a run began with; differences are said aloud, since they would change its bits."""
+    """The environment a run began with, of which `earlier` is the JSON form, rather than the one of `now`.
+
+    A warning names what differs, since it would change the run's bits. Where the earlier device is not there,
+    the run goes on with `now`.
+    """
     known = {key: earlier[key] for key in asdict(now) if key in earlier}
     kept = Environment(**{**asdict(now), **known})
     try:
         resolve_device(kept.device)
     except LongtailError:
-        log.warning("began on %s, goes on on %s: the last bits may differ", kept.device, now.device)
+        log.warning("began on %s, continues on %s: the last bits may differ", kept.device, now.device)
         return now
     changed = [f"{k} {v}" for k, v in asdict(kept).items() if v != asdict(now)[k]]
     if changed:
@@ -135,26 +95,25 @@ def limit_threads(system: System) -> None:
         threadpool_limits(system.threads)
 
 
-def versions() -> dict[str, str]:
-    """Versions of what numbers depend on."""
-    packages = ("longtail", "torch", "torchvision", "numpy", "scikit-learn", "faiss-cpu")
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed as a package"
-    return found
+def worth_compiling(trainee: Trainee, settings: Representation) -> bool:
+    """True when there is a compiler and training, timed on a copy, would take over ten minutes."""
+    import copy
 
+    import torch
 
-def provenance(environment: Environment) -> dict[str, Any]:
-    """Who computed what, where: command, machine, versions, environment."""
-    return {
-        "command": ["longtail", *sys.argv[1:]],
-        "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "platform": platform.platform(),
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "versions": versions(),
-        "environment": environment.as_dict(),
-    }
+    name, usual = ("CC", "gcc") if trainee.device.startswith("cuda") else ("CXX", "g++")
+    if not shutil.which(os.environ.get(name, usual)):
+        return False
+    network = copy.deepcopy(trainee.network).train()
+    device = next(network.parameters()).device.type
+    bfloat16 = trainee.precision == "bfloat16"
+    seconds = []
+    for batch, _ in zip(trainee.batches.epoch(0), range(PROBED_STEPS), strict=False):
+        piece = next(batch.pieces(settings.accumulation))
+        began = time.perf_counter()
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            logits = network(piece.inputs)
+        trainee.loss(logits.float(), piece.labels).backward()
+        logits.sum().item()  # waits for a GPU
+        seconds.append((time.perf_counter() - began) * len(batch.labels) / len(piece.labels))
+    return min(seconds) * len(trainee.batches) * settings.epochs > WORTH_COMPILING

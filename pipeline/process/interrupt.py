@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequests:
-    """Inside the block the first SIGINT or SIGTERM is noted in ``requested``; the second kills at once.
+    """Inside the block the first SIGINT or SIGTERM is kept in ``requested``; the second kills at once.
 
     Outside the main thread, where Python allows no handlers, nothing is changed.
     """
@@ -24,7 +24,7 @@ class StopRequests:
 
     def __enter__(self) -> StopRequests:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._request) for number in SIGNALS}
         return self
 
     def __exit__(self, *_) -> None:
@@ -36,7 +36,7 @@ class StopRequests:
         if self.requested is not None:
             raise Interrupted(self.requested)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _request(self, number: int, frame: FrameType | None) -> None:
         if self.requested is not None:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("longtail")
 
 LINE_EVERY = 10.0  # seconds between lines of epochs when there is no terminal
-COUNT_EVERY = 60.0  # seconds between lines of what is inside an epoch, or has none
+COUNT_EVERY = 60.0  # seconds between lines of work without epochs, or within one
 
 
 def _bar(total: int, initial: int, unit: str, description: str) -> tqdm:
@@ -28,48 +28,49 @@ def _bar(total: int, initial: int, unit: str, description: str) -> tqdm:
 
 
 def duration(seconds: float) -> str:
-    """A time as a person says it: ``40 s``, ``12 min``, ``3.5 h``."""
+    """A time in the unit a person would use: ``40 s``, ``12 min``, ``3.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class Pace:
-    """Lines about things done one by one where no bar is shown: one a minute, none for what is shorter."""
+    """Log lines that replace a bar where there is no terminal: one a minute, none for shorter work."""
 
     def __init__(self, total: int, done: int = 0):
         self.total, self.done = total, done
-        self._before, self._began = done, time.monotonic()
-        self._said = self._began
+        self._done_before, self._began = done, time.monotonic()
+        self._last_line = self._began
 
     def __call__(self, count: int, what: str) -> None:
-        """`count` more; `what` says of what, as ``extracting, samples``."""
+        """`count` more are done of `what`, for example ``extracting, samples``."""
         self.done += count
         now = time.monotonic()
-        if now - self._said < COUNT_EVERY or self.done >= self.total:
+        if now - self._last_line < COUNT_EVERY or self.done >= self.total:
             return
-        self._said = now
-        rate = (self.done - self._before) / (now - self._began)
+        self._last_line = now
+        rate = (self.done - self._done_before) / (now - self._began)
         left = f", {duration((self.total - self.done) / rate)} left" if rate else ""
         log.info("%s: %d of %d, %.3g/s%s", what, self.done, self.total, rate, left)
 
 
 class TimeLeft:
-    """How long the rest of a list of tasks takes, by those that had to be worked on."""
+    """How long the rest of a list of tasks will take, estimated from the tasks that needed work."""
 
-    DONE_BEFORE = 1.0  # seconds; what is quicker was there already
+    QUICK = 1.0  # seconds; a quicker task was done before
 
     def __init__(self, total: int):
-        self.total, self.seen, self.worked, self.seconds = total, 0, 0, 0.0
+        self.total, self.begun = total, 0
+        self.worked, self.seconds = 0, 0.0  # tasks that needed work, and the time they took
         self._began = time.monotonic()
 
     def next(self) -> str:
         """Call as a task begins: ``", 12 min left"``, empty while nothing is known."""
         now = time.monotonic()
         took, self._began = now - self._began, now
-        if self.seen and took > self.DONE_BEFORE:
+        if self.begun and took > self.QUICK:
             self.worked, self.seconds = self.worked + 1, self.seconds + took
-        left, self.seen = self.total - self.seen, self.seen + 1
+        left, self.begun = self.total - self.begun, self.begun + 1
         return f", {duration(left * self.seconds / self.worked)} left" if self.worked else ""
 
 
@@ -77,14 +78,10 @@ class TrainingProgress:
     """Steps done and to do, and how the last epoch went."""
 
     def __init__(self, epochs: int, steps_per_epoch: int, start: Position):
-        self.epochs, self._said, self._first = epochs, -LINE_EVERY, start.epoch + 1
+        self.epochs, self._first_epoch, self._last_line = epochs, start.epoch + 1, -LINE_EVERY
         if (start.epoch or start.batch) and start.epoch < epochs:
-            at = (
-                f"epoch {start.epoch + 1}, batch {start.batch + 1}"
-                if start.batch
-                else f"epoch {start.epoch + 1}"
-            )
-            log.info("going on at %s of %s", at, counted(epochs, "epoch"))
+            batch = f", batch {start.batch + 1}" if start.batch else ""
+            log.info("going on at epoch %d%s of %s", start.epoch + 1, batch, counted(epochs, "epoch"))
         done = start.epoch * steps_per_epoch + start.batch
         self.bar = _bar(epochs * steps_per_epoch, done, "step", "training")
         self._pace = Pace(epochs * steps_per_epoch, done)
@@ -102,23 +99,27 @@ class TrainingProgress:
             self._pace(1, "training, steps")
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """One more epoch, as its history row tells."""
-        found = row.get("validation")
-        validation = f"  validation {100 * found['balanced_accuracy']:.1f} %" if found else ""
-        line = f"epoch {row['epoch']}/{self.epochs}  loss {row['loss']:.4f}{validation}"
-        line += f"  {row['images_per_second']:.0f} images/s"
-        if row["epoch"] < self.epochs:
-            line += f"  {duration((self.epochs - row['epoch']) * row['seconds'])} left"
-        self._say_cost(row)
+        """One more epoch, with its row of the history."""
+        self._log_cost_of_weighing(row)
+        line = self._line(row)
         if not self.bar.disable:
             self.bar.set_postfix_str(line, refresh=False)
-        elif time.monotonic() - self._said > LINE_EVERY or row["epoch"] == self.epochs:
+        elif time.monotonic() - self._last_line > LINE_EVERY or row["epoch"] == self.epochs:
             log.info("%s", line)
-            self._said = time.monotonic()
+            self._last_line = time.monotonic()
 
-    def _say_cost(self, row: dict[str, Any]) -> None:
+    def _line(self, row: dict[str, Any]) -> str:
+        parts = [f"epoch {row['epoch']}/{self.epochs}", f"loss {row['loss']:.4f}"]
+        if row.get("validation"):
+            parts.append(f"validation {100 * row['validation']['balanced_accuracy']:.1f} %")
+        parts.append(f"{row['images_per_second']:.0f} images/s")
+        if row["epoch"] < self.epochs:
+            parts.append(f"{duration((self.epochs - row['epoch']) * row['seconds'])} left")
+        return "  ".join(parts)
+
+    def _log_cost_of_weighing(self, row: dict[str, Any]) -> None:
         """What learning sample weights costs: once, by the second epoch; the first pays for imports."""
-        if "weighing_seconds" not in row or row["epoch"] != min(self._first + 1, self.epochs):
+        if "weighing_seconds" not in row or row["epoch"] != min(self._first_epoch + 1, self.epochs):
             return
         times = row["seconds"] / max(row["seconds"] - row["weighing_seconds"], 1e-9)
         speed = row["images_per_second"]
@@ -129,7 +130,7 @@ class TrainingProgress:
 
 
 class CountProgress:
-    """So many of a known number of things."""
+    """How many of a known number of things are done."""
 
     def __init__(self, total: int, unit: str, description: str):
         self.bar = _bar(total, 0, unit, description)

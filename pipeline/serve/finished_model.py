@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import check_spec, registry
+from longtail.pipeline.config.imports import require_imports
 from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.tensor_files import load_tensors
 from longtail.pipeline.store.classifier_files import load_classifier
@@ -69,6 +70,7 @@ def load_finished_model(store: Store, result: Result) -> FinishedModel:
     """
     from longtail.stages.data.pictures.preprocessing import Preprocessing
 
+    require_imports(result.get("imports"), "backbones", "classifiers")
     manifest = _manifest(store, result)
     identity = manifest["identity"]
     backbone = preprocessing = None

@@ -183,7 +183,7 @@ def _of_features(model: FinishedModel, path: Path, top: int, done) -> Iterator[P
 
 
 def _likeliest(model: FinishedModel, scores: np.ndarray, names: Sequence, top: int) -> Iterator[Prediction]:
-    """The `top` classes of each row of `scores` (B, C); a class never seen in training is none of them."""
+    """The `top` classes of each row of `scores` (B, C); a class never seen in training is left out."""
     import numpy as np
 
     from longtail.stages.softmax import softmax

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from longtail.pipeline.config.imports import require_imports
 from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.publish import sha256_of
 from longtail.pipeline.store.store import Store
@@ -20,7 +21,10 @@ def load_classifier(store: Store, name: str) -> Classifier:
     """A finished classifier as the fitted estimator it was. LongtailError when there is none."""
     from longtail.stages.classifiers.tools.state import from_state
 
-    return from_state(*_verified(store, name, WEIGHTS))
+    arrays, description = _verified(store, name, WEIGHTS)
+    result = store.result(name)
+    require_imports({} if result is None else result.imports, "classifiers")
+    return from_state(arrays, description)
 
 
 def load_predictions(store: Store, name: str) -> dict[str, np.ndarray]:

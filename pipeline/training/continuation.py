@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config import strict_yaml
+from longtail.pipeline.config.imports import require_imports
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.sections import Representation
-from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.errors import Damaged, LongtailError
+from longtail.pipeline.files.checked_json import read_json
 from longtail.pipeline.files.epoch_files import BEST_WEIGHTS
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
 from longtail.pipeline.store.identity import data_identity, earlier_run
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Checkpoints, Memory
+from longtail.pipeline.training.run_files import PROVENANCE
 from longtail.stages.wording import counted
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ def check_init(config: Config, store: Store) -> str:
             f"epoch and this run's validation would not be its own; "
             f"representation.weights={folder / done['last']['file']} starts anew from its weights"
         )
+    require_imports(_imports_of(folder), "losses")
     _refuse_other_parameters(config.representation, folder)
     return run_id
 
@@ -70,6 +74,14 @@ def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Ch
         save_tensors(checkpoints.folder / BEST_WEIGHTS, tensors, facts)
     log.info("going on from %s, which has %s", run_id, counted(memory.position.epoch, "epoch"))
     return checkpoints.save(trainee.network, trainee.optimizer, memory, **trainee.extra_state)
+
+
+def _imports_of(folder: Path) -> dict[str, dict[str, str]] | None:
+    """Components from outside that a run was made with; None when it does not say."""
+    try:
+        return read_json(folder / PROVENANCE).get("imports")
+    except (FileNotFoundError, Damaged):
+        return None
 
 
 def _prior_bias(loss: dict) -> bool:

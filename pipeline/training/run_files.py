@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config import strict_yaml
+from longtail.pipeline.config.imports import origins
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.files.publish import publish_bytes, publish_json
-from longtail.pipeline.process.environment import Environment, earlier_environment, provenance
+from longtail.pipeline.process.environment import Environment
+from longtail.pipeline.process.provenance import earlier_environment, provenance
 
 if TYPE_CHECKING:
     from longtail.stages.data import Splits
@@ -30,7 +32,8 @@ class RunFiles:
         if not (folder / PROVENANCE).exists() or earlier_environment(folder / PROVENANCE) is None:
             publish_bytes(folder / "config.yaml", strict_yaml.dump(run_settings(self.config)).encode())
             beginning = {**provenance(self.environment), "data": training_data_facts(self.splits)}
-            publish_json(folder / PROVENANCE, beginning)
+            imports = origins(self.config.data, self.config.representation)
+            publish_json(folder / PROVENANCE, {**beginning, "imports": imports} if imports else beginning)
 
 
 def run_settings(config: Config) -> dict[str, Any]:

@@ -12,10 +12,9 @@ from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import LongtailError
-from longtail.pipeline.process.dead_workers import dead_workers_told
+from longtail.pipeline.process.dead_workers import report_dead_workers
 from longtail.pipeline.process.environment import (
     Environment,
-    earlier_environment,
     keep_earlier,
     resolve,
     resolve_device,
@@ -23,6 +22,7 @@ from longtail.pipeline.process.environment import (
 )
 from longtail.pipeline.process.interrupt import StopRequests
 from longtail.pipeline.process.progress import TrainingProgress
+from longtail.pipeline.process.provenance import earlier_environment
 from longtail.pipeline.store.identity import data_identity
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Best, Checkpoints, Memory
@@ -69,7 +69,7 @@ def train(config: Config, store: Store, run_id: str) -> None:
     memory = resume_or_start(config, store, trainee, checkpoints)
 
     with (
-        dead_workers_told(),
+        report_dead_workers(),
         settings_named(data_settings(config.data.name)),
         StopRequests() as stop,
         TrainingProgress(settings.epochs, len(trainee.batches), memory.position) as progress,

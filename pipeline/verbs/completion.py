@@ -1,10 +1,11 @@
-"""What the shell offers for recipes, settings and component names.
+"""What the shell completes: recipes, settings and component names.
 
 ``eval "$(_LONGTAIL_COMPLETE=bash_source longtail)"`` (zsh_source, fish_source) switches it on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -31,23 +32,18 @@ def configs(context: click.Context, parameter: click.Parameter, incomplete: str)
 
 
 def references(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Configurations first, then settings too, where both stand in one list of words."""
+    """Configurations at first, then settings as well, for a verb that takes both as one list of words."""
     given = tuple(context.params.get("references") or ())
     context.params.update(config=given[0] if given else None, overrides=given[1:])
-    found = [] if "=" in incomplete else configs(context, parameter, incomplete)
-    return [*found, *(settings(context, parameter, incomplete) if given else [])]
+    items = [] if "=" in incomplete else configs(context, parameter, incomplete)
+    return [*items, *(settings(context, parameter, incomplete) if given else [])]
 
 
 def settings(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """``KEY=`` for settings and components' parameters, their values after the ``=``.
-
-    bash takes ``=`` for a word of its own: key, ``=`` and the value's beginning come one by one, and it
-    completes the value alone.
-    """
-    given = tuple(context.params.get("overrides") or ())
-    spec_of = _specs(context.params.get("config") or context.params.get("reference"))
-    asked = given[-2:-1] if given[-1:] == ("=",) else given[-1:] if not incomplete else ()
-    choices = values(asked[0], spec_of) if asked else []  # click itself makes "" of a last =
+    """``KEY=`` for settings and components' parameters, their values after the ``=``."""
+    spec_of = _specs_in_use(context.params.get("config") or context.params.get("reference"))
+    key = _key_before_equals(tuple(context.params.get("overrides") or ()), incomplete)
+    choices = values(key, spec_of) if key else []
     if choices:
         return [CompletionItem(word) for word in choices if word.startswith(incomplete)]
     key, equals, value = incomplete.partition("=")
@@ -56,26 +52,36 @@ def settings(context: click.Context, parameter: click.Parameter, incomplete: str
     return [CompletionItem(f"{path}=") for path in keys(spec_of) if path.startswith(incomplete)]
 
 
+def _key_before_equals(given: tuple[str, ...], incomplete: str) -> str | None:
+    """The key whose value is completed where the shell splits words at ``=``, as bash does.
+
+    Key, ``=`` and the beginning of the value then come one by one; click makes "" of a last ``=``.
+    """
+    if given[-1:] == ("=",):
+        return given[-2] if len(given) > 1 else None
+    return given[-1] if given and not incomplete else None
+
+
 def classifiers(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of classifiers."""
     return [CompletionItem(n) for n in registry("classifiers").names() if n.startswith(incomplete)]
 
 
-# -- what there is to set ---------------------------------------------------------------------------------
+# -- settings and their values ----------------------------------------------------------------------------
 
 
 def keys(spec_of: dict[str, Spec]) -> list[str]:
-    """Every dotted setting; of a component its parameters, those of the one in use."""
-    found = []
+    """Every dotted setting, with the parameters of the components in use."""
+    paths = []
     for path, kind, _ in _settings(Config, ""):
-        found.append(path)
+        paths.append(path)
         if kind is not None and path in spec_of:
-            found += [f"{path}.{name}" for name in _parameters(spec_of[path])]
-    return found
+            paths += [f"{path}.{name}" for name in _parameters(spec_of[path])]
+    return paths
 
 
 def values(key: str, spec_of: dict[str, Spec]) -> list[str]:
-    """What may stand after ``key=`` where that is a choice: component names, literals, true and false."""
+    """What can follow ``key=`` when that is a choice: component names, literals, true and false."""
     for path, kind, rule in _settings(Config, ""):
         if path == key:
             return _words(kind, rule)
@@ -88,22 +94,22 @@ def values(key: str, spec_of: dict[str, Spec]) -> list[str]:
 def _words(kind: str | None, rule: Any) -> list[str]:
     if kind is not None:
         return registry(kind).names()
-    found = []
+    words = []
     for option in alternatives(rule):
         if get_origin(option) is Literal:
-            found += [str(word) for word in get_args(option)]
+            words += [str(word) for word in get_args(option)]
         elif option is bool:
-            found += ["true", "false"]
+            words += ["true", "false"]
         elif option is type(None):
-            found.append("null")
-    return found
+            words.append("null")
+    return words
 
 
 def _parameters(spec: Spec) -> dict[str, Any]:
     return dict(registry(spec.kind).describe(spec.name).parameters)
 
 
-def _settings(section: type[Settings], prefix: str):
+def _settings(section: type[Settings], prefix: str) -> Iterator[tuple[str, str | None, Any]]:
     """(dotted path, registry or None, rule) of every setting below `section`."""
     for name, field in section.model_fields.items():
         path = f"{prefix}{name}"
@@ -114,22 +120,18 @@ def _settings(section: type[Settings], prefix: str):
             yield path, component_kind(field), field.rebuild_annotation()
 
 
-def _specs(reference: str | None) -> dict[str, Spec]:
-    """The components in use by their dotted settings; none when the configuration cannot be read."""
+def _specs_in_use(reference: str | None) -> dict[str, Spec]:
+    """The components of a configuration by dotted setting; empty when it cannot be read."""
     try:
-        config = load_config(reference) if reference else None
+        return dict(_specs(load_config(reference), "")) if reference else {}
     except (LongtailError, OSError):
-        config = None
-    if config is None:
         return {}
-    found: dict[str, Spec] = {}
 
-    def walk(section: Settings, prefix: str) -> None:
-        for name, value in section:
-            if isinstance(value, Spec):
-                found[f"{prefix}{name}"] = value
-            elif isinstance(value, Settings):
-                walk(value, f"{prefix}{name}.")
 
-    walk(config, "")
-    return found
+def _specs(section: Settings, prefix: str) -> Iterator[tuple[str, Spec]]:
+    """(dotted path, component) of every component below `section`."""
+    for name, value in section:
+        if isinstance(value, Spec):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, Settings):
+            yield from _specs(value, f"{prefix}{name}.")

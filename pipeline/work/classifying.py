@@ -95,7 +95,7 @@ class Judgement(NamedTuple):
     """How a classifier does on a split.
 
     `classes` (N,) int32 are the ones it gives each sample, `confidences` (N,) float32 their softmax
-    probabilities; None where scores are no logits.
+    probabilities; None where scores are not logits.
     """
 
     metrics: Metrics

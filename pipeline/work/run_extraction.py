@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import DamagedWeights, LongtailError
-from longtail.pipeline.process.dead_workers import dead_workers_told
+from longtail.pipeline.process.dead_workers import report_dead_workers
 from longtail.pipeline.process.progress import CountProgress
 from longtail.pipeline.store.identity import feature_identity, feature_key
 from longtail.pipeline.store.store import Store
@@ -25,7 +25,7 @@ log = logging.getLogger("longtail")
 
 
 def run_extraction(config: Config, store: Store, *, fresh: bool = False) -> str:
-    """Make sure of the cached features and return their key; `fresh` extracts them again."""
+    """Extract features unless they are cached; returns their key. `fresh` extracts them again."""
     from longtail.pipeline.work.feature_cache import is_cached
 
     one = run_stage_one(config, store)
@@ -82,7 +82,7 @@ def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
         rows, width, head = _network_rows(config, store, one.id, splits)
     total = sum(len(part) for part in splits.parts().values()) + config.features.views * len(splits.train)
     with (
-        dead_workers_told(),
+        report_dead_workers(),
         settings_named(data_settings(config.data.name)),
         CountProgress(total, "sample", "extracting") as progress,
     ):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config.components import Spec
+from longtail.pipeline.config.imports import origins
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.publish import publish_json
@@ -42,9 +43,9 @@ def finished_result(store: Store, name: str, splits: tuple[str, ...]) -> Result 
 
 
 class Workbench:
-    """Cached features and the classifiers on them, each fitted and judged once, whoever asks.
+    """Cached features and the classifiers on them, each fitted and judged once.
 
-    Stage one is made sure of at once; features are opened when a classifier has to be fitted or judged.
+    Stage one runs at once unless it is done; features are opened when a classifier needs them.
     """
 
     def __init__(self, config: Config, store: Store):
@@ -105,7 +106,7 @@ class Workbench:
 
     def _unjudged(self, spec: Spec, choices: dict[str, bool | int | float], seconds: float) -> Result:
         """The result of a classifier that was fitted just now, before it is judged on any split."""
-        from longtail.pipeline.process.environment import versions
+        from longtail.pipeline.process.provenance import versions
 
         config, features = self.config, self.features
         return Result(
@@ -127,6 +128,7 @@ class Workbench:
             metrics={},
             seconds=seconds,
             versions=versions(),
+            imports=origins(config.data, config.representation, spec),
         )
 
     def _complete(self, result: Result, splits: tuple[str, ...]) -> Result:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 
 from longtail.stages import parameters
+from longtail.stages.registry.source import literal
 
 PLAIN = {"bool": bool, "int": int, "float": float, "str": str, "dict": dict, "Any": Any}
 BOUNDS = {"Ge": Ge, "Gt": Gt, "Le": Le, "Lt": Lt}
@@ -74,7 +75,7 @@ def _subscripted(node: ast.Subscript, resolve: Resolve) -> Any:
     arguments = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     if name == "Literal":
         try:
-            return Literal[tuple(ast.literal_eval(argument) for argument in arguments)]
+            return Literal[tuple(literal(argument) for argument in arguments)]
         except ValueError:
             raise _not_a_rule(node) from None
     if name == "list" and len(arguments) == 1:

@@ -49,25 +49,25 @@ class Outside:
     origin: str
 
 
-_ADDED: dict[str, Outside] = {}  # by what another process can find them by
+_ADDED: dict[str, tuple[str, Outside]] = {}  # by what finds them in any process: how they were given, too
 
 
 def modules() -> list[Outside]:
     """Every module from outside, installed ones first."""
-    return [*_announced(), *_ADDED.values()]
+    return [*_announced(), *(outside for _, outside in _ADDED.values())]
 
 
-def added() -> list[str]:
+def added() -> list[tuple[str, str]]:
     """What :func:`add` has to be called with in another process, for it to know the same components."""
-    return list(_ADDED)
+    return [(lasting, given) for lasting, (given, _) in _ADDED.items()]
 
 
-def add(module: str) -> None:
+def add(module: str, given: str | None = None) -> None:
     """Let the registries know the components of a module, or of a .py file.
 
-    A file's folder joins the end of the search path: the file is imported by its own name, here and in worker
-    processes. ValueError for what is not there, does not parse, registers nothing, or has a name that is
-    taken.
+    `given` is how a person wrote it, where that differs. A file's folder joins the end of the search path:
+    the file is imported by its own name, here and in worker processes. ValueError for what is not there, does
+    not parse, registers nothing, or has a name that is taken.
     """
     if module.endswith(".py"):
         file = Path(module).expanduser().resolve()
@@ -75,11 +75,11 @@ def add(module: str) -> None:
     else:
         name = lasting = module
     if lasting not in _ADDED and all(outside.module != name for outside in _announced()):
-        outside = _located(name, f"--import {module}")
+        outside = _located(name, f"--import {given or module}")
         if len(outside.files) == 1:  # of a package other files may be well
             ((own, path),) = outside.files.items()
             read(own, path).tree  # noqa: B018 - raises what is wrong with it
-        _ADDED[lasting] = outside
+        _ADDED[lasting] = given or module, outside
 
 
 def _importable(file: Path, given: str) -> str:

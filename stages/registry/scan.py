@@ -29,7 +29,7 @@ from typing import Any
 
 from longtail.stages.registry.annotations import rule_of
 from longtail.stages.registry.component import REQUIRED, Component, Parameter
-from longtail.stages.registry.source import OURS, Base, Source, Unreadable, dotted, lineage
+from longtail.stages.registry.source import OURS, Base, Source, Unreadable, dotted, lineage, literal
 
 # Base classes whose __init__ has no settings.
 BARE = re.compile(r"object|abc\.ABC|typing\.(Generic|Protocol)|torch\.nn(\..+)?\.Module|sklearn\.base\.\w+")
@@ -139,7 +139,7 @@ def _arguments(source: Source, mark: ast.Call, problems: Reasons) -> dict[str, A
     for keyword in mark.keywords:
         name, text = keyword.arg or "**", ast.unparse(keyword.value)
         try:
-            values[name] = ast.literal_eval(keyword.value)
+            values[name] = literal(keyword.value)
         except ValueError:
             problems.add(source, keyword.value, name, f"must be a literal, got {text}")
         if name == "**":
@@ -158,7 +158,7 @@ def _facts(bases: list[Base]) -> dict[str, Any]:
             for name, value in _attributes(node):
                 facts.pop(name, None)  # what a subclass computes is not what its base says
                 try:
-                    facts[name] = ast.literal_eval(value)
+                    facts[name] = literal(value)
                 except ValueError:
                     continue
     return {name: value for name, value in facts.items() if not name.startswith("_")}
@@ -223,7 +223,7 @@ def _parameter(source: Source, arg: ast.arg, default: ast.expr | None, problems:
             problems.add(source, arg, name, str(error))
     if default is not None:
         try:
-            value = ast.literal_eval(default)
+            value = literal(default)
         except ValueError:
             text = ast.unparse(default)
             problems.add(source, default, name, f"its default must be a literal, got {text}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 OURS = "longtail"
 
@@ -182,6 +183,14 @@ def dotted(node: ast.expr | None) -> str | None:
         before = dotted(node.value)
         return None if before is None else f"{before}.{node.attr}"
     return None
+
+
+def literal(node: ast.AST) -> Any:
+    """The value a literal stands for; ValueError for anything else."""
+    try:
+        return ast.literal_eval(node)
+    except (TypeError, RecursionError) as error:  # of a list as a key of a mapping
+        raise ValueError(str(error)) from None
 
 
 def shown(path: Path) -> str:

@@ -12,8 +12,8 @@ import torch
 from sklearn.neighbors import NearestCentroid
 
 from longtail.stages.classifiers import CLASSIFIERS
-from longtail.stages.classifiers.adjusted.tau_norm import tau_path
 from longtail.stages.classifiers.tools import frozen_logits
+from longtail.stages.classifiers.tools.paths import tau_path
 from longtail.stages.data.profiles import class_counts
 from longtail.stages.network import Head
 from tests.benchmarks.measuring import best, most_anonymous, report, rivals

@@ -20,14 +20,14 @@ from longtail.pipeline.page.figures.drawing import (
     number,
 )
 from longtail.pipeline.page.run_results import RunResults
+from longtail.pipeline.store.parameter_text import value_text
 from longtail.pipeline.store.result import Result
-from longtail.pipeline.tables.headings import value_text
 from longtail.pipeline.tables.records import CHOSEN_ON_TEST
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from longtail.stages.classifiers.adjusted.tau_norm import TauPath
+    from longtail.stages.classifiers.tools.accuracy_path import TauPath
 
 MOST_CELLS = 300
 LINES = (("balanced", 0), ("many", 2), ("medium", 3), ("few", 1))  # with the number of its style
@@ -35,7 +35,7 @@ LINES = (("balanced", 0), ("many", 2), ("medium", 3), ("few", 1))  # with the nu
 
 def accuracy_over_tau(run: RunResults) -> Drawing:
     """Validation accuracy of the τ-normalised head for every τ, exactly, with the τ that was chosen."""
-    from longtail.stages.classifiers.adjusted.tau_norm import tau_path
+    from longtail.stages.classifiers.tools.paths import tau_path
 
     head = run.head
     if head.cosine:

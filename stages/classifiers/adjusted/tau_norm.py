@@ -8,20 +8,13 @@ import numpy as np
 
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
+from longtail.stages.classifiers.tools.accuracy_path import TauPath
 from longtail.stages.classifiers.tools.linear import fit_plain_head
-from longtail.stages.classifiers.tools.paths import (
-    NARROWEST,
-    TauPath,
-    correct_intervals,
-    cross_validated_path,
-    tau_path,
-)
+from longtail.stages.classifiers.tools.paths import cross_validated_path, tau_path
 from longtail.stages.linear_scores import row_norms
 from longtail.stages.network import Head
 from longtail.stages.parameters import NonNegative
 from longtail.stages.selection import NEEDS_VALIDATION
-
-__all__ = ["NARROWEST", "TauNorm", "TauPath", "correct_intervals", "tau_path"]
 
 LARGEST_POWER = 60.0  # float32 ends near e^±88; the rest is room for weights and features
 

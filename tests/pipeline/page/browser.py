@@ -66,7 +66,7 @@ class Browser:
         if self._session is not None:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
-        answer = self._wait(lambda said: said.get("id") == number)
+        answer = self._wait(lambda message: message.get("id") == number)
         assert "error" not in answer, f"{method}: {answer.get('error')}"
         return answer["result"]
 
@@ -79,21 +79,21 @@ class Browser:
         self.events.clear()
         self.call("Page.navigate", url=path.resolve().as_uri())
         if not any(method == "Page.loadEventFired" for method, _ in self.events):
-            self._wait(lambda said: said.get("method") == "Page.loadEventFired")
+            self._wait(lambda message: message.get("method") == "Page.loadEventFired")
 
     def run(self, script: str) -> Any:
         """The JSON value of a JavaScript expression on the page."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
 
     def screenshot(self, path: Path, *, clip: dict[str, float] | None = None) -> None:
         """Save the whole page, or ``{x, y, width, height}`` of it, as PNG."""
         if clip is None:
             size = self.call("Page.getLayoutMetrics")["cssContentSize"]
             clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"]}
-        found = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip={**clip, "scale": 1})
-        path.write_bytes(base64.b64decode(found["data"]))
+        answer = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip={**clip, "scale": 1})
+        path.write_bytes(base64.b64decode(answer["data"]))
 
     def complaints(self) -> list[str]:
         """What was logged as an error, or thrown, since the page was opened."""
@@ -113,11 +113,11 @@ class Browser:
         while True:
             while b"\0" in self._received:
                 text, _, self._received = self._received.partition(b"\0")
-                said = json.loads(text)
-                if "method" in said:
-                    self.events.append((said["method"], said.get("params", {})))
-                if wanted(said):
-                    return said
+                message = json.loads(text)
+                if "method" in message:
+                    self.events.append((message["method"], message.get("params", {})))
+                if wanted(message):
+                    return message
             ready, _, _ = select.select([self._in], [], [], max(0.0, limit - time.monotonic()))
             assert ready, "the browser does not answer"
             chunk = os.read(self._in, 1 << 20)

@@ -36,28 +36,28 @@ def fitted(name, **params):
 @pytest.mark.parametrize(("tau", "slope"), [(0.0, 2.0), (0.5, 2**0.5), (1.0, 1.0)])
 def test_the_border_of_two_classes_turns_as_tau_grows(tau, slope):
     """2x·2^−τ = y: twice the length wins twice the slope at τ = 0, none of it at τ = 1."""
-    found = regions(fitted("tau_norm", tau=tau), BOUNDS)
-    x, y = np.meshgrid(*[np.linspace(-1, 2, len(found.classes))] * 2)
+    won = regions(fitted("tau_norm", tau=tau), BOUNDS)
+    x, y = np.meshgrid(*[np.linspace(-1, 2, len(won.classes))] * 2)
     clear = np.abs(y - slope * x) > 1e-6
-    np.testing.assert_array_equal(found.classes[clear], (y > slope * x).astype(int)[clear])
+    np.testing.assert_array_equal(won.classes[clear], (y > slope * x).astype(int)[clear])
 
 
 @pytest.mark.parametrize(("name", "params"), [("joint", {}), ("cosine", {}), ("ncm", {"feature": "none"})])
 def test_regions_are_what_is_predicted_and_margins_say_by_how_much(name, params):
     estimator = fitted(name, **params)
-    found = regions(estimator, BOUNDS)
-    xs = np.linspace(-1, 2, len(found.classes))
+    won = regions(estimator, BOUNDS)
+    xs = np.linspace(-1, 2, len(won.classes))
     for row, column in ((0, 0), (10, 200), (120, 119), (239, 3), (77, 239)):
         point = np.array([[xs[column], xs[row]]], np.float32)
-        assert found.classes[row, column] == estimator.predict(point)[0]
-    for c, ahead in found.margins.items():
-        assert ((ahead > 0) <= (found.classes == c)).all() and ((ahead < 0) <= (found.classes != c)).all()
+        assert won.classes[row, column] == estimator.predict(point)[0]
+    for c, ahead in won.margins.items():
+        assert ((ahead > 0) <= (won.classes == c)).all() and ((ahead < 0) <= (won.classes != c)).all()
 
 
 def test_classes_without_training_samples_hold_nothing():
     head = Head(np.array([[2.0, 0.0], [0.0, 1.0], [9.0, 9.0]]), None)
-    found = regions(CLASSIFIERS.create("joint").fit(X, Y, head=head), BOUNDS)
-    assert set(np.unique(found.classes)) == set(found.margins) == {0, 1}
+    won = regions(CLASSIFIERS.create("joint").fit(X, Y, head=head), BOUNDS)
+    assert set(np.unique(won.classes)) == set(won.margins) == {0, 1}
 
 
 def test_rare_share_is_the_part_of_the_rarer_half():
@@ -98,8 +98,8 @@ def test_six_panels_are_drawn_test_is_not_read_and_nothing_is_done_twice(plane, 
     command = ["--root", tmp_path / "root", "boundaries", "features", f"data.root={plane}", "--out"]
     before = None
     for name in ("b.svg", "b.png", "b.html"):
-        found = longtail(*command, tmp_path / name)
-        assert found.status == 0, found.err
+        outcome = longtail(*command, tmp_path / name)
+        assert outcome.status == 0, outcome.err
         written = {p: p.stat().st_mtime_ns for p in (tmp_path / "root").glob("classifiers/*/result.json")}
         assert before in (None, written)
         before = written
@@ -115,22 +115,22 @@ def test_six_panels_are_drawn_test_is_not_read_and_nothing_is_done_twice(plane, 
 
 
 def test_other_widths_are_refused_before_training_with_what_to_do(tmp_path):
-    found = longtail("--root", tmp_path / "root", "boundaries", "digits_lt", "--out", tmp_path / "b.svg")
-    assert found.status == 1 and "drawn on 2 features, got 64" in found.err
-    assert "'representation.backbone={name: small_cnn, bottleneck: 2}'" in found.err
+    outcome = longtail("--root", tmp_path / "root", "boundaries", "digits_lt", "--out", tmp_path / "b.svg")
+    assert outcome.status == 1 and "drawn on 2 features, got 64" in outcome.err
+    assert "'representation.backbone={name: small_cnn, bottleneck: 2}'" in outcome.err
     assert not (tmp_path / "root" / "representations").exists() and not (tmp_path / "b.svg").exists()
 
 
 def test_features_of_another_width_are_refused(tmp_path):
     np.savez(tmp_path / "wide.npz", X=np.random.default_rng(0).normal(size=(60, 3)), y=np.arange(60) % 3)
     arguments = ["boundaries", "features", f"data.root={tmp_path / 'wide.npz'}", "--out", tmp_path / "b.svg"]
-    found = longtail("--root", tmp_path / "root", *arguments)
-    assert found.status == 1 and "drawn on 2 features, got 3; project those of the file" in found.err
+    outcome = longtail("--root", tmp_path / "root", *arguments)
+    assert outcome.status == 1 and "drawn on 2 features, got 3; project those of the file" in outcome.err
 
 
 def test_a_file_name_of_another_kind_is_refused(tmp_path):
-    found = longtail("--root", tmp_path / "root", "boundaries", "--out", tmp_path / "b.pdf")
-    assert found.status == 1 and "--out: must end in .svg, .png, .html, got" in found.err
+    outcome = longtail("--root", tmp_path / "root", "boundaries", "--out", tmp_path / "b.pdf")
+    assert outcome.status == 1 and "--out: must end in .svg, .png, .html, got" in outcome.err
 
 
 # -- the bottleneck ---------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from longtail.pipeline.page.figures import (
     matrix,
 )
 from longtail.pipeline.page.figures.class_axis import ClassAxis
-from longtail.pipeline.page.figures.drawing import STYLES, Missing, _titled, page_svg
+from longtail.pipeline.page.figures.drawing import STYLES, Missing
+from longtail.pipeline.page.figures.figure_files import _titled, page_svg
 from longtail.pipeline.page.run_results import RunResults, runs_of
 from longtail.pipeline.store.finished_results import find_results
 from longtail.pipeline.store.store import Store
@@ -96,11 +97,11 @@ def test_thousands_of_classes_become_means_of_neighbours(count, most):
     counts, values = rng.permutation(count) + 1, rng.random(count)
     values[3] = np.nan
     axis = ClassAxis(counts.tolist(), [""] * count, most=most)
-    found = axis.pick([None if np.isnan(v) else v for v in values])
+    points = axis.points([None if np.isnan(v) else v for v in values])
     ranked = sorted(range(count), key=lambda c: -counts[c])
     start, at = 0, 0.5
-    assert len(found) == min(count, most)
-    for point, edge, place in zip(found, axis.edges[1:], axis.at, strict=True):
+    assert len(points) == min(count, most)
+    for point, edge, place in zip(points, axis.edges[1:], axis.positions, strict=True):
         size = round(edge - at)
         known = [values[c] for c in ranked[start : start + size] if c != 3]  # class 3 has no value
         assert point == pytest.approx(np.mean(known) if known else np.nan, nan_ok=True)
@@ -207,11 +208,11 @@ def test_published_confidences_give_the_published_calibration_error(run):
     from longtail.stages.metrics.scores import reliability
 
     for r in run.results:
-        found, metrics = run.predictions(r), run.metrics(r)
+        predictions, metrics = run.predictions(r), run.metrics(r)
         if r.classifier == "ncm":
-            assert metrics["ece"] is None and "test.confidence" not in found
+            assert metrics["ece"] is None and "test.confidence" not in predictions
             continue
-        table = reliability(found["test.confidence"], found["test"] == found["test.y"])
+        table = reliability(predictions["test.confidence"], predictions["test"] == predictions["test.y"])
         error = np.abs(table.hits - table.confidence).sum() / table.samples.sum()
         assert error == pytest.approx(metrics["ece"], abs=1e-6)
         assert table.hits.sum() / table.samples.sum() == pytest.approx(metrics["accuracy"])
@@ -228,18 +229,20 @@ def test_results_without_confidences_have_no_reliability_diagram(run, monkeypatc
 def test_confused_pairs_are_counted_by_share_of_the_true_class():
     labels = [0, 0, 0, 0, 1, 1, 2, 2, 2]
     predicted = [0, 1, 1, 2, 1, 0, 2, 0, 0]
-    found = confusion.confused_pairs(predicted, labels)
-    assert [(p.true, p.predicted, p.count, p.total) for p in found] == [
+    pairs = confusion.confused_pairs(predicted, labels)
+    assert [(p.true, p.predicted, p.count, p.total) for p in pairs] == [
         (2, 0, 2, 3), (0, 1, 2, 4), (1, 0, 1, 2), (0, 2, 1, 4),
     ]  # fmt: skip
-    assert found[0].share == pytest.approx(2 / 3)
+    assert pairs[0].share == pytest.approx(2 / 3)
     assert confusion.confused_pairs(labels, labels) == []
 
 
-def test_pictures_are_validation_samples_confused_as_said(run):
+def test_pictures_are_validation_samples_of_the_pairs_shown(run):
     drawing = confusion.confusions(run, confusion.Samples())
-    found = run.predictions(run.joint)
-    wrong = {(int(t), int(s)) for t, s in zip(found["val.y"], found["val"], strict=True) if t != s}
+    predictions = run.predictions(run.joint)
+    wrong = {
+        (int(t), int(s)) for t, s in zip(predictions["val.y"], predictions["val"], strict=True) if t != s
+    }
     assert 0 < len(drawing.pictures) <= confusion.PICTURED_PAIRS * confusion.PICTURES_A_PAIR
     for picture in drawing.pictures:
         assert tuple(int(name) for name in picture.text.split(" → ")) in wrong
@@ -269,7 +272,7 @@ def test_shares_of_few_samples_come_after_those_of_many():
 
 
 @pytest.mark.parametrize(
-    ("samples", "said"),
+    ("samples", "sentence"),
     [
         (None, ""),
         ([40, 40, 0], " A class has 40 test samples."),
@@ -277,9 +280,9 @@ def test_shares_of_few_samples_come_after_those_of_many():
         ([40, 12], " A class has 12 to 40 test samples."),
     ],
 )
-def test_captions_say_how_many_samples_accuracies_are_of(samples, said):
-    told = {} if samples is None else {"class_samples": {"test": samples}}
-    assert toy(result(**told)).sizes == said
+def test_captions_say_how_many_samples_accuracies_are_of(samples, sentence):
+    changes = {} if samples is None else {"class_samples": {"test": samples}}
+    assert toy(result(**changes)).sizes == sentence
 
 
 # -- epochs and all runs together -------------------------------------------------------------------------
@@ -304,12 +307,12 @@ def test_class_weights_are_drawn_where_a_loss_adapts_them():
 
 def test_learned_weights_are_drawn_by_class_and_by_label():
     def run(**groups):
-        found = toy(result(accuracy=(0.5, 0.5), counts=(90, 10), representation="r"))
-        found.__dict__["history"] = [
+        run = toy(result(accuracy=(0.5, 0.5), counts=(90, 10), representation="r"))
+        run.__dict__["history"] = [
             {"epoch": n, "loss": 1.0, "learned_weights": {"class_weights": [0.9, w], **groups}}
             for n, w in ((1, None), (2, 1.5))
         ]
-        return found
+        return run
 
     noisy = epochs.learned_weights(run(clean=1.2, flipped=0.4))
     above, below = noisy.figure.axes
@@ -334,7 +337,7 @@ def test_training_curves_are_the_history(run):
     np.testing.assert_allclose(accuracy, reached)
 
 
-def test_runs_are_told_apart_by_what_differs_on_their_data_alone():
+def test_runs_are_named_by_what_differs_on_their_data_alone():
     def with_settings(data, **own):
         return toy(result(settings=run_settings(data=data, reached=own.pop("reached", 1), all=own)))
 
@@ -391,9 +394,9 @@ def test_matrix_has_mean_and_sample_deviation_over_seeds():
         return toy(result(accuracy=(reached,), settings=settings, seed=seed))
 
     parts = [at("a", 0, 0.5), at("b", 0, 0.9), at("a", 1, 0.7)]
-    found = matrix.spreads(parts)
-    assert found["a", "joint"] == (pytest.approx(0.6), pytest.approx(np.std([0.5, 0.7], ddof=1)), 2)
-    assert found["b", "joint"] == (0.9, None, 1)
+    cells = matrix.spreads(parts)
+    assert cells["a", "joint"] == (pytest.approx(0.6), pytest.approx(np.std([0.5, 0.7], ddof=1)), 2)
+    assert cells["b", "joint"] == (0.9, None, 1)
     shown = [text.get_text() for text in matrix.matrix(parts).figure.axes[0].texts]
     assert shown == ["60.0\n± 14.1 (2)", "90.0"]
     assert matrix.matrix(parts[:1]) is None

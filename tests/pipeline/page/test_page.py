@@ -15,7 +15,8 @@ pytest.importorskip("jinja2", reason="the page needs the extra `report`")
 from longtail.pipeline.page import page as page_module
 from longtail.pipeline.page import sections as sections_module
 from longtail.pipeline.page.figures import classes
-from longtail.pipeline.page.figures.drawing import PALETTE, figure_file, house_style, page_svg
+from longtail.pipeline.page.figures.drawing import PALETTE, house_style
+from longtail.pipeline.page.figures.figure_files import figure_file, page_svg
 from longtail.pipeline.page.run_results import runs_of
 from longtail.pipeline.store.finished_results import find_results
 from longtail.pipeline.store.store import Store
@@ -71,12 +72,12 @@ def test_colours_follow_the_readers_scheme(page):
 
 
 def test_results_table_is_that_of_the_records(page, root):
-    rows = [row for found, _ in find_results(Store(root), ()) for row in records(found)]
+    rows = [row for results, _ in find_results(Store(root), ()) for row in records(results)]
     table = re.search(r"<tbody>(.*?)</tbody>", page.read_text(), re.DOTALL)[1]
     values = [re.findall(r'class="number" data-value="([^"]*)"', line) for line in table.split("</tr>")[:-1]]
     keys = ("balanced_accuracy", "many", "medium", "few", "class_accuracy_std", "worst_class_accuracy",
             "accuracy", "top5_accuracy", "ece")  # fmt: skip
-    expected = [["" if row["metrics"][k] is None else str(row["metrics"][k]) for k in keys] for row in rows]
+    expected = [["" if row.metrics[k] is None else str(row.metrics[k]) for k in keys] for row in rows]
     assert sorted(values) == sorted(expected)
 
 
@@ -86,20 +87,20 @@ def test_results_table_follows_the_sections_and_links_each_row_to_its_own(page, 
     links = re.findall(r'<a href="#(run-[^"]*)"', table)
     sections = re.findall(r'id="(run-[0-9a-f]{8})"', text)
     assert list(dict.fromkeys(links)) == list(dict.fromkeys(sections))
-    rows = [row for found, _ in find_results(Store(root), ()) for row in records(found)]
+    rows = [row for results, _ in find_results(Store(root), ()) for row in records(results)]
     for line in table.split("</tr>")[:-1]:
         anchor = re.search(r'href="#run-([0-9a-f]{8})', line)[1]
         reached = re.search(r'class="number" data-value="([^"]*)"', line)[1]
-        ours = [r for r in rows if r["representation"].startswith(anchor)]
-        assert reached in [str(r["metrics"]["balanced_accuracy"]) for r in ours]
+        ours = [r for r in rows if r.result.representation.startswith(anchor)]
+        assert reached in [str(r.metrics["balanced_accuracy"]) for r in ours]
 
 
 def test_the_page_of_an_ablation_has_its_runs_and_its_differences(root, tmp_path):
     path = tmp_path / "ablation.html"
     small = ["representation.epochs=2", "system.threads=1", "system.device=cpu", "classifiers=[joint, ncm]"]
     vary = ["--vary", "representation.sampler=instance_balanced,square_root", "--html", path]
-    said = longtail("--root", tmp_path / "root", "ablate", "digits_lt", *small, *vary)
-    assert said.status == 0, said.err
+    outcome = longtail("--root", tmp_path / "root", "ablate", "digits_lt", *small, *vary)
+    assert outcome.status == 0, outcome.err
     text = path.read_text()
     assert re.findall(r'<figure id="all-(\w+)-figure">', text) == [
         "matrix",
@@ -107,7 +108,7 @@ def test_the_page_of_an_ablation_has_its_runs_and_its_differences(root, tmp_path
         "norms_by_sampler",
     ]
     assert len(set(re.findall(r'<figure id="(run-\w+)-', text))) == 2
-    gaps = [line for line in said.out.splitlines() if "[" in line]
+    gaps = [line for line in outcome.out.splitlines() if "[" in line]
     assert len(gaps) == 2 and "Against instance_balanced/joint:" in text
 
 
@@ -141,31 +142,31 @@ def test_names_of_classes_cannot_become_markup(root, tmp_path, monkeypatch):
     assert "$x^2$" in shown
 
 
-def test_what_is_gone_is_said_and_the_rest_drawn(root, tmp_path):
+def test_what_is_gone_is_listed_and_the_rest_drawn(root, tmp_path):
     copy = tmp_path / "root"
     shutil.copytree(root, copy)
     shutil.rmtree(copy / "features")
     for path in copy.glob("representations/*/history.jsonl"):
         path.unlink()
     (run, *_) = sorted(p.name for p in (copy / "representations").iterdir())
-    found = longtail("--root", copy, "report", run, "--html", tmp_path / "page.html")
+    outcome = longtail("--root", copy, "report", run, "--html", tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     drawn = set(re.findall(r'<figure id="run-\w+?-(\w+)-figure">', text))
-    assert found.status == 0 and drawn == EVERY_FIGURE - {"accuracy_over_tau", "training_curves"}
+    assert outcome.status == 0 and drawn == EVERY_FIGURE - {"accuracy_over_tau", "training_curves"}
     assert (
         "Accuracy over τ: the cached features are gone; `longtail extract CONFIG` makes them again." in text
     )
     assert "history.jsonl is gone." in text
 
 
-def test_a_page_has_a_limit_and_says_so(root, tmp_path, monkeypatch):
+def test_a_page_has_a_limit_with_a_warning(root, tmp_path, monkeypatch):
     monkeypatch.setattr(sections_module, "MOST_FIGURES", 3)
     monkeypatch.setattr(
         sections_module, "_figures", lambda run, samples: [("counts", lambda: classes.class_counts(run))] * 3
     )
-    found = longtail("--root", root, "report", "--html", tmp_path / "page.html")
+    outcome = longtail("--root", root, "report", "--html", tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text().count("<figure ") == 5
-    assert "the page holds 3 figures already; `longtail report RUN --html` draws this run" in found.err
+    assert "the page holds 3 figures already; `longtail report RUN --html` draws this run" in outcome.err
 
 
 @pytest.mark.parametrize(("options", "begins"), [([], b"<?xml"), (["--figures-format", "png"], b"\x89PNG")])
@@ -173,9 +174,9 @@ def test_figures_are_files_of_their_own(root, tmp_path, monkeypatch, options, be
     monkeypatch.setattr(
         sections_module, "_figures", lambda run, samples: [("counts", lambda: classes.class_counts(run))]
     )
-    found = longtail("--root", root, "report", "--figures", tmp_path / "figures", *options)
+    outcome = longtail("--root", root, "report", "--figures", tmp_path / "figures", *options)
     files = sorted(p.name for p in (tmp_path / "figures").iterdir())
-    assert found.status == 0 and "balanced" in found.out
+    assert outcome.status == 0 and "balanced" in outcome.out
     form = options[1] if options else "svg"
     assert [name.partition(".")[2] for name in files] == [form] * 4
     assert sum(name.endswith(f"-class_counts.{form}") for name in files) == 2
@@ -183,15 +184,15 @@ def test_figures_are_files_of_their_own(root, tmp_path, monkeypatch, options, be
 
 
 def test_figure_format_without_figures_is_a_usage_error(root):
-    found = longtail("--root", root, "report", "--figures-format", "png")
-    assert found.status == 2 and "--figures-format is for --figures DIR" in found.err
+    outcome = longtail("--root", root, "report", "--figures-format", "png")
+    assert outcome.status == 2 and "--figures-format is for --figures DIR" in outcome.err
 
 
 @pytest.mark.parametrize("library", ["matplotlib", "jinja2"])
 def test_missing_library_names_the_extra(root, tmp_path, monkeypatch, library):
     monkeypatch.setitem(__import__("sys").modules, library, None)
-    found = longtail("--root", root, "report", "--html", tmp_path / "page.html")
-    assert found.status == 1 and "pip install 'longtail[report]'" in found.err
+    outcome = longtail("--root", root, "report", "--html", tmp_path / "page.html")
+    assert outcome.status == 1 and "pip install 'longtail[report]'" in outcome.err
     assert not (tmp_path / "page.html").exists()
 
 

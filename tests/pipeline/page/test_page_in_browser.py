@@ -46,8 +46,8 @@ COLUMN = "[...document.querySelectorAll('tbody tr')].map((row) => row.cells[{}].
 
 @pytest.fixture(scope="module")
 def browser():
-    with Browser() as found:
-        yield found
+    with Browser() as opened:
+        yield opened
 
 
 def test_page_loads_nothing_and_complains_of_nothing(browser, page):
@@ -61,9 +61,9 @@ def test_page_loads_nothing_and_complains_of_nothing(browser, page):
 def test_every_figure_is_visible_whole_without_scrolling_sideways(browser, page, width):
     browser.open(page, width=width)
     browser.run("foldAll(true)")
-    found = browser.run(BOXES)
-    assert len(found) == FIGURES
-    for box in found:
+    boxes = browser.run(BOXES)
+    assert len(boxes) == FIGURES
+    for box in boxes:
         assert box["cut"] == [], box["figure"]
         assert box["left"] >= 0 and box["right"] <= width and box["height"] > 100, box
     assert browser.run("document.documentElement.scrollWidth") <= width
@@ -82,9 +82,9 @@ def test_page_prints_light_unfolded_and_within_the_paper(browser, page):
 @pytest.mark.parametrize("dark", [False, True])
 def test_text_is_readable_in_light_and_dark(browser, page, dark):
     browser.open(page, dark=dark)
-    found = browser.run(CONTRASTS)
-    assert (found["paper"] < 0.1) == dark
-    assert found["texts"] >= 4.5 and found["drawn"] >= 4.5, found  # WCAG 2.2, 1.4.3
+    contrasts = browser.run(CONTRASTS)
+    assert (contrasts["paper"] < 0.1) == dark
+    assert contrasts["texts"] >= 4.5 and contrasts["drawn"] >= 4.5, contrasts  # WCAG 2.2, 1.4.3
 
 
 def test_a_heading_sorts_by_its_column_from_the_keyboard(browser, page):

@@ -14,7 +14,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from longtail.pipeline.config.loading import load_config
-from longtail.pipeline.serve.export import TOLERANCE, build, export, largest_difference, onnx_writer
+from longtail.pipeline.serve.export import TOLERANCE, build_module, export, largest_difference, onnx_writer
 from longtail.pipeline.serve.finished_model import load_finished_model
 from longtail.pipeline.store.classifier_files import load_classifier
 from longtail.pipeline.store.store import Store
@@ -74,11 +74,11 @@ def session(ort, content: bytes):
     return ort.InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
-def assert_scores(found, expected):
-    np.testing.assert_array_equal(np.isneginf(found), np.isneginf(expected))
+def assert_scores(scores, expected):
+    np.testing.assert_array_equal(np.isneginf(scores), np.isneginf(expected))
     finite = np.isfinite(expected)
     scale = np.abs(expected[finite]).max()
-    np.testing.assert_allclose(found[finite], expected[finite], rtol=0, atol=1e-4 * scale)
+    np.testing.assert_allclose(scores[finite], expected[finite], rtol=0, atol=1e-4 * scale)
 
 
 # -- scores -----------------------------------------------------------------------------------------------
@@ -90,8 +90,8 @@ def test_onnx_gives_the_scores_of_the_run(store, written, ort, test_part, classi
     features = fetch(store, one.features).test.X
     expected = load_classifier(store, one.run).scores(features)
     images = pixels(test_part)
-    (found,) = run.run(None, {"pixels": images})
-    assert_scores(found, expected)
+    (scores,) = run.run(None, {"pixels": images})
+    assert_scores(scores, expected)
     for count in (1, 3):
         assert_scores(run.run(["scores"], {"pixels": images[:count]})[0], expected[:count])
 
@@ -115,24 +115,24 @@ def absent(shared) -> Store:
 
 @pytest.mark.parametrize("classifier", ["ncm", "oltr", "disalign"])
 def test_absent_classes_stay_minus_infinity(absent, ort, classifier):
-    deployed = load_finished_model(absent, result(absent, classifier))
-    model, example = build(deployed)
+    finished = load_finished_model(absent, result(absent, classifier))
+    model, example = build_module(finished)
     content, _ = onnx_writer()(model, example, {})
-    X = fetch(absent, deployed.result.features).test.X
-    (found,) = session(ort, content).run(None, {"features": np.asarray(X, np.float32)})
-    assert np.isneginf(found[:, 3]).all() and np.isfinite(np.delete(found, 3, 1)).all()
-    assert_scores(found, deployed.estimator.scores(X))
+    X = fetch(absent, finished.result.features).test.X
+    (scores,) = session(ort, content).run(None, {"features": np.asarray(X, np.float32)})
+    assert np.isneginf(scores[:, 3]).all() and np.isfinite(np.delete(scores, 3, 1)).all()
+    assert_scores(scores, finished.estimator.scores(X))
 
 
 def test_pt2_gives_the_scores_of_the_run(store, test_part, tmp_path):
     one, path = result(store, "crt"), tmp_path / "model.pt2"
     export(store, one.run, str(path))
-    told = {"longtail.json": ""}
-    model = torch.export.load(path, extra_files=told).module()
+    metadata = {"longtail.json": ""}
+    model = torch.export.load(path, extra_files=metadata).module()
     expected = load_classifier(store, one.run).scores(fetch(store, one.features).test.X)
     with torch.inference_mode():
         assert_scores(model(torch.from_numpy(pixels(test_part))).numpy(), expected)
-    assert json.loads(json.loads(told["longtail.json"])["run"]) == one.run
+    assert json.loads(json.loads(metadata["longtail.json"])["run"]) == one.run
 
 
 # -- what it says -----------------------------------------------------------------------------------------
@@ -141,15 +141,20 @@ def test_pt2_gives_the_scores_of_the_run(store, test_part, tmp_path):
 def test_metadata_says_how_pictures_are_read_and_what_classes_are_called(store, written, ort, test_part):
     one, content = result(store, "tau_norm"), written("tau_norm")
     run = session(ort, content)
-    told = {k: json.loads(v) for k, v in run.get_modelmeta().custom_metadata_map.items()}
-    assert told["classes"] == [str(n) for n in range(10)]
-    assert (told["run"], told["classifier"]) == (one.run, "tau_norm")
-    assert told["fitted"] == {"tau_": one.fitted["tau_"]}
-    assert (told["height"], told["width"], told["mode"], told["resize"]) == (8, 8, "gray", None)
+    metadata = {k: json.loads(v) for k, v in run.get_modelmeta().custom_metadata_map.items()}
+    assert metadata["classes"] == [str(n) for n in range(10)]
+    assert (metadata["run"], metadata["classifier"]) == (one.run, "tau_norm")
+    assert metadata["fitted"] == {"tau_": one.fitted["tau_"]}
+    assert (metadata["height"], metadata["width"], metadata["mode"], metadata["resize"]) == (
+        8,
+        8,
+        "gray",
+        None,
+    )
     for key in ("mean", "std"):  # of pixels in [0, 1], as the input is
-        assert told[key] == pytest.approx([value / 255 for value in test_part.constants[key]])
-    assert "do not apply mean and std" in told["normalization"]
-    assert told["scores"] == "logits" and told["longtail"]
+        assert metadata[key] == pytest.approx([value / 255 for value in test_part.constants[key]])
+    assert "do not apply mean and std" in metadata["normalization"]
+    assert metadata["scores"] == "logits" and metadata["longtail"]
     (taken,) = run.get_inputs()
     assert taken.shape[1:] == [1, 8, 8] and not isinstance(taken.shape[0], int)
     for place in (Path.cwd(), Path(__file__).parent, Path(torch.__file__).parent):
@@ -167,7 +172,7 @@ def test_pt2_holds_no_path_of_this_machine(store, tmp_path):
 def test_command_prints_what_it_wrote_and_its_difference(store, tmp_path):
     path = tmp_path / "model.pt2"
     out = ok("--root", store.root, "export", DIGITS[0], path, *DIGITS[1:], "--classifier", "crt").out
-    assert out.startswith(f"written: {path} (crt {result(store, 'crt')['run']}, ")
+    assert out.startswith(f"written: {path} (crt {result(store, 'crt').run}, ")
     assert float(out.split("at most ")[1].split()[0]) <= TOLERANCE
 
 
@@ -214,7 +219,7 @@ def test_missing_extra_is_named(store, tmp_path, monkeypatch):
 def test_a_file_that_scores_otherwise_is_not_written(store, tmp_path, monkeypatch):
     import longtail.pipeline.serve.export as module
 
-    def wrong(model, example, told):
+    def wrong(model, example, metadata):
         def run(inputs):
             with torch.inference_mode():
                 return model(inputs).numpy() * 1.01
@@ -232,9 +237,9 @@ def test_difference_is_infinite_where_only_one_side_is():
     example = torch.zeros(2, 3)
 
     def masked(inputs):
-        found = model(inputs).detach().numpy()
-        found[:, 1] = -np.inf
-        return found
+        scores = model(inputs).detach().numpy()
+        scores[:, 1] = -np.inf
+        return scores
 
     assert largest_difference(model, masked, example) == np.inf
     assert largest_difference(model, lambda x: model(x).detach().numpy() * np.nan, example) == np.inf

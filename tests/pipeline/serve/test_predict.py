@@ -66,24 +66,26 @@ def expected(root, classifier) -> np.ndarray:
 
 @pytest.mark.parametrize("classifier", ["joint", "crt", "lws"])
 def test_pictures_get_the_probabilities_of_the_cached_features(root, pictures, classifier):
-    told = predicted(root, "digits_lt", *split_overrides(pictures), "--classifier", classifier, "--top", "10")
+    predictions = predicted(
+        root, "digits_lt", *split_overrides(pictures), "--classifier", classifier, "--top", "10"
+    )
     scores = expected(root, classifier).astype(np.float64)
     shares = np.exp(scores - scores.max(1, keepdims=True))
     shares /= shares.sum(1, keepdims=True)
-    assert [one["path"] for one in told] == [str(pictures / f"{n:03d}.png") for n in range(40)]
-    for row, one in enumerate(told):
-        found = {p["class"]: p["probability"] for p in one["predictions"]}
-        np.testing.assert_allclose([found[str(c)] for c in range(10)], shares[row], rtol=1e-3, atol=1e-5)
+    assert [one["path"] for one in predictions] == [str(pictures / f"{n:03d}.png") for n in range(40)]
+    for row, one in enumerate(predictions):
+        values = {p["class"]: p["probability"] for p in one["predictions"]}
+        np.testing.assert_allclose([values[str(c)] for c in range(10)], shares[row], rtol=1e-3, atol=1e-5)
         assert one["predictions"][0]["class"] == str(shares[row].argmax())
 
 
 def test_scores_that_are_no_logits_are_not_made_probabilities(root, pictures):
     command = ["predict", "digits_lt", *split_overrides(pictures / "003.png"), "--classifier", "ncm"]
-    found = ok("--root", root, *command, "--format", "json")
-    (one,) = json.loads(found.out)
+    outcome = ok("--root", root, *command, "--format", "json")
+    (one,) = json.loads(outcome.out)
     scores = expected(root, "ncm")[3]
     np.testing.assert_allclose([p["score"] for p in one["predictions"]], np.sort(scores)[::-1][:5], rtol=1e-3)
-    assert "distances or votes, not probabilities" in found.err
+    assert "distances or votes, not probabilities" in outcome.err
 
 
 def write_folder(folder, size=(30, 22)):
@@ -126,21 +128,21 @@ def test_pictures_fill_what_a_data_set_of_another_shape_has(tmp_path):
     values = np.arange(24, dtype=np.uint8).reshape(6, 4) * 10
     Image.fromarray(values.repeat(3, 0).repeat(3, 1)).save(tmp_path / "large.png")
     shape = Preprocessing(6, 4, None, "gray", kept=True, mean=[0.0], std=[255.0])
-    found = shape.reader()(tmp_path / "large.png")
-    assert found.shape == (6, 4, 1)
-    assert np.abs(found[1:-1, 1:-1, 0].astype(int) - values[1:-1, 1:-1]).max() <= 1
+    pixels = shape.reader()(tmp_path / "large.png")
+    assert pixels.shape == (6, 4, 1)
+    assert np.abs(pixels[1:-1, 1:-1, 0].astype(int) - values[1:-1, 1:-1]).max() <= 1
 
 
 # -- which classifier -------------------------------------------------------------------------------------
 
 
-def test_best_on_validation_is_taken_and_said(root, pictures):
-    found = ok("--root", root, "predict", "digits_lt", *split_overrides(pictures / "000.png"))
+def test_best_on_validation_is_taken_and_logged(root, pictures):
+    outcome = ok("--root", root, "predict", "digits_lt", *split_overrides(pictures / "000.png"))
     results = results_by_classifier(root)
     scored = {name: r.metrics["val"]["balanced_accuracy"] for name, r in results.items()}
     best = max(scored, key=scored.get)
-    assert f"classifier {best} {results_by_classifier(root)[best]['run']}" in found.err
-    assert found.out.startswith(f"{best} {results_by_classifier(root)[best]['run']}")
+    assert f"classifier {best} {results_by_classifier(root)[best].run}" in outcome.err
+    assert outcome.out.startswith(f"{best} {results_by_classifier(root)[best].run}")
 
 
 def test_a_run_is_found_by_directory_id_and_classifier_id(root, pictures):
@@ -166,7 +168,7 @@ def test_several_parameterisations_are_listed_with_their_ids(copy_of, pictures, 
     here = ["--root", root, "predict"]
     (line,) = failed(1, *here, plain.representation, pictures / "000.png", "--classifier", "ncm")
     assert "fits 3 finished classifiers" in line
-    assert f"ncm {plain['run']} (feature=none)" in line
+    assert f"ncm {plain.run} (feature=none)" in line
     # a config's own ncm is the one it names
     ok(*here, "digits_lt", *split_overrides(pictures / "000.png"), "--classifier", "ncm")
     by_id = predicted(root, plain.representation, pictures / "000.png", "--classifier", plain.run)
@@ -224,10 +226,10 @@ def test_unreadable_pictures_are_named_and_the_others_predicted(root, pictures, 
     (tmp_path / "c.png").write_bytes((pictures / "001.png").read_bytes()[:40])
     (tmp_path / "d.png").write_bytes((pictures / "001.png").read_bytes())
     run = results_by_classifier(root)["crt"].run
-    found = longtail("--root", root, "predict", run, tmp_path, "--format", "json")
-    assert found.status == 1
-    assert [one["path"] for one in json.loads(found.out)] == [str(tmp_path / n) for n in ("a.png", "d.png")]
-    lines = found.err.splitlines()
+    outcome = longtail("--root", root, "predict", run, tmp_path, "--format", "json")
+    assert outcome.status == 1
+    assert [one["path"] for one in json.loads(outcome.out)] == [str(tmp_path / n) for n in ("a.png", "d.png")]
+    lines = outcome.err.splitlines()
     assert [line for line in lines if "cannot be read" in line and "b.png" in line]
     assert [line for line in lines if "cannot be read" in line and "c.png" in line]
     assert lines[-1] == "error: 2 of 4 pictures could not be read; they are named above"
@@ -239,9 +241,9 @@ def test_big_folders_go_through_in_batches(root, pictures, monkeypatch):
     run, whole = results_by_classifier(root)["crt"].run, None
     for batch in (512, 7):
         monkeypatch.setattr(longtail.stages.features, "BATCH", batch)
-        told = predicted(root, run, pictures)
-        paths = [[p["class"] for p in one["predictions"]] for one in told]
-        assert len(told) == 40 and (whole is None or paths == whole)
+        predictions = predicted(root, run, pictures)
+        paths = [[p["class"] for p in one["predictions"]] for one in predictions]
+        assert len(predictions) == 40 and (whole is None or paths == whole)
         whole = paths
 
 
@@ -263,11 +265,11 @@ def feature_root(shared):
 def test_features_get_a_row_each(feature_root):
     root = feature_root / "root"
     (result,) = Store(root).results()
-    told = predicted(root, result.run, feature_root / "new.npy", "--top", "2")
-    assert [one["row"] for one in told] == list(range(10))
+    predictions = predicted(root, result.run, feature_root / "new.npy", "--top", "2")
+    assert [one["row"] for one in predictions] == list(range(10))
     scores = load_classifier(Store(root), result.run).scores(np.load(feature_root / "new.npy"))
-    assert [one["predictions"][0]["class"] for one in told] == [str(c) for c in scores.argmax(1)]
-    assert all(len(one["predictions"]) == 2 for one in told)
+    assert [one["predictions"][0]["class"] for one in predictions] == [str(c) for c in scores.argmax(1)]
+    assert all(len(one["predictions"]) == 2 for one in predictions)
 
 
 def test_features_that_do_not_fit_are_refused(feature_root, tmp_path):
@@ -302,11 +304,11 @@ def test_a_class_never_seen_is_never_named(tmp_path):
     root = tmp_path / "root"
     ok("--root", root, "run", "features", f"data.root={tmp_path}/digits.npz", "classifiers=[crt, ncm]")
     for name in ("crt", "ncm"):
-        told = predicted(
+        predictions = predicted(
             root, "features", f"data.root={tmp_path}/digits.npz", "classifiers=[crt, ncm]",
             tmp_path / "new.npy", "--top", "99", "--classifier", name,
         )  # fmt: skip
-        for one in told:
+        for one in predictions:
             names = [p["class"] for p in one["predictions"]]
             assert sorted(names) == [str(c) for c in range(10) if c != 3]
 
@@ -329,8 +331,8 @@ def test_formats_say_the_same():
     assert table[3].index("dog|wolf") == table[4].index("cat")
     rows = list(csv.DictReader(io.StringIO("\n".join(prediction_lines(SOME, "csv", **FORM)))))
     assert rows[2] == {"path": "x,y.png", "rank": "1", "class": "dog|wolf", "probability": "0.5"}
-    told = json.loads("\n".join(prediction_lines(SOME, "json", **FORM)))
-    assert told[0] == {
+    predictions = json.loads("\n".join(prediction_lines(SOME, "json", **FORM)))
+    assert predictions[0] == {
         "path": "a.png",
         "predictions": [{"class": "cat", "probability": 0.75}, {"class": "dog|wolf", "probability": 0.25}],
     }
@@ -373,7 +375,7 @@ def test_predicting_needs_no_training_data(tmp_path, root, pictures, monkeypatch
 def test_every_classifier_predicts(root, copy_of, pictures, name):
     root = copy_of(root)
     ok("--root", root, "classify", *DIGITS, f"classifiers=[{name}]")
-    told = predicted(
+    predictions = predicted(
         root,
         "digits_lt",
         *split_overrides(pictures),
@@ -384,5 +386,7 @@ def test_every_classifier_predicts(root, copy_of, pictures, name):
         "1",
     )
     scores = expected(root, name)
-    agree = [one["predictions"][0]["class"] == str(s.argmax()) for one, s in zip(told, scores, strict=True)]
+    agree = [
+        one["predictions"][0]["class"] == str(s.argmax()) for one, s in zip(predictions, scores, strict=True)
+    ]
     assert np.mean(agree) == 1

@@ -56,11 +56,11 @@ def removed(store: Store, **options) -> set[str]:
     before = snapshot(store.root)
     promised = clean(store, dry_run=True, **options)
     assert snapshot(store.root) == before
-    said = clean(store, **options)
+    text = clean(store, **options)
     after = snapshot(store.root)
     assert {name: after[name] for name in after} == {name: before[name] for name in after}
     gone = before.keys() - after.keys()
-    assert promised.replace("would be removed", "removed").replace("would free", "freed") == said
+    assert promised.replace("would be removed", "removed").replace("would free", "freed") == text
     return gone
 
 
@@ -110,7 +110,7 @@ def test_what_is_not_ours_is_listed_and_left_alone(used, tmp_path):
     assert outside.read_bytes() == b"x" * 1000 and all(link.is_symlink() for link in links)
 
 
-def test_orphan_with_a_strange_file_inside_is_kept_and_said(used):
+def test_orphan_with_a_strange_file_inside_is_kept_and_listed(used):
     shutil.rmtree(used.root / "representations")
     note = put(only(used, "features") / "notes.txt")
     assert removed(used) == set()
@@ -300,9 +300,9 @@ def test_command_loads_nothing_heavy(used):
     put(used.root / "fingerprints.json", b"{}")
     assert [i.state for i in inventory(used) if i.path.name == "fingerprints.json"] == [PLAIN]
     command = [sys.executable, "-c", HEAVY, "--root", used.root, "clean"]
-    found = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, timeout=60)
-    assert (found.returncode, found.stderr.strip()) == (0, "HEAVY")
-    assert found.stdout.endswith("freed 1.0 kB\n") and not (used.root / LEFT).exists()
+    process = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, timeout=60)
+    assert (process.returncode, process.stderr.strip()) == (0, "HEAVY")
+    assert process.stdout.endswith("freed 1.0 kB\n") and not (used.root / LEFT).exists()
 
 
 def test_root_that_is_not_there_is_one_line(tmp_path):

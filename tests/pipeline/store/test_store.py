@@ -67,8 +67,8 @@ def feature_folder(folder: Path, *, shift: float = 0.0) -> str:
 
 
 def test_id_is_hexadecimal_of_its_length(store):
-    found = id_of(store)
-    assert len(found) == ID_LENGTH and set(found) <= set("0123456789abcdef")
+    run_id = id_of(store)
+    assert len(run_id) == ID_LENGTH and set(run_id) <= set("0123456789abcdef")
 
 
 CHANGES = [
@@ -247,7 +247,7 @@ def test_image_folder_is_known_by_names_sizes_and_labels(store, tmp_path):
     assert of("b", ("dog/2.png", 1)) != first
 
 
-def test_missing_data_is_said_before_anything_is_made(store, tmp_path):
+def test_missing_data_is_named_before_anything_is_made(store, tmp_path):
     with pytest.raises(ValueError, match=r"data\.root: "):
         features_key(store, str(tmp_path / "gone"))
     assert not store.root.exists()
@@ -276,10 +276,10 @@ def big(tmp_path) -> Path:
 @pytest.fixture
 def reads(monkeypatch) -> list[Path]:
     """Paths hashed so far."""
-    found: list[Path] = []
+    paths: list[Path] = []
     hash_it = data_hashes._sha256
-    monkeypatch.setattr(data_hashes, "_sha256", lambda path: found.append(path) or hash_it(path))
-    return found
+    monkeypatch.setattr(data_hashes, "_sha256", lambda path: paths.append(path) or hash_it(path))
+    return paths
 
 
 def test_large_file_is_read_once(big, reads, tmp_path):
@@ -356,33 +356,33 @@ def finished(store) -> str:
 
 
 @pytest.fixture
-def said(monkeypatch) -> list[str]:
+def warnings(monkeypatch) -> list[str]:
     """Warnings of the program's logger, which the command line cuts off from pytest's."""
-    found: list[str] = []
+    texts: list[str] = []
     monkeypatch.setattr(
-        logging.getLogger("longtail"), "warning", lambda text, *args: found.append(text % args)
+        logging.getLogger("longtail"), "warning", lambda text, *args: texts.append(text % args)
     )
-    return found
+    return texts
 
 
-def test_finished_work_is_read_back(store, finished, said):
+def test_finished_work_is_read_back(store, finished, warnings):
     done = store.done("classifiers", finished)
     assert done["classifier"] == "ncm"
     assert done["files"] == {"result.json": sha256_of(store.folder("classifiers", finished) / "result.json")}
     assert store.result(finished) == finished_result(run=finished)
     assert [result.run for result in store.results()] == [finished]
-    assert not said
+    assert not warnings
 
 
-def test_unfinished_work_is_not_done_and_not_mentioned(store, said):
+def test_unfinished_work_is_not_done_and_not_mentioned(store, warnings):
     publish_json(store.folder("classifiers", "ab") / "result.json", {"run": "ab"})
     assert store.done("classifiers", "ab") is None
     assert store.result("ab") is None
     assert list(store.results()) == []
-    assert not said
+    assert not warnings
 
 
-def test_any_flipped_bit_in_a_result_is_found(store, finished, said):
+def test_any_flipped_bit_in_a_result_is_found(store, finished, warnings):
     path = store.folder("classifiers", finished) / "result.json"
     content = path.read_bytes()
     for position in range(len(content)):
@@ -391,12 +391,12 @@ def test_any_flipped_bit_in_a_result_is_found(store, finished, said):
                 content[:position] + bytes([content[position] ^ 1 << bit]) + content[position + 1 :]
             )
             assert store.result(finished) is None
-    assert len(said) == 3 * len(content) and all(str(path) in line for line in said)
+    assert len(warnings) == 3 * len(content) and all(str(path) in line for line in warnings)
     path.write_bytes(content)
     assert store.result(finished) is not None
 
 
-def test_any_flipped_bit_in_done_is_found(store, finished, said):
+def test_any_flipped_bit_in_done_is_found(store, finished, warnings):
     path = store.folder("classifiers", finished) / "DONE"
     content = path.read_bytes()
     whole = store.done("classifiers", finished)
@@ -405,41 +405,42 @@ def test_any_flipped_bit_in_done_is_found(store, finished, said):
             path.write_bytes(
                 content[:position] + bytes([content[position] ^ 1 << bit]) + content[position + 1 :]
             )
-            found = store.done("classifiers", finished)
-            assert found is None or found == whole  # white space may change without harm
-    assert len(said) > 2.5 * len(content.replace(b" ", b"").replace(b"\n", b""))
+            done = store.done("classifiers", finished)
+            assert done is None or done == whole  # white space may change without harm
+    assert len(warnings) > 2.5 * len(content.replace(b" ", b"").replace(b"\n", b""))
 
 
-def test_done_cut_anywhere_is_not_done_and_named(store, finished, said):
+def test_done_cut_anywhere_is_not_done_and_named(store, finished, warnings):
     path = store.folder("classifiers", finished) / "DONE"
     content = path.read_bytes().rstrip()
     for length in range(len(content)):
         path.write_bytes(content[:length])
         assert store.done("classifiers", finished) is None
         assert store.result(finished) is None
-    assert len(said) == 2 * len(content) and all(str(path) in line for line in said)
+    assert len(warnings) == 2 * len(content) and all(str(path) in line for line in warnings)
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "null", "{}", '{"files": {}}', '"x"', '{"check": NaN}'])
-def test_done_that_says_something_else_is_not_done(store, finished, said, content):
+def test_done_that_holds_something_else_is_not_done(store, finished, warnings, content):
     (store.folder("classifiers", finished) / "DONE").write_text(content)
     assert store.done("classifiers", finished) is None
-    assert len(said) == 1
+    assert len(warnings) == 1
 
 
-def test_result_without_a_field_is_made_again(store, finished, said):
+def test_result_without_a_field_is_made_again(store, finished, warnings):
     record = finished_result(run=finished).to_json()
     del record["metrics"]
     publish_json(store.folder("classifiers", finished) / "result.json", record)
     store.finish("classifiers", finished, {"classifier": "ncm"}, ["result.json"])
     assert store.result(finished) is None
-    assert len(said) == 1 and "metrics" in said[0]
+    (warning,) = warnings
+    assert warning.endswith("result.json: lacks metrics; it is not used")
 
 
-def test_result_that_is_gone_is_made_again(store, finished, said):
+def test_result_that_is_gone_is_made_again(store, finished, warnings):
     (store.folder("classifiers", finished) / "result.json").unlink()
     assert store.result(finished) is None
-    assert len(said) == 1
+    assert len(warnings) == 1
 
 
 def test_read_json_names_a_file_that_is_none(tmp_path):
@@ -566,14 +567,14 @@ def test_concurrent_writers_leave_one_whole_file_and_readers_see_no_half(tmp_pat
     assert names(tmp_path) == ["enough", "file"] and len(set(path.read_bytes())) == 1
 
 
-def test_two_threads_finishing_the_same_work_leave_it_done(store, finished, said):
+def test_two_threads_finishing_the_same_work_leave_it_done(store, finished, warnings):
     work = ["classifiers", finished, {"classifier": "ncm"}, ["result.json"]]
     threads = [threading.Thread(target=store.finish, args=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert store.result(finished) is not None and not said
+    assert store.result(finished) is not None and not warnings
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [1, -float("inf")]}])

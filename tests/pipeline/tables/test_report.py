@@ -38,14 +38,14 @@ def titles(text: str) -> list[str]:
 
 
 def test_titles_name_the_settings_in_which_shown_runs_differ_and_no_others(root):
-    found = titles(ok("--root", root, "report").out)
-    assert len(found) == 3
-    rates = {re.search(r"optimizer.lr=(\S+)", title)[1]: title for title in found}
+    shown_titles = titles(ok("--root", root, "report").out)
+    assert len(shown_titles) == 3
+    rates = {re.search(r"optimizer.lr=(\S+)", title)[1]: title for title in shown_titles}
     assert set(rates) == {"0.1", "0.05", "1e-09"}
     assert " · 1 epoch · " in rates["0.1"] and "seed 0" in rates["0.1"]
     assert re.search(r" · [2-8] of 9 epochs · .*early_stopping=1", rates["1e-09"]), rates["1e-09"]
     assert "seed 1" in rates["1e-09"]
-    for title in found:
+    for title in shown_titles:
         assert "momentum" not in title and "batch_size" not in title and "seed=" not in title
     assert "=" not in titles(ok("--root", root, "report", *RUN).out)[0]  # alone, nothing tells it apart
 
@@ -82,16 +82,16 @@ def headings(*rows: Record) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "said"),
+    ("one", "other", "expected"),
     [
         ("/a/cats", "/b/dogs/", "data.root=dogs"),
         ("/a/cats", "/b/cats", "data.root=/b/cats"),  # the last part is the same
         ("/a/cats", "/a/cats", None),
     ],
 )
-def test_folders_are_called_by_their_name_where_names_differ(one, other, said):
+def test_folders_are_called_by_their_name_where_names_differ(one, other, expected):
     title = headings(row(root=one, resize=None), row(root=other, resize=None))[1]
-    assert title.split(" · ")[2:-3] == ([said] if said else [])
+    assert title.split(" · ")[2:-3] == ([expected] if expected else [])
 
 
 def test_runs_on_other_data_are_not_compared():
@@ -123,12 +123,14 @@ def test_classes_are_rows_by_name_with_count_and_group(root):
         "tau_norm tau=1",
     ]
     rows = [line.split() for line in table[3:]]
-    found = records(root, "run", *RUN)
-    assert [r[0] for r in rows] == [str(d) for d in range(10)] == found[0]["class_names"]
-    assert [int(r[1]) for r in rows] == [110, 78, 56, 40, 29, 20, 14, 10, 7, 5] == found[0]["class_counts"]
+    published = records(root, "run", *RUN)
+    assert [r[0] for r in rows] == [str(d) for d in range(10)] == published[0]["class_names"]
+    assert (
+        [int(r[1]) for r in rows] == [110, 78, 56, 40, 29, 20, 14, 10, 7, 5] == published[0]["class_counts"]
+    )
     assert [r[2] for r in rows] == ["many"] * 3 + ["medium"] * 3 + ["few"] * 4
-    assert [int(r[3]) for r in rows] == [40] * 10 == found[0]["class_samples"]
-    for column, record in enumerate(found, 4):
+    assert [int(r[3]) for r in rows] == [40] * 10 == published[0]["class_samples"]
+    for column, record in enumerate(published, 4):
         shown = [float(r[column]) for r in rows]
         np.testing.assert_allclose(shown, 100 * np.array(record["metrics"]["class_accuracy"]), atol=0.051)
 
@@ -157,8 +159,8 @@ def test_dry_run_has_no_classes_to_show(tmp_path):
     assert "--dry-run prints no results" in line
 
 
-def test_every_recipe_parameter_is_told_by_its_dotted_name():
+def test_every_recipe_parameter_has_a_dotted_name():
     from longtail.pipeline.config.choices import flat
 
-    found = flat(load_config("digits_lt").full())
-    assert found["representation.optimizer.lr"] == 0.1 and found["data.seed"] == 0
+    settings = flat(load_config("digits_lt").full())
+    assert settings["representation.optimizer.lr"] == 0.1 and settings["data.seed"] == 0

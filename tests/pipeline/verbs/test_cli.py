@@ -574,7 +574,8 @@ def test_verb_has_help_with_an_example(verb):
 def test_example_of_a_verb_is_valid(verb):
     program, name, *words = example_of(command_of(verb))
     assert (program, name) == ("longtail", verb)
-    context = cli.commands[verb].make_context(verb, list(words))  # options and their choices
+    parent = click.Context(cli, **cli.context_settings)  # or the verb would forget -h for good
+    context = cli.commands[verb].make_context(verb, list(words), parent=parent)  # options and their choices
     config = context.params.get("config") or context.params.get("reference")
     if config:
         load_config(config, context.params.get("overrides", ()))

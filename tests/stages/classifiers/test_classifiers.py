@@ -16,8 +16,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
 from longtail.stages.classifiers import CLASSIFIERS, Head
-from longtail.stages.classifiers.adjusted.tau_norm import tau_path
 from longtail.stages.classifiers.tools.linear import fit_linear, fit_plain_head
+from longtail.stages.classifiers.tools.paths import tau_path
 from longtail.stages.classifiers.tools.state import from_state, to_state
 from longtail.stages.features import Features
 from longtail.stages.samplers import SAMPLERS

@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.stages.classifiers.adjusted.tau_norm import NARROWEST, TauPath, correct_intervals, tau_path
-from longtail.stages.classifiers.tools import paths
-from longtail.stages.classifiers.tools.paths import adjustment_path, exponential_path, linear_path
+from longtail.stages.classifiers.tools import intervals
+from longtail.stages.classifiers.tools.accuracy_path import NARROWEST, TauPath
+from longtail.stages.classifiers.tools.paths import (
+    adjustment_path,
+    correct_intervals,
+    exponential_path,
+    linear_path,
+    tau_path,
+)
 from longtail.stages.network import Head
 
 MANY, FEW = 3, 2  # so that toys have classes in all three groups
@@ -366,7 +372,7 @@ def test_path_in_float32_stays_near_the_one_in_float64(monkeypatch):
     X, y = rng.normal(size=(3000, 32)).astype(np.float32), rng.integers(0, 20, 3000)
     weight = (rng.normal(size=(20, 32)) * rng.uniform(0.5, 2, (20, 1))).astype(np.float32)
     double = tau_path(X, y, weight)
-    monkeypatch.setattr(paths, "FLOAT64_PATH", 0)
+    monkeypatch.setattr(intervals, "FLOAT64_PATH", 0)
     single = tau_path(X, y, weight)
     grid = np.linspace(0, 4, 400)
     assert np.abs(single.accuracy(grid) - double.accuracy(grid)).max() <= 2 / 3000

@@ -417,7 +417,7 @@ DEAD_WORKER = """
 import multiprocessing, os, signal, sys
 import numpy as np
 from longtail.pipeline.errors import LongtailError
-from longtail.pipeline.process.dead_workers import dead_workers_told
+from longtail.pipeline.process.dead_workers import report_dead_workers
 from longtail.stages.data import DATASETS, Request
 from longtail.stages.data.pictures.augment import Augment
 
@@ -425,7 +425,7 @@ root = sys.argv[1]
 part = DATASETS.create("image_list", root=root, train=f"{root}/train.txt", image_size=16, workers=2,
                        validation_per_class=0).train
 try:
-    with dead_workers_told():
+    with report_dead_workers():
         stream = part.stream([Request(np.array([k % 12]), (0, "test", k)) for k in range(400)], Augment())
         next(stream)
         for child in multiprocessing.active_children():
