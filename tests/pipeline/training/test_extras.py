@@ -144,11 +144,11 @@ def test_averaged_training_resumes_bitwise(digits, tmp_path, monkeypatch):
     save, calls = Checkpoints.save, []
 
     def save_then_die(self, network, optimizer, memory, **options):
-        said = save(self, network, optimizer, memory, **options)
+        saved = save(self, network, optimizer, memory, **options)
         calls.append(memory.position)
         if len(calls) in (1, 4, 8):
             raise Stop
-        return said
+        return saved
 
     monkeypatch.setattr(Checkpoints, "save", save_then_die)
     for _ in range(3):

@@ -42,9 +42,9 @@ def test_weights_are_found_under_any_prefix_beside_other_tensors(name, prefix):
     tensors = {prefix + key: tensor for key, tensor in given.items() if "num_batches" not in key}
     tensors |= {"fc.weight": torch.zeros(1000, 64), f"{prefix}fc.other": torch.zeros(3)}
     network = backbone(name)
-    said = load_backbone(tensors, network)
-    assert said.complete and said.prefix == prefix
-    assert set(said.unused) == {"fc.weight", f"{prefix}fc.other"}
+    key_map = load_backbone(tensors, network)
+    assert key_map.complete and key_map.prefix == prefix
+    assert set(key_map.unused) == {"fc.weight", f"{prefix}fc.other"}
     for key, tensor in network.state_dict().items():
         if "num_batches" not in key:
             assert torch.equal(tensor, given[key]), key
@@ -57,8 +57,8 @@ def test_torchvisions_own_names_fit_its_backbone():
         torch.manual_seed(3)
         given = resnet18()
     network = BACKBONES.create("resnet18")
-    said = load_backbone(given.state_dict(), network)
-    assert said.unused == ["fc.bias", "fc.weight"]
+    key_map = load_backbone(given.state_dict(), network)
+    assert key_map.unused == ["fc.bias", "fc.weight"]
     images = torch.randn(2, 3, 40, 40, generator=torch.Generator().manual_seed(0))
     given.fc = nn.Identity()
     with torch.inference_mode():

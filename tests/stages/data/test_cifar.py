@@ -128,8 +128,8 @@ def test_missing_files_name_the_folders_searched_and_the_fix(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=rf"^root: no {LAYOUT[name]} files in data/cifar-") as error:
         DATASETS.create(name)
-    for said in ("-binary.tar.gz there", "`root=FOLDER`", "`download=True` to fetch"):
-        assert said in str(error.value)
+    for words in ("-binary.tar.gz there", "`root=FOLDER`", "`download=True` to fetch"):
+        assert words in str(error.value)
     assert "\n" not in str(error.value) and "lacks" not in str(error.value)
     assert os.listdir(tmp_path) == []
 
@@ -190,8 +190,8 @@ def test_label_out_of_range_names_the_record(tmp_path, monkeypatch, name, versio
     with pytest.raises(ValueError) as error:
         read(name, tmp_path)
     top = NAMES[name] - 1
-    said = f"{path}: label of record 3 (from 0) must be in 0..{top}, got {top + 1}; fetch it again"
-    assert str(error.value) == said
+    message = f"{path}: label of record 3 (from 0) must be in 0..{top}, got {top + 1}; fetch it again"
+    assert str(error.value) == message
 
 
 @every_data_set

@@ -227,10 +227,10 @@ def test_a_label_that_is_a_slip_of_the_pen_takes_no_memory(folder):
 def test_a_label_that_leaves_most_classes_empty_is_named_by_line(folder):
     with (folder / "train.txt").open("a") as file:
         file.write("test/0.png 99\n")
-    said = r"line 13: label 99 leaves 96 of 100 classes .* \(3, 4, 5, 6, 7 and 91 more\); .*`class_names`"
-    with pytest.raises(ValueError, match=said):
+    message = r"line 13: label 99 leaves 96 of 100 classes .* \(3, 4, 5, 6, 7 and 91 more\); .*`class_names`"
+    with pytest.raises(ValueError, match=message):
         read(folder)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         DATASETS.sources("image_list", {"root": str(folder), "train": str(folder / "train.txt")})
     (folder / "names.txt").write_text("".join(f"class {c}\n" for c in range(100)))
     splits = read(folder, class_names=str(folder / "names.txt"), validation_per_class=0, test=None,
@@ -243,8 +243,8 @@ def test_a_label_that_leaves_most_classes_empty_is_named_by_line(folder):
 def test_lines_that_repeat_a_picture_are_warned_of_with_both_lines(folder):
     with (folder / "train.txt").open("a") as file:
         file.write("./train/n00//0.png 0\n" + "train/n01/1.png 1\n" * 6)
-    said = r"^train: 7 lines repeat a picture: .*line \d+ and line \d+\).* and 2 more; it counts as often"
-    with pytest.warns(UserWarning, match=said):
+    message = r"^train: 7 lines repeat a picture: .*line \d+ and line \d+\).* and 2 more; it counts as often"
+    with pytest.warns(UserWarning, match=message):
         splits = read(folder, validation_per_class=0)
     assert splits.class_counts.tolist() == [7, 10, 2]
 
@@ -254,8 +254,10 @@ def test_a_picture_with_two_labels_is_refused_with_both_lines(folder, file):
     with (folder / file).open("a") as stream:
         stream.write("train/n00/0.png 2\n")
     line = {"train.txt": 13, "test.txt": 4}[file]
-    said = rf"{file}, line {line}: train/n00/0.png has label 2, but 0 in .*train.txt, line 1; keep the right"
-    with pytest.raises(ValueError, match=said):
+    message = (
+        rf"{file}, line {line}: train/n00/0.png has label 2, but 0 in .*train.txt, line 1; keep the right"
+    )
+    with pytest.raises(ValueError, match=message):
         read(folder)
 
 
@@ -553,9 +555,9 @@ def test_a_signal_to_the_whole_group_still_leaves_a_checkpoint(folder, tmp_path_
     root = tmp_path_factory.mktemp("root")
     process = training(folder, root)
     os.killpg(process.pid, signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 143, said
-    assert "Traceback" not in said
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert "Traceback" not in errors
 
 
 def test_a_worker_that_dies_while_the_network_computes_is_one_line(folder, tmp_path_factory):
@@ -568,8 +570,8 @@ def test_a_worker_that_dies_while_the_network_computes_is_one_line(folder, tmp_p
         if process.poll() is not None:
             break
         time.sleep(0.005)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1, said
-    errors = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and "a process that decodes pictures died" in errors[0]
-    assert "Traceback" not in said
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and "a process that decodes pictures died" in lines[0]
+    assert "Traceback" not in errors
