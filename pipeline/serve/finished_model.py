@@ -70,7 +70,7 @@ def load_finished_model(store: Store, result: Result) -> FinishedModel:
     """
     from longtail.stages.data.pictures.preprocessing import Preprocessing
 
-    require_imports(result.get("imports"), "backbones", "classifiers")
+    require_imports(result.imports, "backbones", "classifiers")
     manifest = _manifest(store, result)
     identity = manifest["identity"]
     backbone = preprocessing = None

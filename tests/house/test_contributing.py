@@ -9,31 +9,10 @@ import pytest
 from longtail.stages.classifiers.base import Classifier
 from longtail.stages.losses.base import Loss
 from longtail.stages.samplers.base import Sampler
-from tests.house.markdown import blocks, text_of
-from tests.house.test_rooms import FLOORS
+from tests.house.markdown import text_of
 from tests.places import CHECKOUT
 
 BASES = {"loss": Loss, "sampler": Sampler, "classifier": Classifier}
-
-
-def floors(package: str) -> list[tuple[str, ...]]:
-    """The rooms of a package from the top floor down, by their short names."""
-    rows = [tuple(name.partition(".")[2] for name in row if name.startswith(package)) for row in FLOORS]
-    return [row for row in reversed(rows) if row]
-
-
-@pytest.mark.parametrize(("picture", "package"), [(0, "pipeline"), (1, "stages")])
-def test_pictures_of_the_rooms_are_those_imports_are_checked_by(picture, package):
-    lines = blocks(text_of("CONTRIBUTING.md"), "text")[picture].splitlines()
-    assert [tuple(line.split()) for line in lines] == floors(package)
-
-
-def test_every_room_is_described():
-    rooms = text_of("CONTRIBUTING.md").split("## The rooms")[1].split("\n## ")[0]
-    described = re.findall(r"^\| `(\w+)` \| .{10,} \|$", rooms, re.MULTILINE)
-    assert described == [
-        name for package in ("pipeline", "stages") for row in floors(package) for name in row
-    ]
 
 
 @pytest.mark.parametrize("kind", BASES)

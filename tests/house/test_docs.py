@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
@@ -212,6 +213,41 @@ def test_results_page_describes_every_key_of_a_record_and_every_metric(trained, 
     for head, keys in (("| metric | meaning |", record["metrics"]), ("| key | holds |", record)):
         rows = page.split(head)[1].split("\n\n")[0].splitlines()[2:]
         assert sorted(re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in rows))) == sorted(keys)
+
+
+DESCRIBED = re.findall(
+    r"^::: ([\w.]+)\n(?:    options:\n(?:      members: \[(.*)\]\n)?)?",
+    text_of("docs/reference/python.md"),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(("name", "members"), DESCRIBED)
+def test_names_in_the_python_reference_exist_and_are_described(name, members):
+    described = resolve(name)
+    every = [described, *(getattr(described, member) for member in filter(None, members.split(", ")))]
+    assert all(one.__doc__ for one in every)
+
+
+def resolve(name: str) -> object:
+    """What a dotted name stands for: a module, or something in one."""
+    parent, _, last = name.rpartition(".")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        return getattr(importlib.import_module(parent), last)
+
+
+def test_component_of_your_own_is_used_as_written(tmp_path, monkeypatch):
+    """In a process of its own: what it registers is not for the other tests to see."""
+    text = text_of("docs/components-of-your-own.md")
+    (tmp_path / "my_losses.py").write_text(blocks(text, "python")[0], encoding="utf-8")
+    small = ["representation.epochs=1", "classifiers=[joint]", "system.threads=1"]
+    (words,) = [words for words in commands(text) if "{name: z_loss" in words[-1]]
+    command = [sys.executable, "-m", "longtail", *words, *small]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0, finished.stderr
+    assert "z_loss" in finished.stdout
 
 
 # -- links ------------------------------------------------------------------------------------------------

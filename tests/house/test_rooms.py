@@ -8,6 +8,7 @@ import re
 import pytest
 
 from tests.house.imports import circles, import_graph, imported, module_name, sources
+from tests.house.markdown import blocks, text_of
 from tests.places import CHECKOUT
 
 # From the ground up: a room may import those on the floors below it, never one on its own floor or above.
@@ -145,3 +146,26 @@ def test_nothing_reads_or_writes_a_pickle_but_the_published_kind(package):
             if called == "torch.load":
                 assert given.get("weights_only") == "True", f"{path}:{node.lineno}"
             assert called != "torch.save", f"{path}:{node.lineno}"
+
+
+# -- what CONTRIBUTING says of the rooms ------------------------------------------------------------------
+
+
+def floors(package: str) -> list[tuple[str, ...]]:
+    """The rooms of a package from the top floor down, by their short names."""
+    rows = [tuple(name.partition(".")[2] for name in row if name.startswith(package)) for row in FLOORS]
+    return [row for row in reversed(rows) if row]
+
+
+@pytest.mark.parametrize(("picture", "package"), [(0, "pipeline"), (1, "stages")])
+def test_pictures_of_the_rooms_are_those_imports_are_checked_by(picture, package):
+    lines = blocks(text_of("CONTRIBUTING.md"), "text")[picture].splitlines()
+    assert [tuple(line.split()) for line in lines] == floors(package)
+
+
+def test_every_room_is_described():
+    rooms = text_of("CONTRIBUTING.md").split("## The rooms")[1].split("\n## ")[0]
+    described = re.findall(r"^\| `(\w+)` \| .{10,} \|$", rooms, re.MULTILINE)
+    assert described == [
+        name for package in ("pipeline", "stages") for row in floors(package) for name in row
+    ]

@@ -24,20 +24,17 @@ from longtail.pipeline.page.figures import (
 from longtail.pipeline.page.figures.class_axis import ClassAxis
 from longtail.pipeline.page.figures.drawing import STYLES, Missing
 from longtail.pipeline.page.figures.figure_files import _titled, page_svg
-from longtail.pipeline.page.run_results import RunResults, runs_of
-from longtail.pipeline.store.finished_results import find_results
-from longtail.pipeline.store.store import Store
+from longtail.pipeline.page.run_results import RunResults
 from longtail.stages.metrics.bootstrap import Difference
 from longtail.stages.network import Head
-from tests.pipeline.page.contents import result
+from tests.pipeline.page.contents import result, run_of
 from tests.pipeline.store.results import run_settings
 
 
 @pytest.fixture
 def run(page):
-    """The first of the runs on the page."""
-    store = Store(page.parent / "root")
-    return runs_of(store, find_results(store, ()))[0]
+    """The run on the page that samples as the data are."""
+    return run_of(page.parent / "root")
 
 
 def toy(*results, store=None) -> RunResults:

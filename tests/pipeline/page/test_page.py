@@ -17,12 +17,11 @@ from longtail.pipeline.page import sections as sections_module
 from longtail.pipeline.page.figures import classes
 from longtail.pipeline.page.figures.drawing import PALETTE, house_style
 from longtail.pipeline.page.figures.figure_files import figure_file, page_svg
-from longtail.pipeline.page.run_results import runs_of
 from longtail.pipeline.store.finished_results import find_results
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.records import records
 from tests.command_line import longtail
-from tests.pipeline.page.contents import EVERY_FIGURE, SHARED_FIGURES, result
+from tests.pipeline.page.contents import EVERY_FIGURE, SHARED_FIGURES, result, run_of
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def root(page):
 
 @pytest.fixture
 def run(root):
-    return runs_of(Store(root), find_results(Store(root), ()))[0]
+    return run_of(root)
 
 
 def test_page_holds_every_figure_of_every_run_and_the_shared_ones(page):
