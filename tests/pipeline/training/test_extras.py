@@ -101,16 +101,16 @@ def test_pieces_are_the_batch(count):
 
 def test_accumulated_training_is_plain_training_without_batch_norm(digits, tmp_path):
     overrides = ["representation.backbone=lenet5", "representation.augment={pad: 1, mixup: 0.3}"]
-    found = []
+    runs = []
     for pieces in (1, 3):
         config = digits(*overrides, f"representation.accumulation={pieces}")
         store = Store(tmp_path / str(pieces))
         run_stage_one(config, store)
-        found.append((weights(config, store), history(config, store)))
-    for name, array in found[0][0].items():
-        np.testing.assert_allclose(found[1][0][name], array, rtol=2e-3, atol=2e-5)
-    assert found[0][1][-1]["loss"] == pytest.approx(found[1][1][-1]["loss"], rel=1e-4)
-    assert any(not np.array_equal(found[0][0][k], found[1][0][k]) for k in found[0][0])
+        runs.append((weights(config, store), history(config, store)))
+    for name, array in runs[0][0].items():
+        np.testing.assert_allclose(runs[1][0][name], array, rtol=2e-3, atol=2e-5)
+    assert runs[0][1][-1]["loss"] == pytest.approx(runs[1][1][-1]["loss"], rel=1e-4)
+    assert any(not np.array_equal(runs[0][0][k], runs[1][0][k]) for k in runs[0][0])
 
 
 # -- moving average of weights ----------------------------------------------------------------------------
@@ -144,11 +144,11 @@ def test_averaged_training_resumes_bitwise(digits, tmp_path, monkeypatch):
     save, calls = Checkpoints.save, []
 
     def save_then_die(self, network, optimizer, memory, **options):
-        said = save(self, network, optimizer, memory, **options)
+        saved = save(self, network, optimizer, memory, **options)
         calls.append(memory.position)
         if len(calls) in (1, 4, 8):
             raise Stop
-        return said
+        return saved
 
     monkeypatch.setattr(Checkpoints, "save", save_then_die)
     for _ in range(3):
@@ -195,14 +195,14 @@ def test_early_stopping_without_validation_is_refused(digits, store):
 
 def test_views_are_augmented_copies_of_the_training_features_each_its_own(digits, store):
     config = digits("features.views=3")
-    found = fetch(store, run_extraction(config, store))
-    assert len(found.views) == 3 and all(view.shape == found.train.X.shape for view in found.views)
-    matrices = [found.train.X, *found.views]
+    features = fetch(store, run_extraction(config, store))
+    assert len(features.views) == 3 and all(view.shape == features.train.X.shape for view in features.views)
+    matrices = [features.train.X, *features.views]
     for row, one in enumerate(matrices):
         for other in matrices[:row]:
             assert not np.array_equal(one, other)
     plain = fetch(store, run_extraction(digits(), store))
-    np.testing.assert_array_equal(plain.train.X, found.train.X)
+    np.testing.assert_array_equal(plain.train.X, features.train.X)
     assert plain.views == []
 
 
@@ -214,13 +214,13 @@ def test_a_view_is_what_the_network_says_of_the_augmented_pictures(digits, store
 
     config = digits("features.views=2")
     one = run_stage_one(config, store)
-    found = fetch(store, run_extraction(config, store))
+    features = fetch(store, run_extraction(config, store))
     splits = load_splits(config)
     backbone = trained_network(config, store, one.id, splits, "last").backbone.eval()
     rng = generator(config.seed, "view", 1, 0)
     images, _ = splits.train.augmented(np.arange(len(splits.train)), Augment(pad=1), rng)
     with torch.inference_mode():
-        np.testing.assert_allclose(found.views[1], backbone(images).numpy(), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(features.views[1], backbone(images).numpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_damaged_views_are_extracted_again(digits, store):
@@ -262,13 +262,13 @@ def problem(n=60, d=5, classes=3, seed=0):
 
 def test_crt_by_lbfgs_minimises_the_mean_over_views():
     X, y, views = problem()
-    found = CLASSIFIERS.create("crt", weight_decay=0.01).fit(X, y, views=views)
+    fitted = CLASSIFIERS.create("crt", weight_decay=0.01).fit(X, y, views=views)
     stacked = LogisticRegression(
         C=1 / (120 * 0.01), class_weight="balanced", fit_intercept=False, tol=1e-10, max_iter=10_000
     )  # the bias is a column of ones, since cRT shrinks it as well
     stacked.fit(np.hstack([np.vstack(views), np.ones((120, 1))]), np.tile(y, 2))
-    np.testing.assert_allclose(found.head_.weight, stacked.coef_[:, :-1], atol=1e-4)
-    np.testing.assert_allclose(found.head_.bias, stacked.coef_[:, -1], atol=1e-4)
+    np.testing.assert_allclose(fitted.head_.weight, stacked.coef_[:, :-1], atol=1e-4)
+    np.testing.assert_allclose(fitted.head_.bias, stacked.coef_[:, -1], atol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "params"), [("crt", {}), ("crt", {"solver": "sgd"}), ("lws", {})])

@@ -41,11 +41,11 @@ def test_weights_are_found_under_any_prefix_beside_other_tensors(name, prefix):
     given = backbone(name, seed=2).state_dict()
     tensors = {prefix + key: tensor for key, tensor in given.items() if "num_batches" not in key}
     tensors |= {"fc.weight": torch.zeros(1000, 64), f"{prefix}fc.other": torch.zeros(3)}
-    found = backbone(name)
-    said = load_backbone(tensors, found)
-    assert said.complete and said.prefix == prefix
-    assert set(said.unused) == {"fc.weight", f"{prefix}fc.other"}
-    for key, tensor in found.state_dict().items():
+    network = backbone(name)
+    key_map = load_backbone(tensors, network)
+    assert key_map.complete and key_map.prefix == prefix
+    assert set(key_map.unused) == {"fc.weight", f"{prefix}fc.other"}
+    for key, tensor in network.state_dict().items():
         if "num_batches" not in key:
             assert torch.equal(tensor, given[key]), key
 
@@ -56,13 +56,13 @@ def test_torchvisions_own_names_fit_its_backbone():
     with torch.random.fork_rng():
         torch.manual_seed(3)
         given = resnet18()
-    found = BACKBONES.create("resnet18")
-    said = load_backbone(given.state_dict(), found)
-    assert said.unused == ["fc.bias", "fc.weight"]
+    network = BACKBONES.create("resnet18")
+    key_map = load_backbone(given.state_dict(), network)
+    assert key_map.unused == ["fc.bias", "fc.weight"]
     images = torch.randn(2, 3, 40, 40, generator=torch.Generator().manual_seed(0))
     given.fc = nn.Identity()
     with torch.inference_mode():
-        torch.testing.assert_close(found.eval()(images), given.eval()(images))
+        torch.testing.assert_close(network.eval()(images), given.eval()(images))
 
 
 def test_missing_and_misshapen_tensors_are_shown_and_refused():
@@ -88,8 +88,8 @@ def test_weights_that_are_not_finite_are_refused():
 
 def test_flatten_goes_into_nested_mappings_only():
     one = torch.zeros(1)
-    found = flatten({"state_dict": {"a.b": one}, "epoch": 3, "best": {"feat": {"w": one}}, "list": [one]})
-    assert set(found) == {"state_dict.a.b", "best.feat.w"}
+    flat = flatten({"state_dict": {"a.b": one}, "epoch": 3, "best": {"feat": {"w": one}}, "list": [one]})
+    assert set(flat) == {"state_dict.a.b", "best.feat.w"}
 
 
 def test_match_of_nothing_in_common_says_so():

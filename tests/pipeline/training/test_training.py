@@ -76,12 +76,12 @@ def test_run_without_validation_keeps_the_last_epoch_as_best(digits, store):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_paper_sampler_trains_and_is_deterministic(digits, tmp_path, sampler):
     config = digits(f"representation.sampler={sampler}")
-    found = []
+    runs = []
     for name in "ab":
         store = Store(tmp_path / name)
         run_stage_one(config, store)
-        found.append(weights(config, store))
-    assert_same_weights(*found)
+        runs.append(weights(config, store))
+    assert_same_weights(*runs)
 
 
 @pytest.mark.parametrize(
@@ -126,11 +126,11 @@ def test_resume_inside_an_epoch_is_bitwise_equal(digits, tmp_path, monkeypatch, 
     save, calls = Checkpoints.save, []
 
     def save_then_die(self, network, optimizer, memory, **options):
-        said = save(self, network, optimizer, memory, **options)
+        saved = save(self, network, optimizer, memory, **options)
         calls.append(memory.position)
         if len(calls) in (3, 7):  # inside the first and the second epoch of six batches
             raise Stop
-        return said
+        return saved
 
     monkeypatch.setattr(Checkpoints, "save", save_then_die)
     for _ in range(2):
@@ -185,10 +185,10 @@ def test_resume_after_the_last_short_batch_of_an_epoch_is_bitwise_equal(digits, 
     save = Checkpoints.save
 
     def die_before_validation(self, network, optimizer, memory, **options):
-        said = save(self, network, optimizer, memory, **options)
+        saved = save(self, network, optimizer, memory, **options)
         if memory.position.batch == 6:  # of six, the last holds 49 samples
             raise Stop
-        return said
+        return saved
 
     eager = digits("system.checkpoint_minutes=1e-9")
     monkeypatch.setattr(Checkpoints, "save", die_before_validation)
@@ -338,9 +338,9 @@ def test_every_cut_and_every_flipped_bit_of_a_tensor_file_is_found(tmp_path):
     tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array(3)}
     save_tensors(path, tensors, {"epochs": 1})
     whole = path.read_bytes()
-    found, facts, _ = load_tensors(path)
-    np.testing.assert_array_equal(found["a"], tensors["a"])
-    assert found["n"].shape == () and facts == {"epochs": 1}
+    loaded, facts, _ = load_tensors(path)
+    np.testing.assert_array_equal(loaded["a"], tensors["a"])
+    assert loaded["n"].shape == () and facts == {"epochs": 1}
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         with pytest.raises(Damaged):
@@ -351,11 +351,11 @@ def test_every_cut_and_every_flipped_bit_of_a_tensor_file_is_found(tmp_path):
         flipped[position] ^= 1 << (position % 8)
         path.write_bytes(flipped)
         try:
-            again, said, _ = load_tensors(path)
+            again, read_facts, _ = load_tensors(path)
         except Damaged:
             continue
         padding += 1  # white space of the header: nothing that is read
-        assert said == facts and all(np.array_equal(again[name], tensors[name]) for name in tensors)
+        assert read_facts == facts and all(np.array_equal(again[name], tensors[name]) for name in tensors)
     assert padding <= 8
 
 
@@ -499,13 +499,13 @@ def test_resume_keeps_the_threads_it_began_with(digits, store, monkeypatch):
         with pytest.raises(Stop):
             run_stage_one(config, store)
         monkeypatch.setattr(Checkpoints, "save", stop)
-        said = []
+        warnings = []
         monkeypatch.setattr(
-            logging.getLogger("longtail"), "warning", lambda text, *args: said.append(text % args)
+            logging.getLogger("longtail"), "warning", lambda text, *args: warnings.append(text % args)
         )
         run_stage_one(digits("system.threads=2"), store)
         assert torch.get_num_threads() == 1
-        assert said == ["going on as the run began: threads 1"]
+        assert warnings == ["going on as the run began: threads 1"]
     finally:
         torch.set_num_threads(before)
 

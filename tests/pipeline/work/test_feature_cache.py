@@ -40,12 +40,12 @@ def warnings_said(monkeypatch):
 
 def test_cached_features_through_the_stored_head_equal_the_networks_logits(finished):
     config, store, key = finished
-    found, splits = fetch(store, key), load_splits(config)
+    cached, splits = fetch(store, key), load_splits(config)
     network = trained_network(config, store, representation_id(store, config), splits, "last")
     for name, part in splits.parts().items():
         logits = forward_rows(network, part, np.arange(len(part)))
-        features = getattr(found, name)
-        np.testing.assert_allclose(found.head.logits(features.X), logits, rtol=1e-5, atol=1e-5)
+        features = getattr(cached, name)
+        np.testing.assert_allclose(cached.head.logits(features.X), logits, rtol=1e-5, atol=1e-5)
         np.testing.assert_array_equal(features.y, part.labels)
 
 
@@ -135,13 +135,13 @@ def test_a_killed_extraction_goes_on_at_its_shard(digits, store, monkeypatch):
     )
     run_extraction(config, store)
     assert not set(again) & {saved[0], saved[2], saved[3]} and saved[1] in again
-    found = fetch(store, key)
-    assert found.train.X.dtype == np.float16 and len(found.train) == 369 and len(found.test) == 400
+    cached = fetch(store, key)
+    assert cached.train.X.dtype == np.float16 and len(cached.train) == 369 and len(cached.test) == 400
     monkeypatch.undo()
     whole = Store(store.root / "whole")
     run_stage_one(config, whole)
     expected = fetch(whole, run_extraction(config, whole))
-    np.testing.assert_allclose(found.train.X, expected.train.X, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(cached.train.X, expected.train.X, rtol=2e-3, atol=2e-3)
 
 
 def test_concurrent_extractions_leave_one_valid_result(digits, store):
@@ -166,11 +166,11 @@ def test_concurrent_extractions_leave_one_valid_result(digits, store):
 
 def test_finished_classifiers_load_with_the_scores_they_had(finished):
     config, store, key = finished
-    found = fetch(store, key)
+    cached = fetch(store, key)
     for result in run_stage_two(config, store):
         estimator = load_classifier(store, result.run)
-        scores = estimator.scores(found.test.X)
-        assert (scores.argmax(1) == found.test.y).mean() == result.metrics["test"]["accuracy"]
+        scores = estimator.scores(cached.test.X)
+        assert (scores.argmax(1) == cached.test.y).mean() == result.metrics["test"]["accuracy"]
 
 
 def test_changing_a_classifiers_parameters_reuses_the_features(finished, copy_of, monkeypatch):
@@ -226,5 +226,5 @@ def test_features_with_a_class_absent_from_training_count_it_as_never_recognised
         }
     np.savez(tmp_path / "x.npz", **arrays)
     for result in run_stage_two(load_config("features", [f"data.root={tmp_path / 'x.npz'}"]), store):
-        found = result.metrics["test"]["class_accuracy"]
-        assert found[2] == 0 and min(found[0], found[1], found[3]) > 0.6, result.classifier
+        accuracy = result.metrics["test"]["class_accuracy"]
+        assert accuracy[2] == 0 and min(accuracy[0], accuracy[1], accuracy[3]) > 0.6, result.classifier

@@ -46,7 +46,7 @@ def make(model, **params):
 
 
 @pytest.fixture
-def said(caplog):
+def logged(caplog):
     """What the program's log says."""
     logger = logging.getLogger("longtail")
     logger.addHandler(caplog.handler)
@@ -124,8 +124,8 @@ def test_missing_extra_is_named_before_the_data_are_read(tmp_path):
 def test_model_maps_pictures_to_its_number_of_features(model, channels):
     backbone = make(model, in_channels=channels).eval()
     with torch.inference_mode():
-        found = backbone(torch.rand(2, channels, 160, 160))
-    assert found.shape == (2, backbone.num_features)
+        features = backbone(torch.rand(2, channels, 160, 160))
+    assert features.shape == (2, backbone.num_features)
     assert not any(name.startswith(("fc.", "classifier.")) for name in backbone.state_dict())
 
 
@@ -148,8 +148,8 @@ def test_only_the_last_block_learns(model):
 
 def test_last_block_without_a_matrix_takes_what_lies_before_it():
     with torch.device("meta"):
-        found = BACKBONES.create("timm/densenet121").last_block
-    assert found == ("features.transition3", "features.denseblock4", "features.norm5")
+        names = BACKBONES.create("timm/densenet121").last_block
+    assert names == ("features.transition3", "features.denseblock4", "features.norm5")
 
 
 def test_image_size_is_what_the_model_takes():
@@ -164,7 +164,7 @@ def test_image_size_is_what_the_model_takes():
 # -- weights ----------------------------------------------------------------------------------------------
 
 
-def test_frozen_features_of_a_file_and_a_new_head(digits, store, tmp_path, said):
+def test_frozen_features_of_a_file_and_a_new_head(digits, store, tmp_path, logged):
     path = tmp_path / "model.safetensors"
     whole = timm.create_model("test_resnet", in_chans=1)  # with its classifier, as published files are
     save_file({key: t.contiguous() for key, t in whole.state_dict().items()}, path)
@@ -174,8 +174,8 @@ def test_frozen_features_of_a_file_and_a_new_head(digits, store, tmp_path, said)
     )  # fmt: skip
     results = run_stage_two(config, store)
     assert [r.classifier for r in results] == ["joint", "crt"]
-    assert "not used: fc.bias, fc.weight" in said.text
-    assert "timm/test_resnet was trained on pictures normalised with mean [0.5, 0.5, 0.5]" in said.text
+    assert "not used: fc.bias, fc.weight" in logged.text
+    assert "timm/test_resnet was trained on pictures normalised with mean [0.5, 0.5, 0.5]" in logged.text
     kept = load_finished_model(store, results[0]).backbone.state_dict()
     assert all(torch.equal(kept[key], t) for key, t in whole.state_dict().items() if not key.startswith("fc"))
 
@@ -254,9 +254,9 @@ def splits(pictures, **params):
 
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_given_constants_normalise_every_part(pictures, in_memory):
-    found = splits(pictures, in_memory=in_memory, resize=16, mean=MEAN, std=STD)
+    data = splits(pictures, in_memory=in_memory, resize=16, mean=MEAN, std=STD)
     plain = splits(pictures, in_memory=in_memory, resize=16)
-    for name, part in found.parts().items():
+    for name, part in data.parts().items():
         other = plain.parts()[name]
         mean, std = (torch.tensor(other.constants[key]).view(3, 1, 1) for key in ("mean", "std"))
         values = other.batch(range(len(other))) * std + mean  # 0…255 again
@@ -279,23 +279,23 @@ def test_constants_that_do_not_fit_are_refused(pictures, params, message):
         splits(pictures, **params)
 
 
-def test_another_normalisation_or_size_is_said(digits, pictures, said):
+def test_another_normalisation_or_size_is_warned_of(digits, pictures, logged):
     settings = digits("representation.backbone=timm/test_vit", "representation.weights=x.pth").representation
     backbone, plain = make("test_vit", image_size=16), splits(pictures, in_memory=False)
     check_input(settings, backbone, plain)
-    assert "mean [0.5, 0.5, 0.5] and std [0.5, 0.5, 0.5], these have mean [0.485" in said.text
-    said.clear()
+    assert "mean [0.5, 0.5, 0.5] and std [0.5, 0.5, 0.5], these have mean [0.485" in logged.text
+    logged.clear()
     check_input(settings, backbone, splits(pictures, in_memory=False, mean=[0.5] * 3, std=[0.5] * 3))
     check_input(settings.model_copy(update={"weights": None}), backbone, plain)
-    assert not said.text
+    assert not logged.text
     with pytest.raises(LongtailError, match=r"data.image_size: must be 160 for backbone .*got 16×16 pixels"):
         check_input(settings, make("test_vit"), plain)
 
 
-def test_recipe_normalises_as_its_model_was_trained(pictures, said):
+def test_recipe_normalises_as_its_model_was_trained(pictures, logged):
     config = load_config("foundation_features", [f"data.root={pictures}", "system.workers=1"])
     with torch.device("meta"):
         backbone = BACKBONES.create(config.representation.backbone.name)
     check_input(config.representation, backbone, load_splits(config))
-    assert not said.text
+    assert not logged.text
     assert backbone.num_features == 768

@@ -29,12 +29,12 @@ class Batch:
     @property
     def images(self) -> np.ndarray:
         """(N, 32, 32, 3), byte by byte as the format's description says."""
-        found = np.empty((len(self.planes), 32, 32, 3), np.uint8)
+        images = np.empty((len(self.planes), 32, 32, 3), np.uint8)
         for colour in range(3):
             for row in range(32):
                 start = 1024 * colour + 32 * row
-                found[:, row, :, colour] = self.planes[:, start : start + 32]
-        return found
+                images[:, row, :, colour] = self.planes[:, start : start + 32]
+        return images
 
 
 def batches(name: str, per_class: int = 2) -> list[Batch]:

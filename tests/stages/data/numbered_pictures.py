@@ -26,7 +26,7 @@ def numbers(part: ImageArrays) -> list[int]:
 
 
 def by_class(part: ImageArrays) -> dict[int, set[int]]:
-    found: dict[int, set[int]] = {}
+    by_label: dict[int, set[int]] = {}
     for label, number in zip(part.labels.tolist(), numbers(part), strict=True):
-        found.setdefault(label, set()).add(number)
-    return found
+        by_label.setdefault(label, set()).add(number)
+    return by_label

@@ -47,13 +47,13 @@ def test_every_pixel_and_label_is_where_it_belongs(tmp_path, monkeypatch, name, 
         write_python(tmp_path, name, made, monkeypatch, python2_bytes)
     else:
         write(tmp_path, name, version, made, monkeypatch)
-    found = read(name, tmp_path)
-    for part, parts in ((found.train, made[:-1]), (found.test, made[-1:])):
+    data = read(name, tmp_path)
+    for part, parts in ((data.train, made[:-1]), (data.test, made[-1:])):
         assert np.array_equal(part.images.numpy(), np.concatenate([batch.images for batch in parts]))
         assert np.array_equal(part.labels, np.concatenate([batch.fine for batch in parts]))
         assert part.images.is_contiguous() and part.labels.dtype == np.int64
-    assert found.val is None
-    assert found.class_names == class_names(name)
+    assert data.val is None
+    assert data.class_names == class_names(name)
 
 
 @every_version
@@ -128,8 +128,8 @@ def test_missing_files_name_the_folders_searched_and_the_fix(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=rf"^root: no {LAYOUT[name]} files in data/cifar-") as error:
         DATASETS.create(name)
-    for said in ("-binary.tar.gz there", "`root=FOLDER`", "`download=True` to fetch"):
-        assert said in str(error.value)
+    for words in ("-binary.tar.gz there", "`root=FOLDER`", "`download=True` to fetch"):
+        assert words in str(error.value)
     assert "\n" not in str(error.value) and "lacks" not in str(error.value)
     assert os.listdir(tmp_path) == []
 
@@ -150,8 +150,8 @@ def test_sources_load_neither_numpy_nor_torch(tmp_path):
     program = (
         "import json, sys\n"
         "from longtail.stages.data import DATASETS\n"
-        "found = [DATASETS.sources(name, given) for name, given in json.loads(sys.argv[1]).items()]\n"
-        "print(all(found), *(m for m in ('numpy', 'torch', 'torchvision', 'PIL') if m in sys.modules))\n"
+        "sources = [DATASETS.sources(name, given) for name, given in json.loads(sys.argv[1]).items()]\n"
+        "print(all(sources), *(m for m in ('numpy', 'torch', 'torchvision', 'PIL') if m in sys.modules))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, json.dumps(params)],
@@ -190,8 +190,8 @@ def test_label_out_of_range_names_the_record(tmp_path, monkeypatch, name, versio
     with pytest.raises(ValueError) as error:
         read(name, tmp_path)
     top = NAMES[name] - 1
-    said = f"{path}: label of record 3 (from 0) must be in 0..{top}, got {top + 1}; fetch it again"
-    assert str(error.value) == said
+    message = f"{path}: label of record 3 (from 0) must be in 0..{top}, got {top + 1}; fetch it again"
+    assert str(error.value) == message
 
 
 @every_data_set

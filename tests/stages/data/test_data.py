@@ -46,8 +46,8 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
     ],
 )
 def test_exponential_totals_match_the_published_ones(num_classes, max_count, totals):
-    found = {f: int(class_counts("exponential", num_classes, max_count, f).sum()) for f in totals}
-    assert found == totals
+    sums = {f: int(class_counts("exponential", num_classes, max_count, f).sum()) for f in totals}
+    assert sums == totals
 
 
 def test_exponential_counts_match_cifar10_at_factor_100():
@@ -297,16 +297,16 @@ def test_batch_is_pixels_minus_mean_over_std_by_index(pictures):
     rows = [7, 0, 7]
     pixels = pictures.images.numpy()[rows].astype(np.float64)
     expected = (pixels - pictures.mean.numpy()) / pictures.std.numpy()
-    found = pictures.batch(rows)
-    assert found.dtype == torch.float32
-    np.testing.assert_allclose(found.numpy(), expected.transpose(0, 3, 1, 2), atol=1e-6)
+    images = pictures.batch(rows)
+    assert images.dtype == torch.float32
+    np.testing.assert_allclose(images.numpy(), expected.transpose(0, 3, 1, 2), atol=1e-6)
 
 
 def test_augmenting_with_nothing_gives_exactly_the_batch(pictures):
     rows = np.array([3, 1, 11])
-    found, mixture = pictures.augmented(rows, Augment(), np.random.default_rng(0))
+    images, mixture = pictures.augmented(rows, Augment(), np.random.default_rng(0))
     assert mixture is None
-    assert torch.equal(found, pictures.batch(rows))
+    assert torch.equal(images, pictures.batch(rows))
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_augmenting_with_nothing_gives_exactly_the_batch(pictures):
 )
 def test_augmented_matches_one_picture_at_a_time(pictures, augment):
     rows = np.array([5, 2, 2, 9, 0, 11, 4, 4])
-    found, mixture = pictures.augmented(rows, augment, np.random.default_rng(3))
+    images, mixture = pictures.augmented(rows, augment, np.random.default_rng(3))
 
     rng = np.random.default_rng(3)
     height, width = pictures.images.shape[1:3]
@@ -336,7 +336,7 @@ def test_augmented_matches_one_picture_at_a_time(pictures, augment):
     else:
         assert mixture.share == mixed.share
         expected = mixed.share * expected + (1 - mixed.share) * expected[mixture.partner]
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(images.numpy(), expected, atol=1e-5)
 
 
 def test_drawn_crops_reach_every_place_and_both_directions():
@@ -411,9 +411,9 @@ def test_sources_load_neither_numpy_nor_torch(tmp_path):
     program = (
         "import json, sys\n"
         "from longtail.stages.data import DATASETS\n"
-        "found = {k: [str(s) for s in DATASETS.sources(k, v)] for k, v in json.loads(sys.argv[1]).items()}\n"
+        "entries = {k: [*map(str, DATASETS.sources(k, v))] for k, v in json.loads(sys.argv[1]).items()}\n"
         "heavy = [m for m in ('numpy', 'torch', 'PIL', 'sklearn') if m in sys.modules]\n"
-        "print(json.dumps([found, heavy]))\n"
+        "print(json.dumps([entries, heavy]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, json.dumps(params)],
@@ -422,9 +422,9 @@ def test_sources_load_neither_numpy_nor_torch(tmp_path):
         check=True,
         cwd=CHECKOUT,
     )
-    found, heavy = json.loads(done.stdout)
+    entries, heavy = json.loads(done.stdout)
     assert heavy == []
-    assert all(found.values()) and set(found) == set(params)
+    assert all(entries.values()) and set(entries) == set(params)
 
 
 def test_digits_splits_are_the_real_thing():
@@ -652,11 +652,11 @@ def read_folder(root: Path, **params) -> Collection:
 
 def test_image_folder_reads_classes_directly_below_the_root(tmp_path):
     write_pictures(tmp_path, {"zebra": 3, "ant": 2})
-    found = read_folder(tmp_path, image_size=8)
-    assert found.class_names == ["ant", "zebra"]
-    assert found.train.labels.tolist() == [0, 0, 1, 1, 1]
-    assert found.train.images.shape == (5, 8, 8, 3)
-    assert found.val is None and found.test is None
+    data = read_folder(tmp_path, image_size=8)
+    assert data.class_names == ["ant", "zebra"]
+    assert data.train.labels.tolist() == [0, 0, 1, 1, 1]
+    assert data.train.images.shape == (5, 8, 8, 3)
+    assert data.val is None and data.test is None
 
 
 @pytest.mark.parametrize("validation", ["val", "valid", "validation"])
@@ -680,8 +680,8 @@ def test_image_folder_keeps_pixels_of_pictures_that_have_the_size(tmp_path):
     (tmp_path / "a").mkdir()
     original = picture(5, (8, 8))
     original.save(tmp_path / "a" / "x.png")
-    found = read_folder(tmp_path, image_size=8)
-    assert np.array_equal(found.train.images[0].numpy(), np.asarray(original))
+    data = read_folder(tmp_path, image_size=8)
+    assert np.array_equal(data.train.images[0].numpy(), np.asarray(original))
 
 
 def test_image_folder_resizes_the_shorter_side_and_crops_the_centre(tmp_path):
@@ -704,10 +704,10 @@ def test_image_folder_averages_when_it_shrinks(tmp_path):
 
 def test_image_folder_mode_gray_has_one_channel(tmp_path):
     write_pictures(tmp_path, {"a": 1})
-    found = read_folder(tmp_path, image_size=7, mode="gray")
-    assert found.train.images.shape == (1, 7, 7, 1)
+    data = read_folder(tmp_path, image_size=7, mode="gray")
+    assert data.train.images.shape == (1, 7, 7, 1)
     expected = np.asarray(picture(0).convert("L"))[:, 1:8]
-    assert np.array_equal(found.train.images[0, ..., 0].numpy(), expected)
+    assert np.array_equal(data.train.images[0, ..., 0].numpy(), expected)
 
 
 def test_image_folder_turns_pictures_upright(tmp_path):
@@ -717,8 +717,8 @@ def test_image_folder_turns_pictures_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(pixels).save(tmp_path / "a" / "x.png", exif=exif)
-    found = read_folder(tmp_path, image_size=16).train.images[0].numpy()
-    assert np.array_equal(found, np.rot90(pixels, -1))
+    image = read_folder(tmp_path, image_size=16).train.images[0].numpy()
+    assert np.array_equal(image, np.rot90(pixels, -1))
 
 
 @pytest.mark.parametrize(
@@ -728,16 +728,16 @@ def test_image_folder_reads_every_format(tmp_path, suffix):
     (tmp_path / "a").mkdir()
     smooth = np.full((8, 8, 3), (250, 128, 10), np.uint8)
     Image.fromarray(smooth).save(tmp_path / "a" / f"x{suffix}")
-    found = read_folder(tmp_path, image_size=8).train.images[0].numpy()
-    assert np.abs(found.astype(int) - smooth).max() <= 4
+    image = read_folder(tmp_path, image_size=8).train.images[0].numpy()
+    assert np.abs(image.astype(int) - smooth).max() <= 4
 
 
 def test_image_folder_scales_sixteen_bit_pictures(tmp_path):
     (tmp_path / "a").mkdir()
     deep = (np.arange(16, dtype=np.uint16) * 4096).reshape(4, 4)
     Image.fromarray(deep).save(tmp_path / "a" / "x.png")
-    found = read_folder(tmp_path, image_size=4, mode="gray").train.images[0, ..., 0].numpy()
-    assert np.array_equal(found, deep >> 8)
+    image = read_folder(tmp_path, image_size=4, mode="gray").train.images[0, ..., 0].numpy()
+    assert np.array_equal(image, deep >> 8)
 
 
 @pytest.mark.filterwarnings("error")
@@ -752,13 +752,13 @@ def test_image_folder_finds_nested_pictures_and_ignores_the_rest(tmp_path):
     (tmp_path / "a" / "notes.txt").write_text("no picture")
     (tmp_path / "a" / "._000.png").write_text("no picture")
     (tmp_path / "README.md").write_text("no class")
-    found = [line.split("\t") for line in DATASETS.sources("image_folder", {"root": str(tmp_path)})]
-    assert [(path, label) for path, _, label in found] == [
+    lines = [line.split("\t") for line in DATASETS.sources("image_folder", {"root": str(tmp_path)})]
+    assert [(path, label) for path, _, label in lines] == [
         ("a/000.png", "a"),
         ("a/deep/er/000.png", "a"),
         ("b/000.png", "b"),
     ]
-    assert [int(size) for _, size, _ in found] == [(tmp_path / path).stat().st_size for path, _, _ in found]
+    assert [int(size) for _, size, _ in lines] == [(tmp_path / path).stat().st_size for path, _, _ in lines]
     assert read_folder(tmp_path, image_size=4).train.labels.tolist() == [0, 0, 1]
 
 
@@ -774,10 +774,10 @@ def test_image_folder_sources_are_the_same_wherever_the_root_lies(tmp_path):
 
 def test_image_folder_order_is_that_of_relative_paths(tmp_path):
     write_pictures(tmp_path, {"b": 2, "a": 2})
-    found = read_folder(tmp_path, image_size=7)
+    data = read_folder(tmp_path, image_size=7)
     in_order = [tmp_path / c / f"{k:03d}.png" for c in "ab" for k in range(2)]
     expected = [decode(path, (7, 7), "rgb") for path in in_order]
-    assert np.array_equal(found.train.images.numpy(), np.stack(expected))
+    assert np.array_equal(data.train.images.numpy(), np.stack(expected))
 
 
 def test_image_folder_names_unreadable_pictures_and_counts_them(tmp_path):
@@ -921,9 +921,9 @@ def test_feature_arrays_read_a_folder_and_map_it(tmp_path):
 def test_feature_arrays_read_an_archive_in_both_key_styles(tmp_path, style, save):
     arrays = write_features(tmp_path / "folder", parts=("train", "val", "test"), style=style)
     save(tmp_path / "all.npz", **arrays, class_names=np.array(["ant", "bee", "cat", "none"]))
-    found = read_features(tmp_path / "all.npz")
-    assert found.class_names == ["ant", "bee", "cat", "none"]
-    for part, name in ((found.train, "train"), (found.val, "val"), (found.test, "test")):
+    data = read_features(tmp_path / "all.npz")
+    assert data.class_names == ["ant", "bee", "cat", "none"]
+    for part, name in ((data.train, "train"), (data.val, "val"), (data.test, "test")):
         assert np.array_equal(part.X, arrays[style.format(part=name, array="X")])
         assert np.array_equal(part.labels, arrays[style.format(part=name, array="y")])
     assert DATASETS.sources("feature_arrays", {"root": str(tmp_path / "all.npz")}) == [tmp_path / "all.npz"]
@@ -934,10 +934,10 @@ def test_feature_arrays_named_x_and_y_are_a_training_pool(tmp_path, archive):
     arrays = write_features(tmp_path, style="{array}")
     if archive:
         np.savez(tmp_path / "all.npz", **arrays)
-    found = read_features(tmp_path / "all.npz" if archive else tmp_path)
-    assert np.array_equal(found.train.X, arrays["X"])
-    assert found.val is None and found.test is None
-    splits = make_splits(found, profile="exponential", imbalance_factor=2, test_per_class=1)
+    data = read_features(tmp_path / "all.npz" if archive else tmp_path)
+    assert np.array_equal(data.train.X, arrays["X"])
+    assert data.val is None and data.test is None
+    splits = make_splits(data, profile="exponential", imbalance_factor=2, test_per_class=1)
     assert [len(part) for part in splits.parts().values()] == [6, 0, 3]
 
 
@@ -1131,8 +1131,8 @@ def test_feature_arrays_sources_say_what_each_file_stands_for(tmp_path):
     (tmp_path / "a" / "class_names.json").write_text('["a", "b", "c"]')
 
     def entries(name):
-        found = DATASETS.sources("feature_arrays", {"root": str(tmp_path / name)})
-        return [entry if isinstance(entry, str) else entry.read_bytes() for entry in found]
+        sources = DATASETS.sources("feature_arrays", {"root": str(tmp_path / name)})
+        return [entry if isinstance(entry, str) else entry.read_bytes() for entry in sources]
 
     assert entries("a")[:-2] == entries("c")
     assert entries("a")[-2:] == ["class_names", b'["a", "b", "c"]']

@@ -63,8 +63,8 @@ def test_missing_files_are_fetched_once_into_the_root(tmp_path, calls, name):
 def test_files_are_fetched_into_data_below_the_working_folder(tmp_path, monkeypatch, calls, name):
     monkeypatch.chdir(tmp_path)
     DATASETS.download(name, {"download": True})
-    found = DATASETS.sources(name, {"download": True})
-    assert found == [Path("data") / folder / file for folder, file in FILES[name][1]]
+    sources = DATASETS.sources(name, {"download": True})
+    assert sources == [Path("data") / folder / file for folder, file in FILES[name][1]]
     assert Path(calls[0]).parent == Path("data")
 
 

@@ -127,7 +127,7 @@ def test_validation_that_is_the_test_is_replaced_by_a_hold_out(folder):
 
 
 def inaturalist(folder, **changes):
-    found = {
+    content = {
         "images": [
             {"id": 10 * c + k, "file_name": f"train/n0{c}/{k}.png"}
             for c, n in ((0, 6), (1, 4))
@@ -138,7 +138,7 @@ def inaturalist(folder, **changes):
         ],
         "categories": [{"id": 0, "name": "Aves"}, {"id": 1, "name": "Mammalia"}],
     }
-    (folder / "train2018.json").write_text(json.dumps(found | changes))
+    (folder / "train2018.json").write_text(json.dumps(content | changes))
     return {"train": str(folder / "train2018.json"), "test": None}
 
 
@@ -207,11 +207,11 @@ def test_class_names_are_part_of_the_identity(folder):
         "train": str(folder / "train.txt"),
         "class_names": str(folder / "names.txt"),
     }
-    found = []
+    sources = []
     for names in ("a\nb\nc\n", "b\na\nc\n"):
         (folder / "names.txt").write_text(names)
-        found.append(DATASETS.sources("image_list", params))
-    assert found[0] != found[1]
+        sources.append(DATASETS.sources("image_list", params))
+    assert sources[0] != sources[1]
 
 
 def test_a_label_that_is_a_slip_of_the_pen_takes_no_memory(folder):
@@ -227,10 +227,10 @@ def test_a_label_that_is_a_slip_of_the_pen_takes_no_memory(folder):
 def test_a_label_that_leaves_most_classes_empty_is_named_by_line(folder):
     with (folder / "train.txt").open("a") as file:
         file.write("test/0.png 99\n")
-    said = r"line 13: label 99 leaves 96 of 100 classes .* \(3, 4, 5, 6, 7 and 91 more\); .*`class_names`"
-    with pytest.raises(ValueError, match=said):
+    message = r"line 13: label 99 leaves 96 of 100 classes .* \(3, 4, 5, 6, 7 and 91 more\); .*`class_names`"
+    with pytest.raises(ValueError, match=message):
         read(folder)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         DATASETS.sources("image_list", {"root": str(folder), "train": str(folder / "train.txt")})
     (folder / "names.txt").write_text("".join(f"class {c}\n" for c in range(100)))
     splits = read(folder, class_names=str(folder / "names.txt"), validation_per_class=0, test=None,
@@ -243,19 +243,21 @@ def test_a_label_that_leaves_most_classes_empty_is_named_by_line(folder):
 def test_lines_that_repeat_a_picture_are_warned_of_with_both_lines(folder):
     with (folder / "train.txt").open("a") as file:
         file.write("./train/n00//0.png 0\n" + "train/n01/1.png 1\n" * 6)
-    said = r"^train: 7 lines repeat a picture: .*line \d+ and line \d+\).* and 2 more; it counts as often"
-    with pytest.warns(UserWarning, match=said):
+    message = r"^train: 7 lines repeat a picture: .*line \d+ and line \d+\).* and 2 more; it counts as often"
+    with pytest.warns(UserWarning, match=message):
         splits = read(folder, validation_per_class=0)
     assert splits.class_counts.tolist() == [7, 10, 2]
 
 
 @pytest.mark.parametrize("file", ["train.txt", "test.txt"])
 def test_a_picture_with_two_labels_is_refused_with_both_lines(folder, file):
-    with (folder / file).open("a") as found:
-        found.write("train/n00/0.png 2\n")
+    with (folder / file).open("a") as stream:
+        stream.write("train/n00/0.png 2\n")
     line = {"train.txt": 13, "test.txt": 4}[file]
-    said = rf"{file}, line {line}: train/n00/0.png has label 2, but 0 in .*train.txt, line 1; keep the right"
-    with pytest.raises(ValueError, match=said):
+    message = (
+        rf"{file}, line {line}: train/n00/0.png has label 2, but 0 in .*train.txt, line 1; keep the right"
+    )
+    with pytest.raises(ValueError, match=message):
         read(folder)
 
 
@@ -283,11 +285,11 @@ def test_parts_that_share_pictures_are_warned_of(folder):
 
 def test_categories_of_another_list_must_be_those_of_training(folder):
     params = inaturalist(folder)
-    found = json.loads((folder / "train2018.json").read_text())
-    found["categories"].reverse()
-    for row, category in enumerate(found["categories"]):
+    content = json.loads((folder / "train2018.json").read_text())
+    content["categories"].reverse()
+    for row, category in enumerate(content["categories"]):
         category["id"] = row
-    (folder / "val2018.json").write_text(json.dumps(found))
+    (folder / "val2018.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"^test: .*val2018.json has other categories than"):
         read(folder, **{**params, "test": str(folder / "val2018.json")})
 
@@ -314,11 +316,11 @@ def test_grey_pictures_are_decoded_when_needed_as_they_are_in_memory(folder):
         0.299 * 58.395 + 0.587 * 57.12 + 0.114 * 57.375,
     )
     assert decoded.constants == {"mean": [pytest.approx(mean)], "std": [pytest.approx(std)]}
-    found = decoded.batch(range(12))
-    assert found.shape == (12, 1, 16, 16)
-    assert (found.permute(0, 2, 3, 1) * std + mean - kept.images.float()).abs().max() < 2.5
+    pixels = decoded.batch(range(12))
+    assert pixels.shape == (12, 1, 16, 16)
+    assert (pixels.permute(0, 2, 3, 1) * std + mean - kept.images.float()).abs().max() < 2.5
     for taken in (decoded.take(np.arange(3), decoded.labels[:3]), decoded.to("cpu")):
-        assert torch.equal(taken.batch([2]), found[2:3])
+        assert torch.equal(taken.batch([2]), pixels[2:3])
     drawn = next(iter(batches(decoded, 1, **ALL).epoch(0))).inputs
     assert drawn.shape == (5, 1, 16, 16)
 
@@ -361,8 +363,8 @@ def test_training_batches_do_not_depend_on_workers_nor_on_where_training_resumes
 def test_each_augmentation_changes_the_batch_and_draws_anew_each_epoch(folder, option):
     part = read(folder, validation_per_class=0).train
     value = {"resized_crop": 0.3, "flip": True, "jitter": 0.4, "mixup": 0.5, "pad": 3}[option]
-    plain, found = (batches(part, 1, **o) for o in ({}, {option: value}))
-    first = next(iter(found.epoch(0))).inputs
+    plain, changed = (batches(part, 1, **o) for o in ({}, {option: value}))
+    first = next(iter(changed.epoch(0))).inputs
     assert not torch.equal(first, next(iter(plain.epoch(0))).inputs)
     again = next(iter(batches(part, 1, **{option: value}).epoch(0))).inputs
     assert torch.equal(first, again)
@@ -379,9 +381,9 @@ def test_streaming_leaves_the_global_generator_alone(folder):
 def test_extraction_by_workers_is_that_of_the_batch(folder):
     part = read(folder, validation_per_class=0).train
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 4))
-    found = extract_features(module, part)
+    features = extract_features(module, part)
     with torch.inference_mode():
-        np.testing.assert_allclose(found.X, module(part.batch(range(12))).numpy(), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(features.X, module(part.batch(range(12))).numpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_an_unreadable_picture_stops_training_by_name(folder):
@@ -553,9 +555,9 @@ def test_a_signal_to_the_whole_group_still_leaves_a_checkpoint(folder, tmp_path_
     root = tmp_path_factory.mktemp("root")
     process = training(folder, root)
     os.killpg(process.pid, signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 143, said
-    assert "Traceback" not in said
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert "Traceback" not in errors
 
 
 def test_a_worker_that_dies_while_the_network_computes_is_one_line(folder, tmp_path_factory):
@@ -568,8 +570,8 @@ def test_a_worker_that_dies_while_the_network_computes_is_one_line(folder, tmp_p
         if process.poll() is not None:
             break
         time.sleep(0.005)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1, said
-    errors = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and "a process that decodes pictures died" in errors[0]
-    assert "Traceback" not in said
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and "a process that decodes pictures died" in lines[0]
+    assert "Traceback" not in errors

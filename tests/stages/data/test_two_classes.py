@@ -120,14 +120,14 @@ def test_label_noise_is_part_of_identity_shown_and_out_of_the_way_when_null(tmp_
         for given in ([], ["data.label_noise=0.4"], ["data.label_noise=0"], ["data.label_noise=0.2"])
     }
     assert len(names) == 3
-    said = CliRunner().invoke(
+    result = CliRunner().invoke(
         cli, ["show", "digits_lt", "data.label_noise=0.4", "representation.reweighting=l2rw"]
     )
     splits = load_splits(
         load_config("digits_lt", ["data.label_noise=0.4", "representation.reweighting=l2rw"])
     )
-    assert f"label noise: {splits.flipped.sum()} of {len(splits.train)} training labels" in said.output
-    assert f"sample weights on: {len(splits.meta)} samples" in said.output
+    assert f"label noise: {splits.flipped.sum()} of {len(splits.train)} training labels" in result.output
+    assert f"sample weights on: {len(splits.meta)} samples" in result.output
 
 
 # -- samples set apart --------------------------------------------------------------------------------------
