@@ -73,7 +73,7 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_finish():
-    """Have the garbage collector pass over what lives to the end: libraries and thousands of collected tests."""
+    """Have the garbage collector pass over what lives to the end: libraries and thousands of tests."""
     gc.collect()
     gc.freeze()
 
