@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -69,6 +70,12 @@ def pytest_xdist_auto_num_workers():
 def pytest_ignore_collect(collection_path, config):
     """Leave benchmarks alone, and the libraries they import, unless they are asked for."""
     return True if collection_path == HERE / "benchmarks" and "not bench" in config.option.markexpr else None
+
+
+def pytest_collection_finish():
+    """Have the garbage collector pass over what lives to the end: libraries and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 # -- what a run leaves in the checkout --------------------------------------------------------------------
