@@ -26,8 +26,8 @@ from pydantic.fields import FieldInfo
 
 from longtail.pipeline.cli import cli
 from longtail.pipeline.config.components import Spec, registry
-from longtail.pipeline.config.fields import component_kind, section_of, validators
 from longtail.pipeline.config.loading import Config
+from longtail.pipeline.config.settings import component_kind, section_of, validators
 from longtail.stages.parameters import describe_rule
 from longtail.stages.registry import REQUIRED, Component
 
@@ -153,7 +153,9 @@ def _plain(value):
 
 def verbs() -> list[click.Command]:
     """Every verb; one that is imported when it is used is imported here."""
-    return [verb.make_context(n, [], resilient_parsing=True).command for n, verb in cli.commands.items()]
+    program = click.Context(cli, **cli.context_settings)  # which says that -h asks for help, too
+    given = {"parent": program, "resilient_parsing": True}
+    return [verb.make_context(name, [], **given).command for name, verb in cli.commands.items()]
 
 
 def verb_table() -> str:

@@ -10,7 +10,6 @@ from contextlib import nullcontext, suppress
 
 import click
 
-from longtail.pipeline.config.imports import use_imports
 from longtail.pipeline.errors import ConfigError, Interrupted, LongtailError
 from longtail.pipeline.process.interrupt import stop_at_once
 from longtail.pipeline.verbs.catalogue import VERBS, LazyCommand
@@ -19,8 +18,11 @@ from longtail.pipeline.verbs.console import fail, log_to_stderr, set_log_level
 
 def import_components(context: click.Context, parameter: click.Parameter, modules: tuple[str, ...]) -> None:
     """Make components from outside known, for commands and for the shell's completion, which stays silent."""
-    with suppress(ConfigError) if context.resilient_parsing else nullcontext():
-        use_imports(modules)
+    if modules:
+        from longtail.pipeline.config.imports import use_imports
+
+        with suppress(ConfigError) if context.resilient_parsing else nullcontext():
+            use_imports(modules)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -16,7 +16,14 @@ def results_by_classifier(root: Path) -> dict[str, Result]:
     return named
 
 
-def only(folder: Path, pattern: str = "*") -> Path:
-    """The one path in `folder` that fits; AssertionError when there are none or several."""
-    (path,) = folder.glob(pattern)
-    return path
+def named(root: Path, pattern: str, classifier: str | None = None) -> Path:
+    """The one path under `root` that fits; of classifiers' that of `classifier`, whichever id sorts first.
+
+    AssertionError when none fits, or several do.
+    """
+    paths = list(root.glob(pattern))
+    if pattern.startswith("classifiers/"):
+        run = results_by_classifier(root)[classifier].run
+        paths = [path for path in paths if run in path.relative_to(root).parts]
+    assert len(paths) == 1, f"{pattern} fits {len(paths)} paths under {root}"
+    return paths[0]

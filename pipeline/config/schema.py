@@ -10,9 +10,8 @@ from pydantic.fields import FieldInfo
 
 from longtail.pipeline.config.classifier_lists import check_classifiers, check_sweep
 from longtail.pipeline.config.components import KINDS, registry
-from longtail.pipeline.config.fields import component_kind, section_of, validators
 from longtail.pipeline.config.loading import Config
-from longtail.pipeline.config.settings import Settings
+from longtail.pipeline.config.settings import Settings, component_kind, section_of, validators
 from longtail.stages.parameters import spec_kind
 from longtail.stages.registry import REQUIRED, Component, Parameter
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from longtail.pipeline.compare.ablation_table import AblationCell
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.files.publish import publish_bytes
-from longtail.pipeline.page.figures.drawing import PALETTE, Drawing, figure_file, house_style
+from longtail.pipeline.page.figures.drawing import PALETTE, Drawing, house_style
+from longtail.pipeline.page.figures.figure_files import figure_file
 from longtail.pipeline.page.provenance import provenance_lines
 from longtail.pipeline.page.run_results import runs_of
 from longtail.pipeline.page.sections import PageSection, drawings, page_figure, page_sections

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from longtail.pipeline.page.run_results import RunResults
-from longtail.pipeline.tables.headings import value_text
+from longtail.pipeline.store.parameter_text import value_text
 
 
 def provenance_lines(run: RunResults) -> list[tuple[str, str]]:

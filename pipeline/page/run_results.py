@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.checked_json import read_json
 from longtail.pipeline.page.figures.drawing import STYLES, Missing, Style
-from longtail.pipeline.page.words import classifier_text, shortened
+from longtail.pipeline.page.labels import classifier_text, shortened
 from longtail.pipeline.store.classifier_files import load_classifier, load_predictions
 from longtail.pipeline.store.contents import EpochRow, Provenance
 from longtail.pipeline.store.finished_results import ReferenceResults

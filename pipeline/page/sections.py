@@ -18,7 +18,8 @@ from longtail.pipeline.page.figures import (
     head_weights,
     matrix,
 )
-from longtail.pipeline.page.figures.drawing import Drawing, Missing, page_svg
+from longtail.pipeline.page.figures.drawing import Drawing, Missing
+from longtail.pipeline.page.figures.figure_files import page_svg
 from longtail.pipeline.page.run_results import RunResults
 from longtail.pipeline.tables.headings import seeds_text
 

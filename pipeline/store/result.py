@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypedDict
 
 Parameters = dict[str, Any]  # of a component, by name; another component among them is a mapping with a name
@@ -48,7 +48,7 @@ class RunSettings:
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> RunSettings:
         """The settings of a result file. Older files lack `views` and `all`."""
-        return cls(**{"views": 0, "all": {}} | _known(cls, settings))
+        return cls(**_entries(cls, settings, views=0, all={}))
 
     def to_json(self) -> dict[str, Any]:
         """The settings that a result file holds: those that apply."""
@@ -94,9 +94,9 @@ class Result:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Result:
-        """The result of a result file. Older files lack `class_samples`; TypeError without another field."""
-        known = {"class_samples": {}} | _known(cls, record)
-        return cls(**known | {"settings": RunSettings.from_json(known["settings"])})
+        """The result of a result file. Older files lack `class_samples`; ValueError without another field."""
+        entries = _entries(cls, record, class_samples={})
+        return cls(**entries | {"settings": RunSettings.from_json(entries["settings"])})
 
     def to_json(self) -> dict[str, Any]:
         """What a result file holds; `imports` only where there are any."""
@@ -143,7 +143,17 @@ def shown_name(classifier: str, epochs: int) -> str:
     return "joint (linear)" if classifier == "joint" and not epochs else classifier
 
 
-def _known(cls: type, record: dict[str, Any]) -> dict[str, Any]:
-    """The entries of `record` that are fields of `cls`."""
-    names = {known.name for known in fields(cls)}
-    return {key: value for key, value in record.items() if key in names}
+def _entries(cls: type, record: Any, **older: Any) -> dict[str, Any]:
+    """What `record` holds of the fields of `cls`, with values for those that older files lack.
+
+    ValueError for a record without another field, or that is not a mapping.
+    """
+    if not isinstance(record, dict):
+        raise ValueError(f"must be a mapping, got {type(record).__name__}")
+    known = older | record
+    entries = {own.name: known[own.name] for own in fields(cls) if own.name in known}
+    required = [own.name for own in fields(cls) if own.default is MISSING and own.default_factory is MISSING]
+    missing = [name for name in required if name not in known]
+    if missing:
+        raise ValueError(f"lacks {', '.join(missing)}")
+    return entries

@@ -129,9 +129,14 @@ class Store:
         try:
             if sha256_of(path) != done["files"]["result.json"]:
                 raise Damaged(f"{path}: its SHA-256 is not the one recorded")
-            return Result.from_json(read_json(path))
-        except (FileNotFoundError, KeyError, TypeError, Damaged) as error:
+            record = read_json(path)
+        except (FileNotFoundError, KeyError, Damaged) as error:
             log.warning("%s; it is not used", error)
+            return None
+        try:
+            return Result.from_json(record)
+        except ValueError as error:
+            log.warning("%s: %s; it is not used", path, error)
             return None
 
     def results(self) -> Iterator[Result]:

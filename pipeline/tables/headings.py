@@ -1,30 +1,15 @@
-"""Settings in words, and the headings of tables that they make up."""
+"""Headings of tables: the settings that their records share, and those in which they differ from others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from longtail.pipeline.store.parameter_text import component_text, value_text
 from longtail.pipeline.store.result import Parameters, Result
 from longtail.pipeline.tables.records import Record
-from longtail.stages.wording import as_written, counted, printable
+from longtail.stages.wording import counted, printable
 
 Differing = dict[str, dict[str, dict[str, str]]]  # {data set: {setting: {value: in words}}}
-
-
-def value_text(value: Any) -> str:
-    """A parameter as a label has it: four digits of a number, ``name(key=value)`` of a component."""
-    if isinstance(value, dict) and "name" in value:
-        return component_text(value)
-    if value is None or isinstance(value, bool):
-        return as_written(value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def component_text(component: Parameters) -> str:
-    """``name(key=value)`` of a component, its name alone without parameters."""
-    params = ", ".join(f"{k}={value_text(v)}" for k, v in component.items() if k != "name")
-    return f"{component['name']}({params})" if params else component["name"]
 
 
 def grouped(records: Sequence[Record]) -> list[tuple[str, list[Record]]]:

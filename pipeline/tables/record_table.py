@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from longtail.pipeline.tables.headings import component_text, grouped, value_text
+from longtail.pipeline.store.parameter_text import component_text, value_text
+from longtail.pipeline.tables.headings import grouped
 from longtail.pipeline.tables.records import COLUMNS, Record
 from longtail.pipeline.tables.text import aligned_table, csv_text, json_text, markdown_table
 

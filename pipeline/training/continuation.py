@@ -1,4 +1,4 @@
-"""An earlier run that training goes on from, and what is checked before it does."""
+"""Continuing an earlier run, and what is checked before."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("longtail")
 
-LEAST_SIDE = 4  # pixels; a network that halves its input twice has nothing left of less
+LEAST_SIDE = 4  # pixels; of less nothing is left once a network has halved it twice
 
 
 def check_start(config: Config, store: Store) -> None:
-    """Refuse or warn of, before data and weights are opened, what training cannot well start from."""
+    """Refuse a start that cannot work and warn of an unlikely one, before data and weights are opened."""
     warn_of_start(config)
     if config.representation is not None and config.representation.init is not None:
         check_init(config, store)
@@ -38,7 +38,7 @@ def check_start(config: Config, store: Store) -> None:
 def check_init(config: Config, store: Store) -> str:
     """The id of the finished run that ``representation.init`` names.
 
-    LongtailError where its state would not go with this run's data, network or optimiser.
+    LongtailError where its state would not fit this run's data, network or optimiser.
     """
     run_id = earlier_run(store, config.representation)
     folder = store.folder("representations", run_id)
@@ -50,7 +50,7 @@ def check_init(config: Config, store: Store) -> str:
             f"representation.weights={folder / done['last']['file']} starts anew from its weights"
         )
     require_imports(_imports_of(folder), "losses")
-    _refuse_another_kind(config.representation, folder)
+    _refuse_other_parameters(config.representation, folder)
     return run_id
 
 
@@ -93,7 +93,7 @@ def _prior_bias(loss: dict) -> bool:
     return registry("losses").create(name, [1, 1], **params).prior_bias
 
 
-def _refuse_another_kind(settings: Representation, folder: Path) -> None:
+def _refuse_other_parameters(settings: Representation, folder: Path) -> None:
     """LongtailError where the optimiser's state would not belong to this run's parameters."""
     written = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))["representation"]
     earlier, own = _what_the_optimizer_updates(written), _what_the_optimizer_updates(settings.full())
@@ -115,7 +115,7 @@ def _what_the_optimizer_updates(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def warn_of_start(config: Config) -> None:
-    """Warn of what is allowed and hardly meant: a backbone frozen as it was drawn, pictures of few pixels."""
+    """Warn of what is allowed but hardly intended: frozen random weights, pictures of a few pixels."""
     settings, side = config.representation, config.data.full().get("image_size")
     if side is not None and side < LEAST_SIDE:
         log.warning("data.image_size=%d leaves little to see; most pictures need 32 or more", side)

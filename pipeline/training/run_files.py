@@ -37,7 +37,7 @@ class RunFiles:
 
 
 def run_settings(config: Config) -> dict[str, Any]:
-    """The settings that make a representation what it is."""
+    """The settings a representation depends on."""
     return {"seed": config.seed, "data": config.data.full(), "representation": config.representation.full()}
 
 

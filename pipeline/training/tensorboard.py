@@ -19,7 +19,7 @@ def epoch_writer(config: Config, folder: Path, memory: Memory) -> Iterator[Calla
     """A function that takes a history row; with ``system.tensorboard`` it writes its numbers for TensorBoard.
 
     They go to ``tensorboard/`` in the run's folder, which comes to exist with the first row; a run that
-    resumes goes on after the epochs it has. LongtailError when the extra is missing.
+    resumes writes on after the epochs it has. LongtailError when the extra is missing.
     """
     if not config.system.tensorboard:
         yield lambda row: None

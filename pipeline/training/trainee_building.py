@@ -139,7 +139,7 @@ def build_optimizer(settings: Representation, network: Network, loss: Loss) -> t
 
 
 def learning_rate(settings: Representation) -> float:
-    """The base learning rate, scaled with the batch size where ``lr_batch_size`` says what it is meant for.
+    """The base learning rate, scaled in proportion to the batch size where ``lr_batch_size`` is given.
 
     Source: Goyal 2017 (arXiv 1706.02677), the linear scaling rule.
     """

@@ -13,10 +13,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from longtail.pipeline.config.components import Spec, registry
-from longtail.pipeline.config.fields import component_kind, section_of
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.config.recipes import shipped
-from longtail.pipeline.config.settings import Settings
+from longtail.pipeline.config.settings import Settings, component_kind, section_of
 from longtail.pipeline.errors import LongtailError
 from longtail.stages.parameters import alternatives, spec_kind
 

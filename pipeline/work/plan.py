@@ -11,8 +11,8 @@ from longtail.pipeline.config.sections import Representation
 from longtail.pipeline.files.epoch_files import latest_progress
 from longtail.pipeline.store.identity import classifier_id, feature_key, representation_id
 from longtail.pipeline.store.inventory import PART
+from longtail.pipeline.store.parameter_text import value_text
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.tables.headings import value_text
 from longtail.pipeline.training.continuation import check_start
 from longtail.pipeline.work.workbench import SPLITS, finished_result
 from longtail.stages.wording import counted

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from longtail.stages.data.pictures.augment import Augment, Mixture
     from longtail.stages.data.pictures.preprocessing import Preprocessing
 
-SUPPLIED = ("meta_per_class",)  # of the splitting parameters: stage one asks for it, no data setting
+SUPPLIED = ("meta_per_class",)  # a splitting parameter that stage one asks for, not a setting of the data
 
 
 class Request(NamedTuple):
@@ -42,7 +42,7 @@ class Part(Protocol):
 
     @property
     def preprocessing(self) -> Preprocessing | None:
-        """What makes of a picture file what :meth:`batch` gives; None where samples are no pictures."""
+        """How a picture file becomes what :meth:`batch` gives; None where samples are not pictures."""
 
     def take(self, indices: np.ndarray, labels: np.ndarray) -> Part:
         """The samples at `indices`, relabelled."""
@@ -62,7 +62,7 @@ class StreamedPart(Part, Protocol):
 
 @dataclass(frozen=True)
 class Collection:
-    """What a reader finds: a training pool, and the validation and test parts when the data set has them."""
+    """What a reader returns: a training pool, and validation and test parts where the data set has them."""
 
     train: Part
     val: Part | None

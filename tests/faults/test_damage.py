@@ -20,6 +20,7 @@ from longtail.pipeline.work.feature_cache import fetch
 from tests.faults.processes import succeed
 from tests.faults.roots import assert_same, essence
 from tests.faults.sizes import full_only, small_and_full
+from tests.finished_runs import named
 
 SAMPLE = 2500  # bits of a file too large for all
 
@@ -65,7 +66,7 @@ def state(whole, folder: Path) -> Kept:
 
 
 def real_state(whole, folder: Path) -> Kept:
-    path = Path(shutil.copy(next(whole.root.glob("representations/*/epoch-0002.state")), folder))
+    path = Path(shutil.copy(named(whole.root, "representations/*/epoch-0002.state"), folder))
     return Kept(path, lambda: load_tensors(path)[1:])
 
 
@@ -78,7 +79,7 @@ def result(whole, folder: Path) -> Kept:
 
 
 def _classifier(whole, folder: Path, file: str) -> Kept:
-    source = min(whole.root.glob("classifiers/*"))
+    source = named(whole.root, "classifiers/*", classifier="crt")
     shutil.copytree(source, folder / "classifiers" / source.name)
     store = Store(folder)
     return Kept(folder / "classifiers" / source.name / file, lambda: store.result(source.name))
@@ -101,7 +102,7 @@ def head(whole, folder: Path) -> Kept:
 
 
 def _features(whole, folder: Path, file: str) -> Kept:
-    source = next(whole.root.glob("features/*"))
+    source = named(whole.root, "features/*")
     shutil.copytree(source, folder / "features" / source.name)
     store = Store(folder)
 
@@ -198,7 +199,7 @@ def test_damaged_features_are_computed_again_with_a_warning(whole, survey, tmp_p
 
     def check(case: tuple[str, str]) -> None:
         name, how = case
-        path = next(root.glob(f"features/*/{name}"))
+        path = named(root, f"features/*/{name}")
         content = path.read_bytes()
         turned = content[:-9] + bytes([content[-9] ^ 4]) + content[-8:]
         path.write_bytes({"cut": content[:-1], "turned": turned, "gone": b""}[how])

@@ -20,6 +20,7 @@ from longtail.pipeline.files.tensor_files import load_tensors
 from tests.faults.processes import assert_one_line_error, run, succeed
 from tests.faults.roots import assert_same, copy
 from tests.faults.sizes import full_only
+from tests.finished_runs import named
 
 # -- checkpoints and features -------------------------------------------------------------------------------
 
@@ -89,7 +90,7 @@ def test_hostile_checkpoint_in_a_run_is_named_and_not_used(whole, survey, tmp_pa
 
     def check(kind: str) -> None:
         copy(whole.root, root, ("representations",))
-        path = next(root.glob(f"representations/*/{file}"))
+        path = named(root, f"representations/*/{file}")
         path.with_name("DONE").unlink()
         path.write_bytes(tensor_files(canary)[kind])
         found = succeed(root, whole.command)
@@ -132,7 +133,7 @@ def test_hostile_records_are_made_again_and_run_nothing(whole, survey, tmp_path)
     def check(kind: str) -> None:
         copy(whole.root, root, ("representations", "features", "classifiers"))
         pattern, change = RECORDS[kind]
-        path = sorted(root.glob(pattern))[0]
+        path = named(root, pattern, classifier="crt")
         path.write_bytes(pickled_array(canary) if change is None else change(path.read_bytes()))
         if "features" in pattern:
             shutil.rmtree(root / "classifiers")

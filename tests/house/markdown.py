@@ -8,6 +8,8 @@ import re
 import shlex
 from pathlib import Path
 
+import click
+
 from longtail.pipeline.cli import cli
 from tests.places import CHECKOUT
 
@@ -74,4 +76,5 @@ def printed(words: list[str]) -> str:
 def parsed(words: list[str]) -> dict:
     """The arguments and options a command line has; UsageError for one that has no such."""
     verb, *rest = without_program_options(words)
-    return cli.commands[verb].make_context(f"longtail {verb}", list(rest)).params
+    program = click.Context(cli, info_name="longtail", **cli.context_settings)
+    return cli.commands[verb].make_context(verb, list(rest), parent=program).params

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.outside_packages import install
+
 LOSS = '''
 """Losses from elsewhere."""
 
@@ -42,14 +44,6 @@ def write(path: Path, name: str, first: str = "import torch") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(LOSS.format(name=name, first=first), encoding="utf-8")
     return path
-
-
-def install(folder: Path, module: str, package: str = "acme-losses") -> None:
-    """Announce a module as an installed package does."""
-    info = folder / f"{package.replace('-', '_')}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[longtail.components]\nlosses = {module}\n")
 
 
 def python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:

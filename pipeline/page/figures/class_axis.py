@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from longtail.pipeline.page.words import shortened
+from longtail.pipeline.page.labels import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

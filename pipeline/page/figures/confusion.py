@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from longtail.pipeline.page.figures.drawing import STYLES, Drawing, SamplePicture, canvas, legend
+from longtail.pipeline.page.labels import shortened
 from longtail.pipeline.page.run_results import FEW_SAMPLES, RunResults
-from longtail.pipeline.page.words import shortened
 from longtail.pipeline.store.identity import data_identity
 from longtail.pipeline.store.result import Result
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from longtail.pipeline.page.figures.drawing import Drawing, panels
-from longtail.pipeline.page.words import shortened
+from longtail.pipeline.page.labels import shortened
 from longtail.stages.features import Features
 
 if TYPE_CHECKING:

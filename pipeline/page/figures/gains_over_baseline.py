@@ -8,7 +8,7 @@ import numpy as np
 
 from longtail.pipeline.compare.ablation_table import AblationCell
 from longtail.pipeline.page.figures.drawing import BLUE, INK, MUTED, Drawing, canvas, signed
-from longtail.pipeline.page.words import shortened
+from longtail.pipeline.page.labels import shortened
 
 MOST_CELLS = 40
 LONGEST_LABEL = 34

@@ -20,8 +20,8 @@ from longtail.pipeline.page.figures.drawing import (
     number,
 )
 from longtail.pipeline.page.run_results import RunResults
+from longtail.pipeline.store.parameter_text import value_text
 from longtail.pipeline.store.result import Result
-from longtail.pipeline.tables.headings import value_text
 from longtail.pipeline.tables.records import CHOSEN_ON_TEST
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from longtail.pipeline.page.figures.drawing import PAPER, Drawing, canvas
+from longtail.pipeline.page.labels import classifier_text, shortened
 from longtail.pipeline.page.run_results import RunResults
-from longtail.pipeline.page.words import classifier_text, shortened
-from longtail.pipeline.tables.headings import differing_settings, differing_words, value_text
+from longtail.pipeline.store.parameter_text import value_text
+from longtail.pipeline.tables.headings import differing_settings, differing_words
 from longtail.pipeline.tables.spread import Spread, spread
 
 MOST_ROWS, MOST_COLUMNS = 24, 12

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
 class Augment:
-    """`pad`: zero-pad by so many pixels, then crop back at random. `flip`: mirror left-right half the time.
+    """`pad`: zero-pad by that many pixels, then crop back at random. `flip`: mirror left-right half the time.
 
     `mixup` > 0: mix each batch with a shuffled copy of itself, share ~ Beta(mixup, mixup) (Zhang 2018,
     arXiv 1710.09412). For pictures decoded from files also `resized_crop`, the least share of the area that a
@@ -48,3 +52,13 @@ def draw_mixture(count: int, augment: Augment, rng: np.random.Generator) -> Mixt
     if not augment.mixup:
         return None
     return Mixture(rng.permutation(count), float(rng.beta(augment.mixup, augment.mixup)))
+
+
+def mixed(images: torch.Tensor, mixture: Mixture | None) -> torch.Tensor:
+    """Images (B, C, H, W) mixed as drawn; themselves without a mixture."""
+    import torch
+
+    if mixture is None:
+        return images
+    partner = images[torch.as_tensor(mixture.partner, device=images.device)]
+    return mixture.share * images + (1 - mixture.share) * partner

@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The batches of any epoch, from any batch on, the same for whoever asks.
+    """The batches of any epoch, beginning with any of them; every process gets the same.
 
     The last batch of an epoch may be smaller; no sample is dropped.
     """

@@ -17,7 +17,7 @@ _STARTED: set = set()  # worker processes that may still be there
 def start_workers(loader: DataLoader) -> Iterator:
     """The batches of `loader`, its workers started so that they leave signals to this process."""
     before = set(multiprocessing.active_children())
-    with _signals_held():  # a worker begins with them blocked, before it can say what it does with them
+    with _signals_held():  # else one might arrive before the worker has set its own handlers
         batches = iter(loader)
     alive = set(multiprocessing.active_children())
     _STARTED.intersection_update(alive)
@@ -26,20 +26,21 @@ def start_workers(loader: DataLoader) -> Iterator:
 
 
 def end_workers(batches: Iterator) -> None:
-    """Let the workers of a stream go, now: a garbage collection may come too late, or in another thread."""
-    shut_down = getattr(batches, "_shutdown_workers", None)  # there are none for no batches
+    """End the workers of a stream now: garbage collection may come too late, or in another thread."""
+    shut_down = getattr(batches, "_shutdown_workers", None)  # a loader without batches has no workers
     if shut_down is not None:
         shut_down()
 
 
 def leave_signals_to_the_parent(worker: int) -> None:
-    for number in STOPPING:  # which a terminal or a scheduler sends to all
-        signal.signal(number, signal.SIG_IGN)  # the parent finishes its step, then ends its workers
+    """Ignore what a terminal or a scheduler sends to all: the parent ends its workers after its step."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Inside the block SIGINT and SIGTERM wait, as they do for ever in processes that are forked there."""
+    """Inside the block SIGINT and SIGTERM wait, and for ever in processes that are forked there."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield

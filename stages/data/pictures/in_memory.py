@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from longtail.stages.data import Request
-from longtail.stages.data.pictures.augment import Augment, Mixture, draw_crops, draw_mixture
+from longtail.stages.data.pictures.augment import Augment, Mixture, draw_crops, draw_mixture, mixed
 from longtail.stages.data.pictures.preprocessing import Preprocessing
 from longtail.stages.parameters import wrong
 from longtail.stages.randomness import generator
@@ -97,7 +97,7 @@ class ImageArrays:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What makes of a picture file what :meth:`batch` gives."""
+        """How a picture file becomes what :meth:`batch` gives."""
         height, width, channels = self.images.shape[1:]
         mode = "gray" if channels == 1 else "rgb"
         return Preprocessing(height, width, self.resize, mode, kept=True, **self.constants)
@@ -130,10 +130,7 @@ class ImageArrays:
             torch.as_tensor(cols, device=device)[:, None, :],
         ]  # (B, H, W, C)
         images, mixture = self._normalize(picked), draw_mixture(len(indices), augment, rng)
-        if mixture is not None:
-            partner = images[torch.as_tensor(mixture.partner, device=device)]
-            images = mixture.share * images + (1 - mixture.share) * partner
-        return images, mixture
+        return mixed(images, mixture), mixture
 
     def stream(self, requests: Sequence[Request], augment: Augment | None):
         """The requested batches in turn; see :class:`longtail.stages.data.StreamedPart`."""

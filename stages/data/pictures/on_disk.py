@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from longtail.stages.data import Request
-from longtail.stages.data.pictures.augment import Augment, Mixture, draw_mixture
+from longtail.stages.data.pictures.augment import Augment, Mixture, draw_mixture, mixed
 from longtail.stages.data.pictures.decoding_workers import (
     end_workers,
     leave_signals_to_the_parent,
@@ -34,9 +34,9 @@ class ImageFiles:
 
     Evaluation resizes a picture until the shorter side has `resize` pixels (None: 256/224 of S) and crops it
     to the central square of S. `workers` processes decode and augment, whole batches each; what they draw
-    depends on the request and a sample's place in it, never on the worker. `mode` rgb gives three channels,
-    gray one. Without given constants pictures are normalised by ImageNet's; for gray ones by what those come
-    to where the channels of a pixel rise and fall together.
+    depends on the request and a sample's place in it alone. `mode` rgb gives three channels,
+    gray one. Without given constants pictures are normalised by ImageNet's; gray ones by the luma of those,
+    which is exact where the channels of a pixel rise and fall together.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ImageFiles:
         self.resize = self.settings.resize or round(self.image_size * 256 / 224)
         self.workers = self.settings.workers or min(usable_cores(), MOST_WORKERS)
         imagenet = {"mean": _in_mode(MEAN, self.mode), "std": _in_mode(STD, self.mode)}
-        self.constants: dict[str, list[float]] = {**imagenet, **self.settings.given_constants}
+        self.constants = {**imagenet, **self.settings.given_constants}  # of pixels in 0…255
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -116,7 +116,10 @@ class ImageFiles:
         batches = start_workers(loader)
         try:
             for request in requests:
-                yield self._mixed(self._normalized(_next_batch(batches)), request, augment)
+                images, mixture = self._normalized(_next_batch(batches)), None
+                if augment is not None:
+                    mixture = draw_mixture(len(images), augment, generator(*request.key))
+                yield mixed(images, mixture), mixture
         finally:
             end_workers(batches)
 
@@ -125,17 +128,10 @@ class ImageFiles:
         if isinstance(pixels, str):
             raise ValueError(pixels)
         pixels = pixels.to(self.device, non_blocking=True)
-        mean, std = (torch.tensor(c, device=self.device).view(-1, 1, 1) for c in self.constants.values())
+        mean, std = (
+            torch.tensor(self.constants[key], device=self.device).view(-1, 1, 1) for key in ("mean", "std")
+        )
         return pixels.float().sub_(mean).div_(std)
-
-    def _mixed(self, images, request: Request, augment: Augment | None):
-        mixture = None
-        if augment is not None:
-            mixture = draw_mixture(len(images), augment, generator(*request.key))
-        if mixture is not None:
-            partner = images[torch.as_tensor(mixture.partner, device=self.device)]
-            images = mixture.share * images + (1 - mixture.share) * partner
-        return images, mixture
 
 
 def _in_mode(constants: Sequence[float], mode: str) -> list[float]:
@@ -173,7 +169,7 @@ class _DecodedBatches(Dataset):
 
     def __getitem__(self, number: int) -> torch.Tensor | str:
         request = self.requests[number]
-        size, channels = self.part.image_size, 3 if self.part.mode == "rgb" else 1
+        size, channels = self.part.image_size, self.part.settings.channels
         pixels = torch.empty((len(request.indices), channels, size, size), dtype=torch.uint8)
         with torch.random.fork_rng(devices=[], enabled=self.random):
             for place, index in enumerate(request.indices):

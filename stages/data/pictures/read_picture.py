@@ -34,7 +34,7 @@ def open_picture(path: Path, mode: str) -> Image:
 def decode(path: Path, size: tuple[int, int], mode: str, resize: int | None = None) -> np.ndarray:
     """One picture as (H, W, C) uint8, `size` being (H, W).
 
-    Upright, resized with antialiasing until it fills `size`, or with `resize` a square of so many pixels a
+    Upright, resized with antialiasing until it fills `size`, or with `resize` a square of that many pixels a
     side, and cropped to the centre.
     """
     import numpy as np

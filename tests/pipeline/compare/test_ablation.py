@@ -39,7 +39,7 @@ def ablated(shared):
 # -- names ------------------------------------------------------------------------------------------------
 
 
-def test_column_tells_parameters_in_full_and_components_by_name():
+def test_column_has_parameters_in_full_and_components_by_name():
     loss = {"name": "focal", "gamma": 0.123456, "weighting": {"name": "inverse_sqrt"}}
     params = {"sampler": {"name": "instance_balanced"}, "loss": loss, "epochs": 2}
     assert column_name("crt", params) == (
@@ -105,7 +105,7 @@ def test_bad_methods_are_refused_before_anything_runs(methods, message):
         variants("digits_lt", [f"ablation.methods={methods}"])
 
 
-def test_grid_comes_from_the_configuration_when_nothing_else_is_said(tmp_path):
+def test_grid_comes_from_the_configuration_without_options(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text(
         "data: digits\n"
@@ -217,7 +217,7 @@ def test_each_metric_asked_for_has_a_table(ablated):
     assert both.count("mean ± sample deviation") == 2
 
 
-def test_every_format_tells_the_same(ablated):
+def test_every_format_holds_the_same(ablated):
     _, store, ablation = ablated
     cells = ablation_cells(store, ablation, ("instance_balanced", "joint"))
     parsed = json.loads(ablation_text(cells, ["balanced_accuracy"], "json"))
@@ -263,7 +263,7 @@ def test_a_wrong_baseline_is_refused_before_anything_is_trained(tmp_path):
     assert not list(tmp_path.rglob("representations/*"))
 
 
-def test_without_its_baseline_the_differences_are_to_the_first_cell_and_that_is_said(tmp_path, caplog):
+def test_without_its_baseline_the_differences_are_to_the_first_cell_with_a_warning(tmp_path, caplog):
     arguments = [
         "--root", str(tmp_path), "ablate", "digits_lt", *SMALL[:2], "classifiers=[joint]",
         "--vary", "representation.sampler=uniform_batch,square_root",

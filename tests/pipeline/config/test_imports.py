@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.stages.test_outside import install
+from tests.outside_packages import install
 
 COMPONENTS = '''
 from longtail import BACKBONES, CLASSIFIERS

@@ -18,6 +18,7 @@ from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.init.proposal import propose
 from longtail.pipeline.init.survey import Survey
 from tests.command_line import HEAVY, failed, ok
+from tests.finished_runs import results_by_classifier
 from tests.places import CHECKOUT
 
 COUNTS = (60, 40, 24, 12)
@@ -89,10 +90,10 @@ def test_next_command_runs_and_the_counts_printed_are_those_it_trains_on(written
     root = ["--root", tmp_path / "root"]
     rows = json.loads(ok(*root, "run", path, *small, "--format", "json").out)
     assert [row["classifier"] for row in rows] == ["joint", "ncm"]
-    (result, _) = [json.loads(p.read_bytes()) for p in (tmp_path / "root").glob("classifiers/*/result.json")]
+    result = results_by_classifier(tmp_path / "root")["joint"]
     printed_counts = [int(re.split(r"\s{2,}", line.strip())[1]) for line in printed[1:5]]
     # A fifth is held out to test, a tenth of the rest to validate.
-    assert printed_counts == result["class_counts"] == [43, 29, 17, 9]
+    assert printed_counts == result.class_counts == [43, 29, 17, 9]
     chart = ok(*root, "show", path, *small).out.split("\n\n")[1]
     assert chart == "\n".join(printed[:-2])
 

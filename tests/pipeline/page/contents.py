@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from longtail.pipeline.page.run_results import RunResults, runs_of
+from longtail.pipeline.store.finished_results import find_results
 from longtail.pipeline.store.result import Result
+from longtail.pipeline.store.store import Store
 from tests.pipeline.store.results import finished_result
 
 EVERY_FIGURE = {
@@ -27,3 +32,11 @@ def result(name="joint", accuracy=(0.5,), counts=(10,), **changes) -> Result:
         "class_names": [f"c{n}" for n in range(len(counts))], "metrics": {"val": metrics, "test": metrics},
     }  # fmt: skip
     return finished_result(**own | changes)
+
+
+def run_of(root: Path, sampler: str = "instance_balanced") -> RunResults:
+    """The one run on the page about `root` that drew its batches with `sampler`."""
+    store = Store(root)
+    every = runs_of(store, find_results(store, ()))
+    (run,) = [run for run in every if run.results[0].settings.sampler["name"] == sampler]
+    return run

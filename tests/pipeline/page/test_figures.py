@@ -22,21 +22,19 @@ from longtail.pipeline.page.figures import (
     matrix,
 )
 from longtail.pipeline.page.figures.class_axis import ClassAxis
-from longtail.pipeline.page.figures.drawing import STYLES, Missing, _titled, page_svg
-from longtail.pipeline.page.run_results import RunResults, runs_of
-from longtail.pipeline.store.finished_results import find_results
-from longtail.pipeline.store.store import Store
+from longtail.pipeline.page.figures.drawing import STYLES, Missing
+from longtail.pipeline.page.figures.figure_files import _titled, page_svg
+from longtail.pipeline.page.run_results import RunResults
 from longtail.stages.metrics.bootstrap import Difference
 from longtail.stages.network import Head
-from tests.pipeline.page.contents import result
+from tests.pipeline.page.contents import result, run_of
 from tests.pipeline.store.results import run_settings
 
 
 @pytest.fixture
 def run(page):
-    """The first of the runs on the page."""
-    store = Store(page.parent / "root")
-    return runs_of(store, find_results(store, ()))[0]
+    """The run on the page that samples as the data are."""
+    return run_of(page.parent / "root")
 
 
 def toy(*results, store=None) -> RunResults:
@@ -236,7 +234,7 @@ def test_confused_pairs_are_counted_by_share_of_the_true_class():
     assert confusion.confused_pairs(labels, labels) == []
 
 
-def test_pictures_are_validation_samples_confused_as_said(run):
+def test_pictures_are_validation_samples_of_the_pairs_shown(run):
     drawing = confusion.confusions(run, confusion.Samples())
     predictions = run.predictions(run.joint)
     wrong = {
@@ -336,7 +334,7 @@ def test_training_curves_are_the_history(run):
     np.testing.assert_allclose(accuracy, reached)
 
 
-def test_runs_are_told_apart_by_what_differs_on_their_data_alone():
+def test_runs_are_named_by_what_differs_on_their_data_alone():
     def with_settings(data, **own):
         return toy(result(settings=run_settings(data=data, reached=own.pop("reached", 1), all=own)))
 

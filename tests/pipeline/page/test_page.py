@@ -15,13 +15,13 @@ pytest.importorskip("jinja2", reason="the page needs the extra `report`")
 from longtail.pipeline.page import page as page_module
 from longtail.pipeline.page import sections as sections_module
 from longtail.pipeline.page.figures import classes
-from longtail.pipeline.page.figures.drawing import PALETTE, figure_file, house_style, page_svg
-from longtail.pipeline.page.run_results import runs_of
+from longtail.pipeline.page.figures.drawing import PALETTE, house_style
+from longtail.pipeline.page.figures.figure_files import figure_file, page_svg
 from longtail.pipeline.store.finished_results import find_results
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.records import records
 from tests.command_line import longtail
-from tests.pipeline.page.contents import EVERY_FIGURE, SHARED_FIGURES, result
+from tests.pipeline.page.contents import EVERY_FIGURE, SHARED_FIGURES, result, run_of
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def root(page):
 
 @pytest.fixture
 def run(root):
-    return runs_of(Store(root), find_results(Store(root), ()))[0]
+    return run_of(root)
 
 
 def test_page_holds_every_figure_of_every_run_and_the_shared_ones(page):
@@ -141,7 +141,7 @@ def test_names_of_classes_cannot_become_markup(root, tmp_path, monkeypatch):
     assert "$x^2$" in shown
 
 
-def test_what_is_gone_is_said_and_the_rest_drawn(root, tmp_path):
+def test_what_is_gone_is_listed_and_the_rest_drawn(root, tmp_path):
     copy = tmp_path / "root"
     shutil.copytree(root, copy)
     shutil.rmtree(copy / "features")
@@ -158,7 +158,7 @@ def test_what_is_gone_is_said_and_the_rest_drawn(root, tmp_path):
     assert "history.jsonl is gone." in text
 
 
-def test_a_page_has_a_limit_and_says_so(root, tmp_path, monkeypatch):
+def test_a_page_has_a_limit_with_a_warning(root, tmp_path, monkeypatch):
     monkeypatch.setattr(sections_module, "MOST_FIGURES", 3)
     monkeypatch.setattr(
         sections_module, "_figures", lambda run, samples: [("counts", lambda: classes.class_counts(run))] * 3

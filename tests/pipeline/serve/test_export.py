@@ -172,7 +172,7 @@ def test_pt2_holds_no_path_of_this_machine(store, tmp_path):
 def test_command_prints_what_it_wrote_and_its_difference(store, tmp_path):
     path = tmp_path / "model.pt2"
     out = ok("--root", store.root, "export", DIGITS[0], path, *DIGITS[1:], "--classifier", "crt").out
-    assert out.startswith(f"written: {path} (crt {result(store, 'crt')['run']}, ")
+    assert out.startswith(f"written: {path} (crt {result(store, 'crt').run}, ")
     assert float(out.split("at most ")[1].split()[0]) <= TOLERANCE
 
 

@@ -136,7 +136,7 @@ def test_pictures_fill_what_a_data_set_of_another_shape_has(tmp_path):
 # -- which classifier -------------------------------------------------------------------------------------
 
 
-def test_best_on_validation_is_taken_and_said(root, pictures):
+def test_best_on_validation_is_taken_and_logged(root, pictures):
     outcome = ok("--root", root, "predict", "digits_lt", *split_overrides(pictures / "000.png"))
     results = results_by_classifier(root)
     scored = {name: r.metrics["val"]["balanced_accuracy"] for name, r in results.items()}
@@ -168,7 +168,7 @@ def test_several_parameterisations_are_listed_with_their_ids(copy_of, pictures, 
     here = ["--root", root, "predict"]
     (line,) = failed(1, *here, plain.representation, pictures / "000.png", "--classifier", "ncm")
     assert "fits 3 finished classifiers" in line
-    assert f"ncm {plain['run']} (feature=none)" in line
+    assert f"ncm {plain.run} (feature=none)" in line
     # a config's own ncm is the one it names
     ok(*here, "digits_lt", *split_overrides(pictures / "000.png"), "--classifier", "ncm")
     by_id = predicted(root, plain.representation, pictures / "000.png", "--classifier", plain.run)

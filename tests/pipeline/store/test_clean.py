@@ -20,6 +20,7 @@ from longtail.pipeline.store.store import Store
 from longtail.pipeline.work.execute import run_stage_two
 from tests.command_line import HEAVY, failed, ok, snapshot
 from tests.command_line import SHORT as ONE
+from tests.finished_runs import named
 from tests.places import CHECKOUT
 
 LEFT = ".weights.safetensors.1-0a1b2c3d.tmp"  # a temporary's name
@@ -110,7 +111,7 @@ def test_what_is_not_ours_is_listed_and_left_alone(used, tmp_path):
     assert outside.read_bytes() == b"x" * 1000 and all(link.is_symlink() for link in links)
 
 
-def test_orphan_with_a_strange_file_inside_is_kept_and_said(used):
+def test_orphan_with_a_strange_file_inside_is_kept_and_listed(used):
     shutil.rmtree(used.root / "representations")
     note = put(only(used, "features") / "notes.txt")
     assert removed(used) == set()
@@ -227,7 +228,7 @@ def test_features_given_as_data_are_no_orphans(used, tmp_path):
 @pytest.mark.parametrize("last", ["representations/*/DONE", "features/*/manifest.json", "classifiers/*/DONE"])
 @pytest.mark.parametrize("damage", [True, False])
 def test_unfinished_results_go_only_when_asked(used, last, damage):
-    path = sorted(used.root.glob(last))[0]
+    path = named(used.root, last, classifier="ncm")
     path.write_bytes(b"{}") if damage else path.unlink()
     age(path.parent)
     assert removed(used) == set()

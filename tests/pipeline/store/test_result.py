@@ -36,7 +36,14 @@ def test_a_file_of_a_later_version_is_read_without_what_is_unknown():
 def test_a_file_without_another_field_is_refused(field):
     record = finished_result().to_json()
     del record[field]
-    with pytest.raises((TypeError, KeyError), match=field):
+    with pytest.raises(ValueError, match=f"lacks {field}"):
+        Result.from_json(record)
+
+
+@pytest.mark.parametrize("change", [[], {"settings": []}])
+def test_a_file_of_another_kind_is_refused(change):
+    record = {**finished_result().to_json(), **change} if change else change
+    with pytest.raises(ValueError, match="must be a mapping, got list"):
         Result.from_json(record)
 
 

@@ -159,7 +159,7 @@ def test_dry_run_has_no_classes_to_show(tmp_path):
     assert "--dry-run prints no results" in line
 
 
-def test_every_recipe_parameter_is_told_by_its_dotted_name():
+def test_every_recipe_parameter_has_a_dotted_name():
     from longtail.pipeline.config.choices import flat
 
     settings = flat(load_config("digits_lt").full())

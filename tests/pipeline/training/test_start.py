@@ -317,7 +317,11 @@ def test_a_run_may_continue_a_config(store, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "error", "message"),
     [
-        (["representation.init=nothing"], LongtailError, "representation.init: 'nothing' is no finished run"),
+        (
+            ["representation.init=nothing"],
+            LongtailError,
+            "representation.init: 'nothing' is not a finished run",
+        ),
         (["representation.epochs=1"], ConfigError, "representation.epochs: must exceed the 1 that .* got 1"),
         (["representation.backbone=resnet8"], LongtailError, "has backbone small_cnn, this run resnet8"),
         (

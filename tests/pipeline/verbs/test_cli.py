@@ -36,6 +36,7 @@ from tests.command_line import (
     records,
     snapshot,
 )
+from tests.finished_runs import named
 from tests.places import CHECKOUT
 
 RECORD_KEYS = [
@@ -345,7 +346,7 @@ def test_group_without_classes_is_null_and_a_dash(root):
 def test_damaged_record_is_named_and_left_out(first, tmp_path):
     root = tmp_path / "copy"
     subprocess.run(["cp", "-a", first[0], root], check=True)
-    path = sorted(root.glob("classifiers/*/result.json"))[0]
+    path = named(root, "classifiers/*/result.json", classifier="crt")
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.write_bytes(content)

@@ -129,7 +129,7 @@ def test_features_as_data_need_no_representation(tmp_path, store):
     assert todos(config, store, fresh=True) == ["would extract", "would fit"]
 
 
-def test_what_training_starts_from_and_when_it_stops_is_said(short_run, digits):
+def test_plan_names_what_training_starts_from_and_when_it_stops(short_run, digits):
     store = Store(short_run)
     (folder,) = (short_run / "representations").iterdir()
     for override, expected in (
@@ -142,7 +142,7 @@ def test_what_training_starts_from_and_when_it_stops_is_said(short_run, digits):
     assert todos(config, store)[0] == "would take the weights as they are given"
 
 
-def test_component_in_a_classifier_is_told_by_name(short_run, digits):
+def test_component_in_a_classifier_is_named(short_run, digits):
     config = digits("classifiers=[{name: crt, sampler: {name: power, q: 0.3}}]")
     assert planned_steps(config, Store(short_run))[-1].label == "crt sampler=power(q=0.3)"
 
@@ -188,10 +188,10 @@ def test_options_about_results_are_refused(tmp_path, option):
     assert "--dry-run prints no results" in lines[-1]
 
 
-def test_a_dry_run_fetches_nothing(store, tmp_path, monkeypatch):
-    from longtail.stages.data.files import download
+def test_a_dry_run_downloads_nothing(store, tmp_path, monkeypatch):
+    from longtail.stages.data import cifar
 
-    monkeypatch.setattr(download, "fetch", lambda *args: pytest.fail("fetched"))
+    monkeypatch.setattr(cifar, "download_files", lambda *args: pytest.fail("downloaded"))
     config = load_config("cifar10_lt", [f"data.root={tmp_path}", "data.download=true"])
     with pytest.raises(ValueError, match="no CIFAR10 files"):
         planned_steps(config, store)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from longtail.pipeline.store.parameter_text import value_text
 from longtail.pipeline.store.result import Result
-from longtail.pipeline.tables.headings import value_text
 from longtail.pipeline.tables.records import CHOSEN_ON_TEST
 
 
