@@ -45,7 +45,7 @@ def _plain(value: Any, form: str) -> Any:
     return [_plain(v, form) for v in value] if isinstance(value, list | tuple) else value
 
 
-# -- what a field holds ---------------------------------------------------------------------------------------
+# -- what a field holds -----------------------------------------------------------------------------------
 
 
 def validators(field: FieldInfo) -> list:
