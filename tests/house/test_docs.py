@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,10 +22,8 @@ from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import shipped, shipped_folder
 from longtail.stages.classifiers import CLASSIFIERS
 from tests.house.markdown import (
-    anchors,
     blocks,
     commands,
-    links,
     name_of,
     pages,
     parsed,
@@ -34,7 +32,6 @@ from tests.house.markdown import (
     text_of,
     without_program_options,
 )
-from tests.places import CHECKOUT
 
 every_page = pytest.mark.parametrize("page", [name_of(page) for page in pages()])
 
@@ -105,7 +102,7 @@ def test_commands_shown_are_ones_the_program_takes(page):
 @every_page
 def test_commands_in_the_text_name_verbs_that_exist(page):
     spans = re.findall(r"`longtail ([^`]+)`", prose(text_of(page)))
-    words = [re.sub(r"\[?--root DIR\]?|-\w\b", "", span).split() for span in spans]
+    words = [re.sub(r"\[?--(root DIR|import MODULE)\]?|-\w\b", "", span).split() for span in spans]
     assert not {first for first, *_ in filter(None, words)} - {*cli.commands, "VERB"}
 
 
@@ -146,12 +143,24 @@ def test_python_examples_run(example, capsys):
         exec(compile(example, "example", "exec"), {"__name__": "example"})
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+@pytest.fixture(scope="session")
+def trained(shared) -> Path:
     """A folder in which README's way from pictures to an exported file has been gone, on tiny pictures."""
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name, reason="the extra `export` is not installed")
-    folder = tmp_path_factory.mktemp("pictures")
+    return shared.make("readme_way", go_from_pictures_to_an_exported_file)
+
+
+@pytest.fixture
+def copy_of_trained(trained, tmp_path, monkeypatch) -> Path:
+    """A copy of that folder to work in."""
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def go_from_pictures_to_an_exported_file(folder: Path) -> None:
+    """README's commands, in `folder`."""
     rng = np.random.default_rng(0)
     for label, place in (("ant", "pictures/ant"), ("bee", "pictures/bee"), ("", "new")):
         (folder / "path/to" / place).mkdir(parents=True)
@@ -168,7 +177,6 @@ def trained(tmp_path_factory):
             printed(words)
             if words[0] == "init":
                 make_small(Path("pictures.yaml"))
-    return folder
 
 
 def make_small(path: Path) -> None:
@@ -183,9 +191,8 @@ def test_readme_way_from_pictures_to_an_exported_file_works(trained):
     assert {path.name for path in trained.iterdir()} >= {"pictures.yaml", "pictures.html", "model.onnx"}
 
 
-def test_prediction_and_export_run_as_written(trained, monkeypatch, capsys):
-    monkeypatch.chdir(trained)
-    (trained / "model.onnx").unlink()  # README's, by another classifier
+def test_prediction_and_export_run_as_written(copy_of_trained, capsys):
+    (copy_of_trained / "model.onnx").unlink()  # README's, by another classifier
     text = text_of("docs/predict-and-export.md")
     outputs = [printed(words) for words in commands(text)]
     assert "path/to/new/a.png" in outputs[0]
@@ -206,36 +213,12 @@ def test_metadata_described_are_those_of_an_exported_file(trained):
     )
 
 
-def test_results_page_describes_every_key_of_a_record_and_every_metric(trained, monkeypatch):
-    monkeypatch.chdir(trained)
+def test_results_page_describes_every_key_of_a_record_and_every_metric(copy_of_trained):
     record = json.loads(printed(["report", "pictures.yaml", "--format", "json"]))[0]
     page = text_of("docs/results.md")
     for head, keys in (("| metric | meaning |", record["metrics"]), ("| key | holds |", record)):
         rows = page.split(head)[1].split("\n\n")[0].splitlines()[2:]
         assert sorted(re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in rows))) == sorted(keys)
-
-
-DESCRIBED = re.findall(
-    r"^::: ([\w.]+)\n(?:    options:\n(?:      members: \[(.*)\]\n)?)?",
-    text_of("docs/reference/python.md"),
-    re.MULTILINE,
-)
-
-
-@pytest.mark.parametrize(("name", "members"), DESCRIBED)
-def test_names_in_the_python_reference_exist_and_are_described(name, members):
-    described = resolve(name)
-    every = [described, *(getattr(described, member) for member in filter(None, members.split(", ")))]
-    assert all(one.__doc__ for one in every)
-
-
-def resolve(name: str) -> object:
-    """What a dotted name stands for: a module, or something in one."""
-    parent, _, last = name.rpartition(".")
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError:
-        return getattr(importlib.import_module(parent), last)
 
 
 def test_component_of_your_own_is_used_as_written(tmp_path, monkeypatch):
@@ -248,62 +231,3 @@ def test_component_of_your_own_is_used_as_written(tmp_path, monkeypatch):
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr
     assert "z_loss" in finished.stdout
-
-
-# -- links ------------------------------------------------------------------------------------------------
-
-
-@every_page
-def test_links_lead_somewhere(page):
-    for link in links(text_of(page)):
-        target, _, anchor = link.partition("#")
-        if "://" in link:
-            assert re.fullmatch(r"https://[\w.-]+\.[a-z]+(/\S*)?", link), link
-            continue
-        path = (CHECKOUT / page).parent / target if target else CHECKOUT / page
-        assert path.is_file(), link
-        assert not anchor or anchor in anchors(path.read_text(encoding="utf-8")), link
-
-
-def test_every_page_of_docs_has_a_place_in_the_site():
-    nav = set(re.findall(r"(?:- |: )([\w/-]+\.md)$", text_of("mkdocs.yml"), re.MULTILINE))
-    assert {
-        name_of(page).removeprefix("docs/") for page in pages() if name_of(page).startswith("docs/")
-    } <= nav
-
-
-# -- the site ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
-    """The site, built as `make docs` builds it."""
-    for name in ("mkdocs", "material", "mkdocstrings"):
-        pytest.importorskip(name, reason="the extra `docs` is not installed")
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    finished = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return folder
-
-
-def test_site_has_every_page_and_loads_nothing_from_elsewhere(site):
-    for page in sorted((CHECKOUT / "docs").rglob("*.md")):
-        assert (site / page.relative_to(CHECKOUT / "docs").with_suffix(".html")).is_file()
-    for name in ("index", "contributing", "changelog", "recipes", "licence"):
-        text = (site / f"{name}.html").read_text(encoding="utf-8")
-        loaded = re.findall(r"<(?:script|img|link|iframe)\b[^>]*(?:src|href)=\"?(https?:[^\" >]+)", text)
-        assert not loaded, name
-
-
-def test_site_describes_every_public_name(site):
-    import longtail
-
-    text = (site / "reference" / "python.html").read_text(encoding="utf-8")
-    assert not [name for name in longtail.__all__ if name != "__version__" and name not in text]
-    assert "fit(" in text and "a class may be\nabsent" in text  # a docstring
-
-
-def test_site_shows_docstrings_as_markdown(site):
-    text = (site / "reference" / "python.html").read_text(encoding="utf-8")
-    assert ":meth:" not in text and ":class:" not in text and "<blockquote>" not in text
