@@ -130,7 +130,7 @@ def _blocks(part: Part, indices: np.ndarray) -> list[slice]:
 
 
 def batch_rows(values: int) -> int:
-    """Samples of so many `values` each that are worked on at once."""
+    """Samples that are worked on at once when each has `values` numbers."""
     at_once = BATCH
     while at_once > 1 and at_once * values > BATCH_VALUES:
         at_once //= 2

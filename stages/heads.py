@@ -58,12 +58,12 @@ def head_for(loss: Loss, name: str | None = None, **params) -> tuple[str, dict]:
                 ]
             )
         if params.get("scale") not in (None, 1):
-            said = f"must be 1 or left out with {title}, which scales cosines itself, got {params['scale']:g}"
-            raise Problems([Problem("head.scale", said)])
+            rule = f"must be 1 or left out with {title}, which scales cosines itself, got {params['scale']:g}"
+            raise Problems([Problem("head.scale", rule)])
         return name, {"scale": 1.0}
     if loss.prior_bias and name == "cosine":
-        said = f"must be linear with {title}, whose classes start from a bias of −log(C−1), got cosine"
-        raise Problems([Problem("head", said)])
+        rule = f"must be linear with {title}, whose classes start from a bias of −log(C−1), got cosine"
+        raise Problems([Problem("head", rule)])
     return name, params
 
 

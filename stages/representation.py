@@ -102,36 +102,53 @@ def train_representation(
         compile=compile,
         reweighting=reweighting,
     )
+
+    def rate_factor(step: int) -> float:
+        return schedule(step, len(batches), epochs)
+
     position = start or Position()
     while position.epoch < epochs:
         network.train()
         loss.set_epoch(position.epoch)
         for batch in batches.epoch(position.epoch, position.batch):
-            done_steps = position.epoch * len(batches) + position.batch
-            stepper.set_rate(schedule(done_steps, len(batches), epochs))
+            stepper.set_rate(rate_factor(position.epoch * len(batches) + position.batch))
             position = _advance(position, stepper.step(batch, epoch=position.epoch, batch=position.batch))
             if after_step is not None:
                 after_step(position)
         done, totals = position.epoch + 1, position.totals
         judged = network if average is None else average.module
-        validation = validate(judged) if validate is not None else None
-        loss_state = loss.adapted()
-        if validation is not None:
-            loss.set_class_accuracy(validation["class_accuracy"])
-        position = Position(done)
-        yield EpochSummary(
-            epoch=done,
-            loss=totals.loss / totals.seen,
-            learning_rate=stepper.base_rate * schedule(done * len(batches) - 1, len(batches), epochs),
-            accuracy=totals.correct / totals.seen,
-            seconds=totals.seconds,
-            images_per_second=totals.seen / max(totals.seconds, 1e-9),
+        validation = None if validate is None else validate(judged)
+        yield _summary(
+            done,
+            totals,
+            learning_rate=stepper.base_rate * rate_factor(done * len(batches) - 1),
             validation=validation,
-            loss_state=loss_state,
+            loss_state=_adapt(loss, validation),
             learned_weights=None if reweighting is None else reweighting.finish_epoch(),
-            weighing_seconds=totals.weighing,
         )
+        position = Position(done)
     stepper.set_rate(1.0)
+
+
+def _adapt(loss: Loss, validation: dict | None) -> dict | None:
+    """Tell `loss` how the epoch went; what it had adapted to in that epoch."""
+    loss_state = loss.adapted()
+    if validation is not None:
+        loss.set_class_accuracy(validation["class_accuracy"])
+    return loss_state
+
+
+def _summary(epoch: int, totals: Totals, **measured) -> EpochSummary:
+    """What became of `epoch` (from 1): means of its `totals`, and what was `measured` after it."""
+    return EpochSummary(
+        epoch=epoch,
+        loss=totals.loss / totals.seen,
+        accuracy=totals.correct / totals.seen,
+        seconds=totals.seconds,
+        images_per_second=totals.seen / max(totals.seconds, 1e-9),
+        weighing_seconds=totals.weighing,
+        **measured,
+    )
 
 
 def _advance(position: Position, step: Step) -> Position:

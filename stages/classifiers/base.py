@@ -60,17 +60,14 @@ class Classifier(ClassifierMixin, BaseEstimator):
         Raises ValueError for bad parameters, non-finite features (rows named), labels out of range, or a head
         of another size.
         """
-        X, rows, head, validation, *drawn = self.checked(X, y, head=head, validation=validation, views=views)
-        self._fit(X, rows, head, validation, **({"views": drawn[0]} if drawn else {}))
+        check_parameters(signature_parameters(type(self)), self.get_params(deep=False), type(self).__name__)
+        X, rows = self._checked_samples(X, y, head)
+        given = {} if views is None else {"views": self._checked_views(views, X)}
+        self._fit(X, rows, head, self._checked_validation(validation), **given)
         return self
 
-    def checked(self, X, y, *, head: Head | None = None, validation=None, views=None) -> tuple:
-        """What :meth:`fit` works with, everything refused that it refuses; sets what describes the data.
-
-        (X, rows (N,), head, validation as `Features` or None), and the views where there are any.
-        """
-        own = signature_parameters(type(self))
-        check_parameters(own, self.get_params(deep=False), type(self).__name__)
+    def _checked_samples(self, X, y, head: Head | None) -> tuple[np.ndarray, np.ndarray]:
+        """(X (N, D), row numbers (N,)); sets ``classes_`` and ``class_counts_``."""
         if head is None:
             X, y = validate_data(self, X, y, dtype=FLOATS, ensure_all_finite=False)
             check_classification_targets(y)
@@ -85,8 +82,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
             rows = self._rows(rows)
         reject_non_finite(X)
         self.class_counts_ = np.bincount(rows, minlength=len(self.classes_))
-        drawn = () if views is None else (self._checked_views(views, X),)
-        return (X, rows, head, self._checked_validation(validation), *drawn)
+        return X, rows
 
     def scores(self, X) -> np.ndarray:
         """Scores (N, C) of features `X` (N, D), the larger the likelier; −inf for a class never seen."""
@@ -113,10 +109,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOATS, ensure_all_finite=False, reset=False)
         reject_non_finite(X)
-        found = np.empty(len(X), np.int64)
+        predicted = np.empty(len(X), np.int64)
         for rows in row_blocks(len(X), max(X.shape[1], len(self.classes_))):
-            found[rows] = self._masked_scores(X[rows]).argmax(1)
-        return self.classes_[found]
+            predicted[rows] = self._masked_scores(X[rows]).argmax(1)
+        return self.classes_[predicted]
 
     def linear_form(self) -> LinearForm:
         """:meth:`scores` as one matrix over (normalised) features.
@@ -151,7 +147,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         return scores
 
     def _rows(self, y) -> np.ndarray:
-        """Labels as row numbers of ``classes_``; ValueError for a label that is none of them."""
+        """Labels as row numbers of ``classes_``; ValueError for a label that is not among them."""
         y = np.asarray(y)
         rows = np.searchsorted(self.classes_, y)
         known = self.classes_[np.minimum(rows, len(self.classes_) - 1)] == y
@@ -159,7 +155,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
             wrong = np.flatnonzero(~known)[0]
             value = y[[wrong]].tolist()[0]  # a plain Python value: numpy's would show its type
             raise ValueError(
-                f"labels: {value!r} (row {wrong}) is none of the {len(self.classes_)} classes "
+                f"labels: {value!r} (row {wrong}) is not one of the {len(self.classes_)} classes "
                 f"{self.classes_[0]}…{self.classes_[-1]}"
             )
         return rows.astype(np.int64)
@@ -168,8 +164,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
         if not self.uses_views:
             raise ValueError(f"views: {type(self).__name__} does not train on views; leave them out")
         if not len(views) or any(np.shape(view) != X.shape for view in views):
-            found = [np.shape(view) for view in views]
-            raise ValueError(f"views: must each be {X.shape}, like X, at least one, got {found}")
+            shapes = [np.shape(view) for view in views]
+            raise ValueError(f"views: must each be {X.shape}, like X, at least one, got {shapes}")
         views = [np.asanyarray(view) for view in views]
         for view in views:
             reject_non_finite(view)

@@ -60,15 +60,15 @@ class CDB(Loss):
 
     def set_class_accuracy(self, accuracy: Sequence[float | None]) -> None:
         """Weights from validation accuracies (C,) in [0, 1]; None or NaN for a class not validated."""
-        found = np.array([np.nan if a is None else float(a) for a in accuracy])
+        reached = np.array([np.nan if a is None else float(a) for a in accuracy])
         present = self.class_counts > 0
-        if found.shape != present.shape or ((found < 0) | (found > 1)).any():
+        if reached.shape != present.shape or ((reached < 0) | (reached > 1)).any():
             raise ValueError(f"accuracy: must be {len(present)} fractions in [0, 1] or None, got {accuracy}")
-        known = present & ~np.isnan(found)
+        known = present & ~np.isnan(reached)
         if not known.any():
             return
-        difficulty = np.where(known, 1 - found, (1 - found[known]).mean())
-        self._tau = dynamic_tau(self.tau, found[known], self.epsilon)
+        difficulty = np.where(known, 1 - reached, (1 - reached[known]).mean())
+        self._tau = dynamic_tau(self.tau, reached[known], self.epsilon)
         raw = np.where(present, difficulty**self._tau, 0.0)
         if raw.sum() == 0:  # all perfect
             raw = present.astype(np.float64)

@@ -19,7 +19,7 @@ def corrects(loss, sampler, *, epoch: int) -> bool:
 
 
 def corrected_twice(loss, loss_name: str, sampler, sampler_name: str, *, epoch: int) -> str | None:
-    """What to say when both the loss and the sampler correct for class counts at `epoch`; None otherwise.
+    """A warning when both the loss and the sampler correct for class counts at `epoch`; None otherwise.
 
     Weights or a prior in the loss presume that samples come as they are: under balanced sampling they
     favour rare classes a second time. ``clipped_inverse_frequency`` is made for balanced batches, and CDB

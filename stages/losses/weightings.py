@@ -38,7 +38,7 @@ def build_weights(spec: str | dict, class_counts) -> np.ndarray:
         quotient = of_present.max() / of_present.min()
         warnings.warn(
             f"weighting {name}: the largest class weight is only {quotient:.3g} times the smallest, "
-            "nearly no weighting at all; a larger beta or another weighting tells classes apart",
+            "nearly no weighting at all; a larger beta or another weighting makes a difference",
             stacklevel=3,
         )
     return weights

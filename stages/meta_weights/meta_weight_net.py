@@ -76,13 +76,13 @@ class MetaWeightNet:
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint has to hold: the MLP's tensors and, once it has moved, their momentum."""
-        found = {}
+        state = {}
         for name, parameter in self._mlp.named_parameters():
-            found[name] = parameter.detach().cpu().numpy()
+            state[name] = parameter.detach().cpu().numpy()
             buffer = self._optimizer.state[parameter].get("momentum_buffer")
             if buffer is not None:
-                found[f"{name}.momentum"] = buffer.cpu().numpy()
-        return found
+                state[f"{name}.momentum"] = buffer.cpu().numpy()
+        return state
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Undo :meth:`state`."""

@@ -1,15 +1,22 @@
-"""How a classifier is judged: accuracies by class and shot group, calibration, intervals."""
+"""How a classifier is judged: accuracies by class and shot group, calibration, intervals.
+
+``evaluate(scores, labels, class_counts)`` has every metric. It is loaded on its first use, so that
+:mod:`.shots`, which finished tables go by, needs no numpy.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_SCORES = ("evaluate",)
+if TYPE_CHECKING:
+    from longtail.stages.metrics.scores import evaluate
+
+__all__ = ["evaluate"]
 
 
-def __getattr__(name: str) -> Any:  # shot groups alone need no numpy
-    if name in _SCORES:
-        from longtail.stages.metrics import scores
+def __getattr__(name: str) -> Any:
+    if name == "evaluate":
+        from longtail.stages.metrics.scores import evaluate
 
-        return getattr(scores, name)
+        return evaluate
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,9 +21,9 @@ def shot_accuracies(
     class_accuracy: Sequence[float | None], class_counts: Sequence[int], *, many: int, few: int
 ) -> dict[str, float | None]:
     """Mean class accuracy of each group, a fraction; None for a group without tested classes."""
-    values: dict[str, list[float]] = {group: [] for group in GROUPS}
+    accuracies: dict[str, list[float]] = {group: [] for group in GROUPS}
     for accuracy, count in zip(class_accuracy, class_counts, strict=True):
         group = shot_group(count, many, few)
         if group and accuracy is not None:
-            values[group].append(accuracy)
-    return {group: sum(found) / len(found) if found else None for group, found in values.items()}
+            accuracies[group].append(accuracy)
+    return {group: sum(of) / len(of) if of else None for group, of in accuracies.items()}

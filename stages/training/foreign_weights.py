@@ -19,7 +19,7 @@ class KeyMap:
     """How a file's names map to a backbone's: `prefix` + name is the file's key.
 
     `missing` are the backbone's tensors the file lacks, `misshapen` those of another shape (name, shape in
-    the backbone, shape in the file), `unused` the file's keys that are none of the backbone's.
+    the backbone, shape in the file), `unused` the file's keys that the backbone does not have.
     """
 
     prefix: str
@@ -47,20 +47,20 @@ class KeyMap:
         return "\n".join(lines)
 
 
-def flatten(found: Any, path: str = "") -> dict[str, torch.Tensor]:
+def flatten(content: Any, path: str = "") -> dict[str, torch.Tensor]:
     """Every tensor in nested mappings under its dotted path; other values are left out."""
-    if isinstance(found, torch.Tensor):
-        return {path: found}
-    if not isinstance(found, Mapping):
+    if isinstance(content, torch.Tensor):
+        return {path: content}
+    if not isinstance(content, Mapping):
         return {}
     flat: dict[str, torch.Tensor] = {}
-    for key, value in found.items():
+    for key, value in content.items():
         flat |= flatten(value, f"{path}.{key}" if path else str(key))
     return flat
 
 
 def match(tensors: Mapping[str, torch.Tensor], backbone: nn.Module) -> KeyMap:
-    """The prefix under which most of `backbone`'s tensors are found in `tensors`, in their shapes.
+    """The prefix under which most of `backbone`'s tensors are in `tensors`, in their shapes.
 
     Files of other tools wrap the same names: ``module.``, ``state_dict.``, ``encoder.``.... Raises ValueError
     for a file that holds all of them several times (a momentum encoder's, a teacher's).
@@ -89,12 +89,12 @@ def load_backbone(tensors: Mapping[str, torch.Tensor], backbone: nn.Module) -> K
     Raises ValueError showing what is missing or of another shape unless every tensor is there, or when one is
     not finite.
     """
-    found = match(tensors, backbone)
-    if not found.complete:
-        raise ValueError(f"the weights do not fit the backbone: {found}".replace("\n", "; "))
-    picked = {name: tensors[found.prefix + name] for name in found.matched}
+    key_map = match(tensors, backbone)
+    if not key_map.complete:
+        raise ValueError(f"the weights do not fit the backbone: {key_map}".replace("\n", "; "))
+    picked = {name: tensors[key_map.prefix + name] for name in key_map.matched}
     bad = [name for name, tensor in picked.items() if not torch.isfinite(tensor).all()]
     if bad:
         raise ValueError(f"the weights hold NaN or infinity: {listed(bad)}")
     backbone.load_state_dict(picked, strict=False)  # what is left out are the counters
-    return found
+    return key_map

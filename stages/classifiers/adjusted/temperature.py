@@ -11,9 +11,7 @@ from longtail.stages.parameters import ClassifierSpec
 from longtail.stages.selection import NEEDS_VALIDATION, round_robin_folds
 from longtail.stages.softmax import cross_entropy, less_largest
 
-WIDEST = (
-    1e3  # T/spread of the logits stays in [1/WIDEST, WIDEST]: probabilities are 0 and 1, or all 1/C, there
-)
+WIDEST = 1e3  # T/spread of the logits is in [1/WIDEST, WIDEST]: there probabilities are 0 and 1, or all 1/C
 
 
 @CLASSIFIERS.register("temperature")
@@ -89,7 +87,7 @@ class Temperature(Wrapper):
 
 
 def best_temperature(logits: np.ndarray, rows: np.ndarray) -> float:
-    """The T > 0 of least mean −log softmax(logits/T)_y; 1 for logits that do not tell classes apart.
+    """The T > 0 of least mean −log softmax(logits/T)_y; 1 for logits that are all the same.
 
     `logits` (N, C) finite, `rows` (N,). Scaling the logits scales T: T is searched on a logarithmic scale
     around their spread, the root mean square of what remains when each row's mean is taken out.
@@ -100,13 +98,13 @@ def best_temperature(logits: np.ndarray, rows: np.ndarray) -> float:
     spread = np.sqrt(sum(logits[b].astype(np.float64).var(1).sum() for b in blocks) / len(logits))
     if spread == 0:
         return 1.0
-    found = minimize_scalar(
+    result = minimize_scalar(
         lambda log_t: negative_log_likelihood(logits, rows, spread * np.exp(log_t)),
         bounds=(-np.log(WIDEST), np.log(WIDEST)),
         method="bounded",
         options={"xatol": 1e-7},
     )
-    return float(spread * np.exp(found.x))
+    return float(spread * np.exp(result.x))
 
 
 def negative_log_likelihood(logits: np.ndarray, rows: np.ndarray, temperature: float) -> float:

@@ -76,15 +76,15 @@ class KNN(Classifier):
         """Squared distances (B, k) float64 and indices (B, k) of the nearest training features."""
         import faiss
 
-        _, found = faiss.knn(queries, self.features_, candidates)  # an index would copy the features
-        if (found < 0).any():
+        _, nearby = faiss.knn(queries, self.features_, candidates)  # an index would copy the features
+        if (nearby < 0).any():
             raise ValueError("features: distances leave float32's range; scale them or set feature: l2")
-        found.sort(axis=1)  # ties go to the earlier sample
-        apart = self.features_[found].astype(np.float64)
+        nearby.sort(axis=1)  # ties go to the earlier sample
+        apart = self.features_[nearby].astype(np.float64)
         apart -= queries[:, None]
         squared = np.square(apart, out=apart).sum(2)
         nearest = np.argsort(squared, axis=1, kind="stable")[:, : self.k]
-        return np.take_along_axis(squared, nearest, 1), np.take_along_axis(found, nearest, 1)
+        return np.take_along_axis(squared, nearest, 1), np.take_along_axis(nearby, nearest, 1)
 
     def _shares(self, squared, neighbours) -> np.ndarray:
         """Vote shares (B, C)."""

@@ -61,8 +61,8 @@ class NCM(Classifier):
             metric = faiss.METRIC_INNER_PRODUCT
             if self.distance == "cosine":
                 features, centroids = unit_rows(features), unit_rows(centroids)
-        found = faiss.pairwise_distances(_single(features), _single(centroids), metric)
-        return np.negative(found, out=found) if self.distance == "euclidean" else found
+        scores = faiss.pairwise_distances(_single(features), _single(centroids), metric)
+        return np.negative(scores, out=scores) if self.distance == "euclidean" else scores
 
     def _linear_form(self) -> LinearForm:
         center = self.center_ if self.feature == "centered_l2" else None

@@ -18,7 +18,7 @@ class BalancedSoftmax(LinearClassifier):
     samples of each class, every sample weighing the same (instance_balanced). Convex; L-BFGS from zero
     weights, deterministic. With augmented views CE_i is the mean over a sample's. Without a decay the
     minimum is the plain head's with b − log n, which is logit_adjustment with τ 1; the decay, acting on
-    other weights, is what tells the two apart.
+    other weights, is the difference between them.
 
     Fitted: ``head_``.
 

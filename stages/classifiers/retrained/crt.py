@@ -131,9 +131,9 @@ class CRT(LinearClassifier):
         loss = LOSSES.create(name, self.class_counts_, **params)
         if loss.needs_validation and validation is None:
             raise ValueError(f"loss: {name} goes by validation accuracy; pass validation=(X, y)")
-        said = corrected_twice(loss, name, sampler, split_spec(self.sampler)[0], epoch=self.epochs - 1)
-        if said is not None:
-            warnings.warn(f"crt: {said}", stacklevel=5)
+        warning = corrected_twice(loss, name, sampler, split_spec(self.sampler)[0], epoch=self.epochs - 1)
+        if warning is not None:
+            warnings.warn(f"crt: {warning}", stacklevel=5)
         return loss
 
 

@@ -38,8 +38,13 @@ def to_state(name: str, estimator) -> tuple[dict[str, np.ndarray], dict[str, Any
             fitted[key] = {"strings": [str(v) for v in value]}
         else:
             fitted[key] = {"value": value.item() if isinstance(value, np.generic) else value}
-    said = {"classifier": name, "params": estimator.get_params(), "fitted": fitted, "arrays": sorted(arrays)}
-    return arrays, said
+    description = {
+        "classifier": name,
+        "params": estimator.get_params(),
+        "fitted": fitted,
+        "arrays": sorted(arrays),
+    }
+    return arrays, description
 
 
 def from_state(arrays: dict[str, np.ndarray], description: dict[str, Any]):

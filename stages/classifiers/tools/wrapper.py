@@ -47,7 +47,7 @@ class Wrapper(Classifier):
 
     def _inner(self) -> Classifier:
         """The wrapped classifier, unfitted. ValueError when this wrapper stands inside itself."""
-        found = inner = from_spec(self.classifier, self.random_state)
+        wrapped = inner = from_spec(self.classifier, self.random_state)
         while isinstance(inner, Wrapper):
             if type(inner) is type(self):
                 name = type(self).__name__
@@ -56,7 +56,7 @@ class Wrapper(Classifier):
                     "name what the inner one wraps"
                 )
             inner = from_spec(inner.classifier, None)
-        return found
+        return wrapped
 
     def _scores(self, X) -> np.ndarray:
         return self.classifier_.scores(X)
