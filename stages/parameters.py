@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import types
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from longtail.stages.wording import as_written
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True)
@@ -142,16 +146,23 @@ def describe_rule(rule: Any) -> str:
     return " or ".join(_describe_one(alternative) for alternative in alternatives(rule))
 
 
+@cache
+def _adapter(rule: Any) -> TypeAdapter:
+    """What checks values against a rule, made once: a sweep checks thousands."""
+    from pydantic import ConfigDict, TypeAdapter
+
+    return TypeAdapter(rule, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
 def check_value(rule: Any, value: Any) -> Any:
     """`value` when it obeys `rule` (an int becomes a float where a float is asked for).
 
     Raises ValueError ``"must be <rule>, got <value>"``. Not a number and infinity obey no rule.
     """
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     value = value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0 else value
     try:
-        adapter = TypeAdapter(rule, config=ConfigDict(strict=True, allow_inf_nan=False))
-        return adapter.validate_python(value)
+        return _adapter(rule).validate_python(value)
     except ValidationError:
         raise ValueError(f"must be {describe_rule(rule)}, got {as_written(value)}") from None
