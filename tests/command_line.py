@@ -54,19 +54,19 @@ def longtail(*arguments: str | Path) -> Outcome:
 
 
 def ok(*arguments: str | Path) -> Outcome:
-    found = longtail(*arguments)
-    assert found.status == 0, found.err
-    assert "Traceback" not in found.err
-    return found
+    outcome = longtail(*arguments)
+    assert outcome.status == 0, outcome.err
+    assert "Traceback" not in outcome.err
+    return outcome
 
 
 def failed(status: int, *arguments: str | Path) -> list[str]:
     """Lines on standard error of a command that has to fail and to print nothing else."""
-    found = longtail(*arguments)
-    assert found.status == status, found
-    assert found.out == ""
-    assert "Traceback" not in found.err
-    return found.err.splitlines()
+    outcome = longtail(*arguments)
+    assert outcome.status == status, outcome
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    return outcome.err.splitlines()
 
 
 def in_process(code: str, *arguments: str | Path, **options) -> subprocess.CompletedProcess:
