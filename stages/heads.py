@@ -1,11 +1,17 @@
-"""Stage one's heads by name, and which head a loss wants."""
+"""Stage one's heads by name, and which head a loss needs.
+
+``HEADS.create(name, in_features, out_features, **params)`` is a module from features (B, D) to logits (B, C),
+with ``frozen(scale)``, its :class:`~longtail.stages.network.Head` as arrays. The fact ``cosine`` marks heads
+whose logits are cosines times a scale: ``@HEADS.register("mine", facts={"cosine": True})``. A head under a
+loss with ``prior_bias`` has a ``bias`` (C,).
+"""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from longtail.stages.parameters import Positive, Problem, Problems
+from longtail.stages.parameters import Positive, wrong
 from longtail.stages.registry import Registry
 
 if TYPE_CHECKING:
@@ -15,7 +21,7 @@ if TYPE_CHECKING:
 
 HEADS = Registry("head", "HEADS", __name__)
 
-SCALE = 16.0  # Liu 2019 (arXiv 1904.05160), of cosines under a loss that brings no scale
+SCALE = 16.0  # Liu 2019 (arXiv 1904.05160), of cosines under a loss that does not scale them
 
 
 @HEADS.register("linear")
@@ -29,7 +35,7 @@ def linear(in_features: int, out_features: int):
     return LinearHead(in_features, out_features)
 
 
-@HEADS.register("cosine")
+@HEADS.register("cosine", facts={"cosine": True})
 def cosine(in_features: int, out_features: int, *, scale: Positive | None = None):
     """scale·cos(W_c, f), no bias; `scale` null is 16, or 1 under ldam, margin and hinge.
 
@@ -40,37 +46,44 @@ def cosine(in_features: int, out_features: int, *, scale: Positive | None = None
     return CosineHead(in_features, out_features, scale=SCALE if scale is None else scale)
 
 
+def is_cosine(name: str) -> bool:
+    """True for a head whose logits are cosines times a scale."""
+    return bool(HEADS.describe(name).facts.get("cosine", False))
+
+
 def head_for(loss: Loss, name: str | None = None, **params) -> tuple[str, dict]:
-    """The head's name and parameters under `loss`: the loss's own where `name` is None.
+    """The head's name and parameters under `loss`: the loss's own if `name` is None.
 
     Raises `Problems` for a head the loss cannot be computed from, with the reason.
     """
     title = type(loss).__name__
-    if name is None:
-        name = loss.head_kind
-    if loss.head_kind == "cosine":
-        if name != "cosine":
-            raise Problems(
-                [
-                    Problem(
-                        "head", f"must be cosine with {title}, whose margins are between cosines, got {name}"
-                    )
-                ]
-            )
-        if params.get("scale") not in (None, 1):
-            rule = f"must be 1 or left out with {title}, which scales cosines itself, got {params['scale']:g}"
-            raise Problems([Problem("head.scale", rule)])
-        return name, {"scale": 1.0}
-    if loss.prior_bias and name == "cosine":
-        rule = f"must be linear with {title}, whose classes start from a bias of −log(C−1), got cosine"
-        raise Problems([Problem("head", rule)])
+    name = loss.head_kind if name is None else name
+    if is_cosine(loss.head_kind):
+        return name, _raw_cosines(title, name, params)
+    if loss.prior_bias and is_cosine(name):
+        raise wrong(
+            "head", f"must be linear with {title}, whose classes start from a bias of −log(C−1), got {name}"
+        )
     return name, params
+
+
+def _raw_cosines(title: str, name: str, params: dict) -> dict:
+    """The parameters with which the head `name` gives raw cosines, for the loss called `title`."""
+    if not is_cosine(name):
+        raise wrong("head", f"must be cosine with {title}, whose margins are between cosines, got {name}")
+    if params.get("scale") not in (None, 1):
+        rule = f"must be 1 or left out with {title}, which scales cosines itself"
+        raise wrong("head.scale", f"{rule}, got {params['scale']:g}")
+    return {**params, "scale": 1.0} if "scale" in HEADS.describe(name).parameters else params
 
 
 def build_head(
     loss: Loss, in_features: int, num_classes: int, name: str | None = None, **params
 ) -> nn.Module:
-    """The module of :func:`head_for`; its bias at −log(C−1) where the loss asks for it.
+    """The module of :func:`head_for`, features (B, D) to logits (B, C).
+
+    If `loss` has ``prior_bias``, the head's bias starts at −log(C−1). Raises `Problems` for a head the loss
+    cannot be computed from, one without a bias included.
 
     Source of the bias: Lin 2017 (arXiv 1708.02002), section 4.1.
     """
@@ -79,5 +92,8 @@ def build_head(
     name, params = head_for(loss, name, **params)
     head = HEADS.create(name, in_features, num_classes, **params)
     if loss.prior_bias:
+        if getattr(head, "bias", None) is None:
+            rule = f"must have a bias with {type(loss).__name__}, whose classes start from one of −log(C−1)"
+            raise wrong("head", f"{rule}, got {name}")
         init.constant_(head.bias, -math.log(max(num_classes - 1, 1)))
     return head

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config.components import Spec, check_spec
 from longtail.pipeline.errors import ConfigError
+from longtail.stages.heads import is_cosine
 from longtail.stages.parameters import Problem, spec_kind
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ def has_cosine_head(config: Config) -> bool:
     """Whether stage one's head gives cosines: the one that is named, or else the one the loss is made for."""
     head = config.representation.head
     if head is not None:
-        return head.name == "cosine"
-    return config.representation.loss.component.facts.get("head_kind") == "cosine"
+        return bool(head.component.facts.get("cosine", False))
+    return is_cosine(config.representation.loss.component.facts.get("head_kind", "linear"))
 
 
 def _wrapped(spec: Spec) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config import strict_yaml
+from longtail.pipeline.config.components import check_spec
 from longtail.pipeline.config.imports import require_imports
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.sections import Representation
@@ -84,13 +85,14 @@ def _imports_of(folder: Path) -> dict[str, dict[str, str]] | None:
         return None
 
 
-def _prior_bias(loss: dict) -> bool:
-    """True for a loss whose head's bias is not decayed."""
-    from longtail.pipeline.config.components import registry
-    from longtail.stages.registry import split_spec
-
-    name, params = split_spec(loss)
-    return registry("losses").create(name, [1, 1], **params).prior_bias
+def _has_prior_bias(loss: dict[str, Any]) -> bool:
+    """True for a loss, ``{name, ...parameters}``, whose head's bias is not decayed."""
+    spec = check_spec("losses", loss)
+    facts, settings = spec.component.facts, spec.full()
+    if facts.get("prior_bias", False):
+        return True
+    parameter, value = facts.get("prior_bias_with") or (None, None)
+    return parameter is not None and settings.get(parameter) == value
 
 
 def _refuse_other_parameters(settings: Representation, folder: Path) -> None:
@@ -110,7 +112,7 @@ def _what_the_optimizer_updates(settings: dict[str, Any]) -> dict[str, Any]:
     updated = {key: settings[key]["name"] for key in ("backbone", "optimizer")}
     for key in ("trainable", "no_weight_decay", "reweighting"):  # older runs may lack one
         updated[key] = settings.get(key, Representation.model_fields[key].default)
-    head_bias = ["head_bias"] if _prior_bias(settings["loss"]) else []
+    head_bias = ["head_bias"] if _has_prior_bias(settings["loss"]) else []
     return {**updated, "undecayed": sorted({*updated["no_weight_decay"], *head_bias})}
 
 

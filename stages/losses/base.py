@@ -23,9 +23,11 @@ class Loss(nn.Module):
 
     Class attributes say what the program has to know of a loss. They are literals, read from the source:
 
-    - ``head_kind``: the head its logits must come from, linear or cosine;
+    - ``head_kind``: the head its logits come from unless another is named, linear or cosine;
     - ``scale``: what it multiplies cosines by, so that stage one's head is stored with it;
     - ``prior_bias``: True when the head's bias starts at −log(C−1) and is not decayed;
+    - ``prior_bias_with``: the parameter and its value, as in ("form", "sigmoid"), with which an instance has
+      ``prior_bias`` where the class has not; None for a loss without such a parameter;
     - ``corrects_prior``: True when it makes up for class counts, by a prior or weights, with its defaults;
       for an instance ask :meth:`corrects_prior_at`;
     - ``needs_validation``: True when it adapts to the class accuracies of :meth:`set_class_accuracy`.
@@ -38,6 +40,7 @@ class Loss(nn.Module):
     head_kind = "linear"
     scale = 1.0
     prior_bias = False
+    prior_bias_with: tuple[str, str] | None = None
     corrects_prior = False
     needs_validation = False
 

@@ -29,6 +29,8 @@ class Focal(WeightedLoss):
     0.1733
     """
 
+    prior_bias_with = ("form", "sigmoid")
+
     def __init__(
         self,
         class_counts,

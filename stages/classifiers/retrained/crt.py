@@ -11,6 +11,7 @@ from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
 from longtail.stages.classifiers.tools.linear import fit_linear
 from longtail.stages.classifiers.tools.sgd import Model, SgdSettings, fit_sgd, refuse_steps
+from longtail.stages.heads import is_cosine
 from longtail.stages.linear_scores import linear_scores
 from longtail.stages.losses.corrections import corrected_twice
 from longtail.stages.network import Head
@@ -98,7 +99,7 @@ class CRT(LinearClassifier):
         sampler = self._make_sampler(rows, settings.seed)
         loss = self._make_loss(sampler, validation)
         shape = (len(self.classes_), sources[0].shape[1])
-        cosine = loss.head_kind == "cosine"
+        cosine = is_cosine(loss.head_kind)
         if cosine:
             start = {"weight": generator(settings.seed, "crt").standard_normal(shape)}
         else:

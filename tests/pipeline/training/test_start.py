@@ -330,6 +330,11 @@ def test_a_run_may_continue_a_config(store, tmp_path):
             r"no_weight_decay \[\], this run \['bias'\]",
         ),
         (["representation.loss=sigmoid"], LongtailError, r"undecayed \[\], this run \['head_bias'\]"),
+        (
+            ["representation.loss={name: focal, form: sigmoid}"],
+            LongtailError,
+            r"undecayed \[\], this run \['head_bias'\]",
+        ),
     ],
 )
 def test_what_cannot_be_continued_is_refused(digits, store, overrides, error, message):

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 import torch
 
+from longtail.pipeline.config.choices import has_cosine_head
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
 from longtail.pipeline.work.execute import run_extraction, run_stage_one, run_stage_two
 from longtail.pipeline.work.feature_cache import fetch
 from longtail.stages.classifiers import CLASSIFIERS
-from longtail.stages.heads import build_head
+from longtail.stages.heads import HEADS, build_head, head_for
 from longtail.stages.losses import LOSSES
 from longtail.stages.losses.cdb import dynamic_tau
 from longtail.stages.losses.corrections import corrected_twice, corrects
 from longtail.stages.losses.weightings import WEIGHTINGS, build_weights
-from longtail.stages.network import Head
+from longtail.stages.network import CosineHead, Head
 from longtail.stages.samplers import SAMPLERS
 from tests.stages.random_images import images
 from tests.stages.signatures import described_as_signed
@@ -631,6 +632,27 @@ def test_cosine_head_serves_other_losses_scaled(digits, store):
     assert head.cosine and head.scale == 16.0
     with pytest.raises(ValueError, match="unknown head 'cosin'"):
         build_head(make_loss("cross_entropy"), 4, 3, "cosin")
+
+
+def test_heads_are_known_as_cosine_by_their_fact(monkeypatch):
+    monkeypatch.setattr(HEADS, "_by_hand", {})
+    monkeypatch.setattr(HEADS, "_objects", dict(HEADS._objects))
+
+    @HEADS.register("directions", facts={"cosine": True})
+    def directions(in_features, out_features):
+        return CosineHead(in_features, out_features)
+
+    @HEADS.register("rays")
+    def rays(in_features, out_features):
+        return CosineHead(in_features, out_features)
+
+    assert head_for(make_loss("ldam"), "directions") == ("directions", {})  # it has no scale to be set
+    assert has_cosine_head(load_config("digits_lt", ["representation.head=directions"]))
+    assert not has_cosine_head(load_config("digits_lt", ["representation.head=rays"]))
+    with pytest.raises(ValueError, match=r"must be linear with Sigmoid.*got directions"):
+        build_head(make_loss("sigmoid"), 4, 3, "directions")
+    with pytest.raises(ValueError, match=r"head: must have a bias with Sigmoid.*got rays"):
+        build_head(make_loss("sigmoid"), 4, 3, "rays")
 
 
 # -- in cRT -----------------------------------------------------------------------------------------------
