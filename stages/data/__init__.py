@@ -56,7 +56,9 @@ class DatasetRegistry(Registry):
     def sources(self, name: str, params: dict[str, Any]) -> list[str | Path]:
         """What identifies the data: paths of files that enter by content, and plain strings.
 
-        Cheap: nothing is fetched or decoded, and neither numpy nor torch is loaded.
+        Cheap: nothing is fetched or decoded, and neither numpy nor torch is loaded. Asks ``sources`` of the
+        module that defines the data set; raises ValueError if there is no such function, or one that does not
+        take the data set's parameters.
         """
         return self._sources(name, {key: v for key, v in params.items() if key != "download"})
 
@@ -69,7 +71,23 @@ class DatasetRegistry(Registry):
         import sys
 
         self.get(name)
-        return sys.modules[super().describe(name).module].sources(**self._own(name, params))
+        reader, own = super().describe(name), self._own(name, params)
+        module = reader.module
+        sources = getattr(sys.modules[module], "sources", None)
+        if sources is None:
+            arguments = ", ".join([*reader.fixed, *reader.parameters])
+            signature = f"sources(*, {arguments})" if arguments else "sources()"
+            raise ValueError(
+                f"data set {name!r}: {module} must define {signature}, which returns the files that the data "
+                "are read from"
+            )
+        try:
+            inspect.signature(sources).bind(**own)
+        except TypeError as error:
+            raise ValueError(
+                f"data set {name!r}: {module}.sources must take the data set's own parameters ({error})"
+            ) from None
+        return sources(**own)
 
 
 DATASETS = DatasetRegistry("data set", "DATASETS", "longtail.stages.data", supplied=("workers",))

@@ -1150,3 +1150,21 @@ def test_feature_arrays_sources_say_what_each_file_stands_for(tmp_path):
 def test_a_setting_the_profile_has_no_use_for_is_refused(settings):
     with pytest.raises(ValueError, match=r"^\w+: has no meaning with profile \w+, got"):
         DATASETS.create("digits", **settings)
+
+
+def test_data_set_without_sources_is_refused_with_what_to_add(monkeypatch):
+    monkeypatch.setattr(DATASETS, "_by_hand", {})
+    monkeypatch.setattr(DATASETS, "_objects", dict(DATASETS._objects))
+
+    @DATASETS.register("scans")
+    def scans(*, root: str):
+        raise AssertionError("nothing is read")
+
+    module = sys.modules[__name__]
+    with pytest.raises(ValueError, match=rf"'scans': {__name__} must define sources\(\*, root\)"):
+        DATASETS.sources("scans", {"root": "here"})
+    monkeypatch.setattr(module, "sources", list, raising=False)
+    with pytest.raises(ValueError, match=r"sources must take .*unexpected keyword argument 'root'"):
+        DATASETS.sources("scans", {"root": "here"})
+    monkeypatch.setattr(module, "sources", lambda *, root: [root])
+    assert DATASETS.sources("scans", {"root": "here"}) == ["here"]
