@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch.optim.swa_utils import AveragedModel
 
 from longtail.stages.data.pictures.batches import Batches
 from longtail.stages.losses.base import Loss
-from longtail.stages.meta_weights.learned import LearnedWeights
 from longtail.stages.network import Network
 from longtail.stages.training.schedules import Factor
-from longtail.stages.training.step import Step, Stepper
+from longtail.stages.training.step import Step, StepOptions, Stepper
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Totals:
     correct: int = 0
     seen: int = 0
     seconds: float = 0.0
-    weighing: float = 0.0  # seconds of those that learning sample weights took
+    weighing: float = 0.0  # of `seconds`, those that went into learning sample weights
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,13 @@ class Position:
 
 @dataclass(frozen=True)
 class EpochSummary:
-    """One finished epoch; `epoch` counts from 1. Loss and accuracy are means over its training samples,
-    `learning_rate` is the last step's.
+    """One finished epoch; `epoch` counts from 1.
 
-    `validation` is what ``validate(network)`` returned, None without one; `loss_state` what a loss that
-    adapts (CDB's class weights and τ) went by in this epoch; `learned_weights` the mean weights learned for
-    its samples (``LearnedWeights.finish_epoch``) and `weighing_seconds` what
-    learning them took.
+    `loss` and `accuracy` (a fraction) are means over its training samples, `learning_rate` is the last
+    step's. `validation` is what ``validate(network)`` returned, None without such a function. `loss_state` is
+    what a loss that adapts (CDB with its class weights and τ) used in this epoch. `learned_weights` are the
+    mean weights learned for its samples (``LearnedWeights.finish_epoch``), and learning them took
+    `weighing_seconds` of `seconds`.
     """
 
     epoch: int
@@ -69,39 +67,22 @@ def train_representation(
     epochs: int,
     validate: Callable[[Network], dict] | None = None,
     start: Position | None = None,
-    clip_grad_norm: float | None = None,
-    accumulation: int = 1,
-    average: AveragedModel | None = None,
-    precision: str = "float32",
-    compile: bool = False,
-    reweighting: LearnedWeights | None = None,
+    options: StepOptions | None = None,
     after_step: Callable[[Position], None] | None = None,
 ) -> Iterator[EpochSummary]:
     """Train `network` in place, yielding after every epoch.
 
-    `schedule` multiplies each parameter group's learning rate, which at the end is as it was. `start`
-    continues from a position, given the network and optimiser of that moment. `accumulation` works a batch
-    off in so many pieces and adds their gradients up, each by its share of the batch: less memory for the
-    same step, but for batch-norm's statistics, which are those of a piece. `average` follows the weights
-    after every step and is what `validate` gets. `precision` "bfloat16" runs forward passes under autocast;
-    the loss is always computed in float32. `reweighting` gives each sample of a batch a weight, w with sum 1,
-    and the loss is Σ w_i ℓ_i; it goes with whole batches of unmixed inputs. `after_step` is called with the
-    position after every step and may raise to stop.
+    `schedule` gives the factor of each parameter group's learning rate, which at the end is as it was.
+    ``validate(network)`` is called after every epoch, with the average of the weights if `options` have one.
+    `start` continues from a position, given the network and optimiser of that moment. `options` say how steps
+    are taken (None: all defaults). `after_step` is called with the position after every step and may raise to
+    stop.
 
     Raises ``NonFiniteLoss`` before a step of NaN or infinite loss, naming epoch and batch.
     """
-    stepper = Stepper(
-        network,
-        loss,
-        optimizer,
-        seed=batches.seed,
-        clip_grad_norm=clip_grad_norm,
-        accumulation=accumulation,
-        average=average,
-        precision=precision,
-        compile=compile,
-        reweighting=reweighting,
-    )
+    options = options or StepOptions()
+    average, reweighting = options.average, options.reweighting
+    stepper = Stepper(network, loss, optimizer, seed=batches.seed, options=options)
 
     def rate_factor(step: int) -> float:
         return schedule(step, len(batches), epochs)

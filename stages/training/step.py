@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch.optim.swa_utils import AveragedModel
@@ -23,9 +24,9 @@ class NonFiniteLoss(ValueError):
 
 
 class Step(NamedTuple):
-    """What a step did: the batch's loss, how many of its `count` samples were right, and the time it took.
+    """What a step did: the batch's loss, how many of its `count` samples were right, and its duration.
 
-    `weighing` seconds of `seconds` went into learning sample weights.
+    Of its `seconds`, `weighing` went into learning sample weights.
     """
 
     loss: float
@@ -35,8 +36,36 @@ class Step(NamedTuple):
     weighing: float
 
 
+@dataclass(frozen=True)
+class StepOptions:
+    """How stage one takes its steps.
+
+    `clip_grad_norm` is the largest L2 norm of a step's gradient, None for any. With `accumulation` > 1 a
+    batch is worked through in that many pieces, whose gradients add up, each by its share of the batch: less
+    memory for the same step, except that batch-norm's statistics are those of a piece. `average` follows the
+    weights after every step. `precision` bfloat16 runs forward passes under autocast; the loss is always
+    computed in float32. With `compile` forward passes are compiled. `reweighting` gives each sample of a
+    batch a weight, w with sum 1, and the loss is Σ w_i ℓ_i; it takes whole batches (`accumulation` 1) of
+    unmixed inputs.
+
+    Raises ValueError for `accumulation` together with `reweighting`.
+    """
+
+    clip_grad_norm: float | None = None
+    accumulation: int = 1
+    average: AveragedModel | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+    reweighting: LearnedWeights | None = None
+
+    def __post_init__(self):
+        if self.reweighting is not None and self.accumulation != 1:
+            rule = "must be 1 with reweighting, which weighs a whole batch"
+            raise ValueError(f"accumulation: {rule}, got {self.accumulation}")
+
+
 class Stepper:
-    """Takes steps on batches; see ``train_representation`` for the options."""
+    """Moves `network` by steps of `optimizer` on batches; what is random is drawn from `seed`."""
 
     def __init__(
         self,
@@ -45,20 +74,14 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         *,
         seed: int,
-        clip_grad_norm: float | None,
-        accumulation: int,
-        average: AveragedModel | None,
-        precision: str,
-        compile: bool,
-        reweighting: LearnedWeights | None,
+        options: StepOptions,
     ):
         self.network, self.loss, self.optimizer, self.seed = network, loss, optimizer, seed
-        self.clip_grad_norm, self.accumulation, self.average = clip_grad_norm, accumulation, average
-        self.reweighting = reweighting
+        self.options = options
         self.device = next(network.parameters()).device
-        self.half = precision == "bfloat16"
+        self.half = options.precision == "bfloat16"
         # A kernel for each shape: a dynamic one would depend on which batches this process has seen.
-        self.forward = torch.compile(network, dynamic=False) if compile else network
+        self.forward = torch.compile(network, dynamic=False) if options.compile else network
         self._rates = [group["lr"] for group in optimizer.param_groups]
 
     @property
@@ -78,16 +101,16 @@ class Stepper:
         """
         began = time.perf_counter()
         self.loss.set_draws(self.seed, epoch, batch)
-        weights = None if self.reweighting is None else self._weigh(whole, epoch, batch)
+        weights = None if self.options.reweighting is None else self._weigh(whole, epoch, batch)
         weighed = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
         with self._seeded(epoch, batch):
             total, correct = self._add_gradients(whole, weights, f"epoch {epoch + 1}, batch {batch + 1}")
-        if self.clip_grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_grad_norm)
+        if self.options.clip_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_grad_norm)
         self.optimizer.step()
-        if self.average is not None:
-            self.average.update_parameters(self.network)
+        if self.options.average is not None:
+            self.options.average.update_parameters(self.network)
         return Step(total, correct, len(whole.labels), time.perf_counter() - began, weighed - began)
 
     def _seeded(self, epoch: int, batch: int):
@@ -95,9 +118,9 @@ class Stepper:
         return torch_seed(self.seed, "network", epoch, batch, device=self.device)
 
     def _add_gradients(self, whole: Batch, weights: torch.Tensor | None, where: str) -> tuple[float, int]:
-        """Add the gradient of the batch's loss up, piece by piece; the loss, and how many are right."""
+        """Sum the gradient of the batch's loss piece by piece; the loss, and how many samples are right."""
         total, correct = 0.0, 0
-        for piece in whole.pieces(self.accumulation):
+        for piece in whole.pieces(self.options.accumulation):
             value, logits = self._value(piece, whole, weights)
             current = value.item()
             if not math.isfinite(current):
@@ -113,12 +136,12 @@ class Stepper:
         """Learned weights (B,) of the samples."""
         place = {"epoch": epoch, "step": batch, "rate": self.optimizer.param_groups[0]["lr"]}
         with self._seeded(epoch, batch):
-            return self.reweighting.weigh(self.network, self.loss, whole, **place)
+            return self.options.reweighting.weigh(self.network, self.loss, whole, **place)
 
     def _value(
         self, piece: Batch, whole: Batch, weights: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The piece's part in the batch's loss, and its logits (B, C)."""
+        """What a piece adds to the batch's loss, a scalar, and its logits (B, C)."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits = self.forward(piece.inputs)
         logits = logits.float()
@@ -128,14 +151,14 @@ class Stepper:
 
 
 def part_of_loss(loss: Loss, logits: torch.Tensor, piece: Batch, whole: Batch) -> torch.Tensor:
-    """What a piece adds to the loss of the whole batch: all of it when the piece is the batch."""
+    """What a piece adds to the loss of the whole batch, a scalar; logits (B, C) are those of the piece."""
 
-    def part(mine: torch.Tensor, all_of_them: torch.Tensor) -> torch.Tensor:
-        value = loss(logits, mine)
+    def part(piece_labels: torch.Tensor, whole_labels: torch.Tensor) -> torch.Tensor:
+        value = loss(logits, piece_labels)
         if piece is whole:
             return value
-        mass = loss.mass(all_of_them)
-        return value * (loss.mass(mine) / mass) if mass else value
+        mass = loss.mass(whole_labels)
+        return value * (loss.mass(piece_labels) / mass) if mass else value
 
     value = part(piece.labels, whole.labels)
     if piece.partners is None:
