@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.store.inventory import CURVES
 
 if TYPE_CHECKING:
     from longtail.pipeline.config.loading import Config
@@ -36,7 +37,7 @@ def epoch_writer(config: Config, folder: Path, memory: Memory) -> Iterator[Calla
     def write(row: dict[str, Any]) -> None:
         nonlocal writer
         if writer is None:
-            writer = SummaryWriter(folder / "tensorboard", purge_step=first_epoch)
+            writer = SummaryWriter(folder / CURVES, purge_step=first_epoch)
         for name, value in numbers(row).items():
             writer.add_scalar(name, value, row["epoch"])
         writer.flush()
