@@ -110,13 +110,14 @@ class Checkpoints:
         try:
             tensors, facts, actual = load_tensors(path)
         except (FileNotFoundError, Damaged):
-            actual = None
-        if actual == expected:
-            self._best = {"tensors": tensors, "facts": facts}
-        elif self._best and tensors_hash(self._best["tensors"]) == expected:
-            save_tensors(path, **self._best)
+            pass
         else:
+            if actual == expected:
+                self._best = {"tensors": tensors, "facts": facts}
+                return
+        if not self._best or tensors_hash(self._best["tensors"]) != expected:
             raise Damaged(f"{path}: does not hold this run's best weights")
+        save_tensors(path, **self._best)
 
     def resume(self, network, optimizer, average=None, reweighting=None) -> Memory | None:
         """Load the newest intact checkpoint into all; None when there is none. Damaged ones are named."""
