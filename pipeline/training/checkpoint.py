@@ -22,6 +22,7 @@ from longtail.pipeline.files.epoch_files import (
     state_files,
 )
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors, tensors_hash
+from longtail.pipeline.store.contents import EpochRow
 from longtail.pipeline.training.state_tensors import (
     load_network,
     load_optimizer,
@@ -58,7 +59,7 @@ class Memory:
     """
 
     position: Position
-    history: list[dict[str, Any]]
+    history: list[EpochRow]
     best: Best
     class_accuracy: list[float | None] | None = None
 
