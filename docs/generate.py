@@ -16,7 +16,6 @@ import inspect
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import get_origin
 
@@ -25,9 +24,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from longtail.pipeline.cli import cli
-from longtail.pipeline.config.components import Spec, registry
+from longtail.pipeline.config.components import Spec
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.settings import component_kind, section_of, validators
+from longtail.pipeline.tables.listing import described
 from longtail.stages.parameters import describe_rule
 from longtail.stages.registry import REQUIRED, Component
 
@@ -55,23 +55,9 @@ def generated(name: str, before: str = "") -> str:
 
 
 def component_table(kind: str) -> str:
-    """Every component of a kind with its parameters and where it comes from."""
-    rows = [_component_row(component) for component in described(kind)]
+    """Every component of longtail's own of a kind, with its parameters and where it comes from."""
+    rows = [_component_row(c) for c in described(kind) if c.module.startswith("longtail.")]
     return table(("name", "what it is", "parameters"), rows)
-
-
-def described(kind: str) -> list[Component]:
-    """longtail's own components of a kind; what all data sets share stands once, at the end."""
-    known = [registry(kind).describe(name) for name in registry(kind).names()]
-    components = [component for component in known if component.module.startswith("longtail.")]
-    if kind != "datasets":
-        return components
-    shared = registry(kind).shared
-    own = [
-        replace(c, parameters={k: p for k, p in c.parameters.items() if k not in shared.parameters})
-        for c in components
-    ]
-    return [*own, replace(shared, name="every data set")]
 
 
 def _component_row(component: Component) -> tuple[str, str, str]:

@@ -40,7 +40,7 @@ def run_ablation(grid: Sequence[Variant], store: Store) -> AblationResults:
         log.info("run %d of %d: %s%s", number, len(grid), variant, left.next())
         try:
             results = _variant_results(variant, store)
-        except (Interrupted, KeyboardInterrupt):
+        except Interrupted:
             raise
         except (LongtailError, ValueError, OSError, ArithmeticError) as error:
             failure = f"{variant}: {' '.join(str(error).split())}"
@@ -58,7 +58,10 @@ def _variant_results(variant: Variant, store: Store) -> list[Result]:
     bench = Workbench(variant.config, store)
     # A result may have been made under other shot groups than this row asks for.
     thresholds = variant.config.evaluation.thresholds
-    return [replace(bench.result(spec), thresholds=thresholds) for spec in variant.config.classifiers]
+    results = [replace(bench.result(spec), thresholds=thresholds) for spec in variant.config.classifiers]
+    if any("test" not in result.metrics for result in results):
+        raise LongtailError("there are no test samples, on which an ablation compares classifiers")
+    return results
 
 
 def column_name(classifier: str, params: Parameters) -> str:
@@ -100,7 +103,7 @@ def difference(store: Store, results: list[Result], baseline: list[Result]) -> D
 
     by_seeds = {result.seeds: result for result in baseline}
     pairs = [(result, by_seeds[result.seeds]) for result in results if result.seeds in by_seeds]
-    if not pairs or any("test" not in result.metrics for pair in pairs for result in pair):
+    if not pairs:
         return None
     own_hits, baseline_hits, labels = [], [], []
     for pair in pairs:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class AblationCell:
     """A classifier under one row's settings: every metric on test over the replicates in `results`.
 
-    `baseline` is ``ROW/CLASSIFIER`` of the cell that `difference` is taken to; None for that cell itself, and
+    `difference` is the one from the cell `baseline` (``ROW/CLASSIFIER``); None for that cell itself, and
     where samples cannot be paired.
     """
 

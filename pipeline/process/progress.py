@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
+from longtail.pipeline.store.contents import EpochRow
 from longtail.stages.wording import counted
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from longtail.stages.representation import Position
 
 log = logging.getLogger("longtail")
@@ -21,6 +22,8 @@ COUNT_EVERY = 60.0  # seconds between lines of work without epochs, or within on
 
 
 def _bar(total: int, initial: int, unit: str, description: str) -> tqdm:
+    from tqdm import tqdm
+
     quiet = not sys.stderr.isatty() or log.level > logging.INFO
     return tqdm(
         total=total, initial=initial, unit=unit, desc=description, disable=quiet, leave=False, mininterval=0.2
@@ -98,7 +101,7 @@ class TrainingProgress:
         if self.bar.disable:
             self._pace(1, "training, steps")
 
-    def epoch(self, row: dict[str, Any]) -> None:
+    def epoch(self, row: EpochRow) -> None:
         """One more epoch, with its row of the history."""
         self._log_cost_of_weighing(row)
         line = self._line(row)
@@ -108,7 +111,7 @@ class TrainingProgress:
             log.info("%s", line)
             self._last_line = time.monotonic()
 
-    def _line(self, row: dict[str, Any]) -> str:
+    def _line(self, row: EpochRow) -> str:
         parts = [f"epoch {row['epoch']}/{self.epochs}", f"loss {row['loss']:.4f}"]
         if row.get("validation"):
             parts.append(f"validation {100 * row['validation']['balanced_accuracy']:.1f} %")
@@ -117,7 +120,7 @@ class TrainingProgress:
             parts.append(f"{duration((self.epochs - row['epoch']) * row['seconds'])} left")
         return "  ".join(parts)
 
-    def _log_cost_of_weighing(self, row: dict[str, Any]) -> None:
+    def _log_cost_of_weighing(self, row: EpochRow) -> None:
         """What learning sample weights costs: once, by the second epoch; the first pays for imports."""
         if "weighing_seconds" not in row or row["epoch"] != min(self._first_epoch + 1, self.epochs):
             return

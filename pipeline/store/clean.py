@@ -88,7 +88,8 @@ def _downloads(dry_run: bool) -> tuple[list[str], int]:
     if not old:
         return [], 0
     for path in () if dry_run else old:
-        shutil.rmtree(path, ignore_errors=True)
+        with suppress(FileNotFoundError):  # somebody else cleans as well
+            shutil.rmtree(path)
     what = "would be removed" if dry_run else "removed"
     lines = [f"  {path}  {size(used)}" for path, used in old.items()]
     return ["\n".join([f"{what}, left by killed downloads", *lines])], sum(old.values())

@@ -112,3 +112,4 @@ class Provenance(TypedDict, total=False):
     versions: dict[str, str]
     environment: dict[str, Any]
     data: dict[str, Any]
+    imports: dict[str, dict[str, str]]

@@ -35,6 +35,7 @@ Done = Callable[[str, str], Any]  # Store.done, asked once for each result
 _ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 _TEMPORARY = re.compile(rf"\..+\.\d+-[0-9a-f]{{8}}{re.escape(TEMPORARY)}")
 _AT_ROOT = re.compile(r"fingerprints\.json|README\.md|\.gitignore")
+CURVES = "tensorboard"  # a folder inside that of a representation, written with system.tensorboard
 _OWN = {
     "representations": re.compile(
         r"config\.yaml|provenance\.json|history\.jsonl|best\.safetensors|DONE|" + epoch_files.PATTERN
@@ -167,6 +168,8 @@ def _tensors_hash(path: Path) -> str | None:
 def _inside(folder: Path, kind: str, own: re.Pattern, *, finished: bool) -> Iterator[Item]:
     """Of a result's files: temporaries, a finished run's optimiser states, and what is not ours."""
     for path in _entries(folder):
+        if kind == "representations" and path.name == CURVES and _is_folder(path):
+            continue
         if not own.fullmatch(path.name) or not _is_file(path):
             yield _loose(path, kind)
         elif finished and path.suffix == epoch_files.STATE:

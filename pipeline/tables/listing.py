@@ -23,12 +23,12 @@ def listing(kind: str | None, form: str = "table") -> str:
         if name == "configs":
             text = _recipes()
         else:
-            text = (_markdown if form == "markdown" else _components)(_described(name))
+            text = (_markdown if form == "markdown" else _components)(described(name))
         texts.append(text if kind else f"{name}\n{text}")
     return "\n\n".join(texts)
 
 
-def _described(kind: str) -> list[Component]:
+def described(kind: str) -> list[Component]:
     """The components of a kind; what all data sets share stands once, at the end."""
     known = registry(kind)
     components = [known.describe(name) for name in known.names()]
@@ -45,12 +45,12 @@ def _described(kind: str) -> list[Component]:
 def _components(components: list[Component]) -> str:
     lines = []
     for component in components:
-        fixed = ", ".join(f"{key} {_json(value)}" for key, value in component.fixed.items())
+        fixed = ", ".join(f"{key} {json.dumps(value)}" for key, value in component.fixed.items())
         lines.append(f"  {component.name}" + (f" ({fixed})" if fixed else ""))
         lines.append(_wrapped(component.summary, 6))
-        for parameter in component.parameters.values():
-            default = "required" if parameter.default is REQUIRED else f"default {_json(parameter.default)}"
-            lines.append(f"      · {parameter.name}: {describe_rule(parameter.rule)}, {default}")
+        for p in component.parameters.values():
+            default = "required" if p.default is REQUIRED else f"default {json.dumps(p.default)}"
+            lines.append(f"      · {p.name}: {describe_rule(p.rule)}, {default}")
         if component.source:
             lines.append(_wrapped(f"Source: {component.source}", 6))
     return "\n".join(lines)
@@ -63,16 +63,12 @@ def _wrapped(text: str, indent: int) -> str:
 def _markdown(components: list[Component]) -> str:
     lines = ["| name | what it is | parameters |", "|---|---|---|"]
     for component in components:
-        settings = [f"{key} = {_json(value)}" for key, value in component.fixed.items()]
+        settings = [f"{key} = {json.dumps(value)}" for key, value in component.fixed.items()]
         for p in component.parameters.values():
-            settings.append(f"`{p.name}`" if p.default is REQUIRED else f"`{p.name}` {_json(p.default)}")
+            settings.append(f"`{p.name}`" if p.default is REQUIRED else f"`{p.name}` {json.dumps(p.default)}")
         summary = component.summary.replace("|", "\\|")
         lines.append(f"| `{component.name}` | {summary} | {', '.join(settings)} |")
     return "\n".join(lines)
-
-
-def _json(value) -> str:
-    return "null" if value is None else json.dumps(value)
 
 
 def _recipes() -> str:

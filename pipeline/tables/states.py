@@ -9,6 +9,7 @@ from pathlib import Path
 
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.store.contents import EpochRow
+from longtail.pipeline.store.inventory import measure
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
 from longtail.stages.wording import counted
@@ -69,7 +70,7 @@ def _unfinished(folder: Path, rows: list[EpochRow]) -> list[str]:
     """How far an unfinished run is, whether it still writes, and what its remaining epochs will take."""
     from longtail.pipeline.process.progress import duration
 
-    silent = time.time() - max(path.stat().st_mtime for path in folder.iterdir())
+    silent = time.time() - measure(folder)[1]
     done = f"{counted(len(rows), 'epoch')} done, last written {duration(silent)} ago"
     if not rows:
         return [f"state: under way, {done}"]

@@ -22,6 +22,7 @@ from longtail.pipeline.files.epoch_files import (
     state_files,
 )
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors, tensors_hash
+from longtail.pipeline.store.contents import EpochRow
 from longtail.pipeline.training.state_tensors import (
     load_network,
     load_optimizer,
@@ -58,7 +59,7 @@ class Memory:
     """
 
     position: Position
-    history: list[dict[str, Any]]
+    history: list[EpochRow]
     best: Best
     class_accuracy: list[float | None] | None = None
 
@@ -110,13 +111,14 @@ class Checkpoints:
         try:
             tensors, facts, actual = load_tensors(path)
         except (FileNotFoundError, Damaged):
-            actual = None
-        if actual == expected:
-            self._best = {"tensors": tensors, "facts": facts}
-        elif self._best and tensors_hash(self._best["tensors"]) == expected:
-            save_tensors(path, **self._best)
+            pass
         else:
+            if actual == expected:
+                self._best = {"tensors": tensors, "facts": facts}
+                return
+        if not self._best or tensors_hash(self._best["tensors"]) != expected:
             raise Damaged(f"{path}: does not hold this run's best weights")
+        save_tensors(path, **self._best)
 
     def resume(self, network, optimizer, average=None, reweighting=None) -> Memory | None:
         """Load the newest intact checkpoint into all; None when there is none. Damaged ones are named."""

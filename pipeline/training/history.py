@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from longtail.pipeline.files.publish import publish_bytes
+from longtail.pipeline.store.contents import EpochRow
 from longtail.pipeline.training.checkpoint import Best, Memory
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 SCORES = ("accuracy", "balanced_accuracy", "many", "medium", "few", "class_accuracy_std")
 
 
-def history_row(summary: EpochSummary) -> dict[str, Any]:
+def history_row(summary: EpochSummary) -> EpochRow:
     """What ``history.jsonl`` records of an epoch."""
-    row: dict[str, Any] = {
+    row: EpochRow = {
         "epoch": summary.epoch,
         "loss": summary.loss,
         "learning_rate": summary.learning_rate,
@@ -52,7 +53,7 @@ def add_epoch(memory: Memory, summary: EpochSummary) -> tuple[Memory, bool]:
     return Memory(Position(summary.epoch), history, best, class_accuracy), is_best
 
 
-def publish_history(folder: Path, history: list[dict[str, Any]]) -> None:
+def publish_history(folder: Path, history: list[EpochRow]) -> None:
     """Write the whole of ``history.jsonl``, a line for each epoch."""
     publish_bytes(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history).encode())
 

@@ -29,14 +29,16 @@ class RunFiles:
 
     def publish(self, folder: Path) -> None:
         """Write both files, unless an earlier start of the same run has."""
-        if not (folder / PROVENANCE).exists() or earlier_environment(folder / PROVENANCE) is None:
-            publish_bytes(folder / "config.yaml", strict_yaml.dump(run_settings(self.config)).encode())
+        if earlier_environment(folder / PROVENANCE) is None:
+            publish_bytes(
+                folder / "config.yaml", strict_yaml.dump(representation_settings(self.config)).encode()
+            )
             beginning = {**provenance(self.environment), "data": training_data_facts(self.splits)}
             imports = origins(self.config.data, self.config.representation)
             publish_json(folder / PROVENANCE, {**beginning, "imports": imports} if imports else beginning)
 
 
-def run_settings(config: Config) -> dict[str, Any]:
+def representation_settings(config: Config) -> dict[str, Any]:
     """The settings a representation depends on."""
     return {"seed": config.seed, "data": config.data.full(), "representation": config.representation.full()}
 

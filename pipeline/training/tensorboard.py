@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.store.contents import EpochRow
+from longtail.pipeline.store.inventory import CURVES
 
 if TYPE_CHECKING:
     from longtail.pipeline.config.loading import Config
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def epoch_writer(config: Config, folder: Path, memory: Memory) -> Iterator[Callable[[dict[str, Any]], None]]:
+def epoch_writer(config: Config, folder: Path, memory: Memory) -> Iterator[Callable[[EpochRow], None]]:
     """A function that takes a history row; with ``system.tensorboard`` it writes its numbers for TensorBoard.
 
     They go to ``tensorboard/`` in the run's folder, which comes to exist with the first row; a run that
@@ -33,10 +35,10 @@ def epoch_writer(config: Config, folder: Path, memory: Memory) -> Iterator[Calla
     first_epoch = memory.position.epoch + 1
     writer = None
 
-    def write(row: dict[str, Any]) -> None:
+    def write(row: EpochRow) -> None:
         nonlocal writer
         if writer is None:
-            writer = SummaryWriter(folder / "tensorboard", purge_step=first_epoch)
+            writer = SummaryWriter(folder / CURVES, purge_step=first_epoch)
         for name, value in numbers(row).items():
             writer.add_scalar(name, value, row["epoch"])
         writer.flush()
@@ -48,7 +50,7 @@ def epoch_writer(config: Config, folder: Path, memory: Memory) -> Iterator[Calla
             writer.close()
 
 
-def numbers(row: dict[str, Any]) -> dict[str, float]:
+def numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a history row by name: ``loss``, ``validation/balanced_accuracy``..."""
     by_name: dict[str, float] = {}
     for key, value in row.items():

@@ -17,6 +17,7 @@ from longtail.pipeline.files.checked_json import with_checksum
 from longtail.pipeline.files.npy_files import publish_npy
 from longtail.pipeline.files.publish import publish_json, sha256_of
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
+from longtail.pipeline.store.contents import FeatureFile, FeatureIdentity, Manifest
 from longtail.pipeline.store.inventory import PART
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work.feature_cache import HEAD_FILE, labels_file, rows_file, view_name
@@ -35,7 +36,7 @@ Rows = Callable[..., Features]  # (split, indices, view) → their features; vie
 def extract(
     store: Store,
     key: str,
-    identity: dict[str, Any],
+    identity: FeatureIdentity,
     splits: Splits,
     rows: Rows,
     *,
@@ -53,7 +54,7 @@ def extract(
     """
     folder = store.folder("features", key)
     shards = Shards(store.folder("features", key + PART), rows, num_features, dtype, progress)
-    files = {}
+    files: dict[str, FeatureFile] = {}
     for split, samples in splits.parts().items():
         labels = np.asarray(samples.labels, np.int64)
         files[rows_file(split)] = shards.publish(folder, split, split, labels)
@@ -67,7 +68,17 @@ def extract(
         tensors = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
         save_tensors(folder / HEAD_FILE, tensors, {})
         files[HEAD_FILE] = {"sha256": sha256_of(folder / HEAD_FILE)}
-    manifest = {"key": key, "identity": identity, **_facts(splits, head), "views": views, "files": files}
+    preprocessing = splits.train.preprocessing
+    manifest: Manifest = {
+        "key": key,
+        "identity": identity,
+        "preprocessing": None if preprocessing is None else asdict(preprocessing),
+        "class_counts": splits.class_counts.tolist(),
+        "class_names": splits.class_names,
+        "head": None if head is None else {"scale": head.scale, "cosine": head.cosine},
+        "views": views,
+        "files": files,
+    }
     publish_json(folder / "manifest.json", with_checksum(manifest))
     shutil.rmtree(shards.folder, ignore_errors=True)
 
@@ -84,7 +95,7 @@ class Shards:
 
     def publish(
         self, folder: Path, name: str, split: str, labels: np.ndarray, view: int | None = None
-    ) -> dict[str, Any]:
+    ) -> FeatureFile:
         """Publish the features of a split with `labels` (N,) as one array in `folder`; returns its facts."""
         shards = list(self._computed(name, split, labels, view))
         arrays = (load_tensors(path)[0]["X"] for path in shards)
@@ -104,17 +115,6 @@ class Shards:
                 save_tensors(path, {"X": features.X}, facts)
             self.progress(len(indices))
             yield path
-
-
-def _facts(splits: Splits, head: Head | None) -> dict[str, Any]:
-    """What the manifest says of the data and the head."""
-    preprocessing = splits.train.preprocessing
-    return {
-        "preprocessing": None if preprocessing is None else asdict(preprocessing),
-        "class_counts": splits.class_counts.tolist(),
-        "class_names": splits.class_names,
-        "head": None if head is None else {"scale": head.scale, "cosine": head.cosine},
-    }
 
 
 def _is_intact(path: Path, count: int, facts: dict[str, Any]) -> bool:

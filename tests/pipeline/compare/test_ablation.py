@@ -245,6 +245,15 @@ def test_a_failed_run_is_reported_and_the_rest_goes_on(tmp_path):
     assert done.exit_code == 1
 
 
+def test_a_run_without_test_samples_is_a_failed_one(tmp_path):
+    settings = (*SMALL[:2], "data.test_per_class=0", "classifiers=[joint]")
+    ablation = run_ablation(variants("digits_lt", settings), Store(tmp_path))
+    assert ablation.cells == {}
+    assert ablation.failed == [
+        "as configured, seed 0: there are no test samples, on which an ablation compares classifiers"
+    ]
+
+
 def test_a_baseline_that_is_no_cell_is_refused_with_the_choices(ablated):
     grid, _, ablation = ablated
     planned = planned_cells(grid)

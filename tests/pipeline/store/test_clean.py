@@ -240,6 +240,18 @@ def test_unfinished_results_go_only_when_asked(used, last, damage):
     assert not path.parent.exists()
 
 
+def test_training_curves_are_the_runs_own(used):
+    folder = only(used, "representations")
+    put(folder / "tensorboard" / "events.out.tfevents.1")
+    assert not [item for item in inventory(used) if item.state == FOREIGN]
+    (folder / "DONE").unlink()
+    age(folder)
+    assert f"representations/{folder.name}/tensorboard/events.out.tfevents.1" in removed(
+        used, unfinished=True
+    )
+    assert not folder.exists()
+
+
 def test_unfinished_result_at_work_within_the_hour_stays(used):
     folder = only(used, "representations")
     (folder / "DONE").unlink()

@@ -16,7 +16,8 @@ from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import find, read_settings, shipped
 from longtail.pipeline.config.schema import schema
 from longtail.pipeline.process.progress import CountProgress, TimeLeft, duration
-from longtail.pipeline.tables.states import run_state
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.tables.states import run_progress, run_state
 from longtail.pipeline.training.tensorboard import numbers
 from longtail.pipeline.work.execute import run_stage_one
 from tests.training_runs import folder_of
@@ -102,6 +103,12 @@ def test_state_of_a_run_under_way_tells_what_is_left(digits, store):
         r"^state: stopped, 2 epochs done, last written .* ago; run it again to go on$", state, re.M
     )
     assert "left for" not in state
+
+
+def test_a_run_that_died_before_its_first_file_is_shown(tmp_path):
+    (tmp_path / "representations" / "0123456789abcdef").mkdir(parents=True)
+    lines = run_progress(Store(tmp_path), "0123456789abcdef")
+    assert re.search(r"^state: under way, 0 epochs done, last written \d+ s ago$", lines[1])
 
 
 # -- TensorBoard ------------------------------------------------------------------------------------------
