@@ -1,4 +1,4 @@
-"""Large arrays are worked on piece by piece, in bounded memory, and in float64 while that is cheap."""
+"""Large arrays processed in blocks of rows, in bounded memory, and in float64 while that is cheap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BLOCK_BYTES = 64 * 2**20
-RESIDENT_BYTES = 2**30  # what may be kept converted between passes, rather than made again in each
+RESIDENT_BYTES = 2**30  # most that is kept between passes over an array; beyond, each pass computes it again
 
 
 def row_blocks(count: int, width: int) -> Iterator[slice]:

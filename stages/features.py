@@ -1,4 +1,4 @@
-"""Frozen features: what the backbone says of every sample, computed once."""
+"""Frozen features: a backbone's output for every sample, computed once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from longtail.stages.data import Part, Request
     from longtail.stages.data.pictures.augment import Augment
 
-BATCH = 512  # samples at once; no setting, so that a feature's last bits do not depend on one
+BATCH = 512  # samples at once; not a setting, since a feature's last bits would depend on it
 BATCH_VALUES = 2**24  # of input at once: large pictures come in smaller batches
 
 
@@ -59,7 +59,7 @@ def extract_features(
     """
     indices = np.arange(len(part)) if indices is None else np.asarray(indices, np.int64)
     if not len(indices):
-        raise ValueError("indices: there is no sample to extract features of")
+        raise ValueError("indices: must hold at least one sample, got none")
     X = forward_rows(backbone, part, indices, device=device, augment=augment, key=key)
     X = X.astype(dtype, copy=False)
     reject_non_finite(X, indices)
@@ -68,7 +68,7 @@ def extract_features(
 
 def reject_non_finite(X: np.ndarray, rows: np.ndarray | None = None) -> None:
     """ValueError naming the rows of `X` (N, D) that hold NaN or infinity; `rows` are their numbers."""
-    step = max(1, 2**24 // max(X.shape[1], 1))  # a memory map is looked at piece by piece
+    step = max(1, 2**24 // max(X.shape[1], 1))  # a memory map is checked piece by piece
     bad = [
         start + np.flatnonzero(~np.isfinite(X[start : start + step]).all(1))
         for start in range(0, len(X), step)
@@ -119,7 +119,8 @@ def _inputs(part: Part, requests: list[Request], augment: Augment | None) -> Gen
         with closing(part.stream(requests, augment)) as stream:
             yield from (inputs for inputs, _ in stream)
     else:
-        assert augment is None, "this part cannot be augmented"
+        if augment is not None:
+            raise ValueError(f"augment: {type(part).__name__} cannot be augmented; leave it out")
         yield from (part.batch(request.indices) for request in requests)
 
 
@@ -130,7 +131,7 @@ def _blocks(part: Part, indices: np.ndarray) -> list[slice]:
 
 
 def batch_rows(values: int) -> int:
-    """Samples that are worked on at once when each has `values` numbers."""
+    """The batch size for samples of `values` numbers each: a power of two."""
     at_once = BATCH
     while at_once > 1 and at_once * values > BATCH_VALUES:
         at_once //= 2

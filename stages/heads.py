@@ -8,7 +8,6 @@ loss with ``prior_bias`` has a ``bias`` (C,).
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from longtail.stages.parameters import Positive, wrong
@@ -83,17 +82,19 @@ def build_head(
     """The module of :func:`head_for`, features (B, D) to logits (B, C).
 
     If `loss` has ``prior_bias``, the head's bias starts at −log(C−1). Raises `Problems` for a head the loss
-    cannot be computed from, one without a bias included.
-
-    Source of the bias: Lin 2017 (arXiv 1708.02002), section 4.1.
+    cannot be computed from, one without a bias included, and for one without ``frozen``.
     """
     from torch.nn import init
 
+    from longtail.stages.priors import uniform_bias
+
     name, params = head_for(loss, name, **params)
     head = HEADS.create(name, in_features, num_classes, **params)
+    if not hasattr(head, "frozen"):  # noticed now, not after the training
+        raise wrong("head", f"{name} lacks frozen(scale), which returns it as a Head; see LinearHead")
     if loss.prior_bias:
         if getattr(head, "bias", None) is None:
             rule = f"must have a bias with {type(loss).__name__}, whose classes start from one of −log(C−1)"
             raise wrong("head", f"{rule}, got {name}")
-        init.constant_(head.bias, -math.log(max(num_classes - 1, 1)))
+        init.constant_(head.bias, uniform_bias(num_classes))
     return head

@@ -106,8 +106,11 @@ class Network(nn.Module):
         """Freeze the backbone outside of `what`: all (nothing is frozen), last_block or head.
 
         A frozen module gets no gradient and stays in evaluation mode, so that its batch-norm statistics do
-        not move either.
+        not move either. Raises ValueError for last_block under a backbone that does not name its own.
         """
+        if what == "last_block" and not hasattr(self.backbone, "last_block"):
+            name = type(self.backbone).__name__
+            raise ValueError(f"trainable: {name} lacks last_block, the names of its last block's submodules")
         learning = {
             "all": {id(m) for m in self.backbone.modules()},
             "last_block": {

@@ -28,7 +28,7 @@ class SpecOf:
 
 @dataclass(frozen=True)
 class Access:
-    """Marks a parameter that says how data are reached, not which they are: no part of an id."""
+    """Marks a parameter that says where data are, not which data they are: it is no part of an id."""
 
     words: str
 
@@ -68,6 +68,7 @@ class Problem:
         return f"{self.path}: {self.message}" if self.path else self.message
 
     def under(self, prefix: str) -> Problem:
+        """The same problem with its path below `prefix`."""
         return Problem(f"{prefix}.{self.path}" if self.path else prefix, self.message)
 
 
@@ -89,7 +90,7 @@ def wrong(parameter: str, message: str) -> Problems:
 
 
 def alternatives(rule: Any) -> list[Any]:
-    """The rules of which a value must obey one: ``alternatives(int | None)`` is ``[int, NoneType]``."""
+    """Rules, of which a value must obey at least one: ``alternatives(int | None)`` is ``[int, NoneType]``."""
     if get_origin(rule) in (Union, types.UnionType):
         return [alternative for arg in get_args(rule) for alternative in alternatives(arg)]
     return [rule]
@@ -100,7 +101,7 @@ def _marks(rule: Any) -> tuple:
 
 
 def is_access(rule: Any) -> bool:
-    """True when a parameter says how data are reached, which has no part in a run's identity."""
+    """True for a parameter that says where data are, which is no part of a run's identity."""
     return any(isinstance(mark, Access) for alternative in alternatives(rule) for mark in _marks(alternative))
 
 
@@ -148,7 +149,7 @@ def describe_rule(rule: Any) -> str:
 
 @cache
 def _adapter(rule: Any) -> TypeAdapter:
-    """What checks values against a rule, made once: a sweep checks thousands."""
+    """The validator of a rule, made once: a sweep checks thousands of values."""
     from pydantic import ConfigDict, TypeAdapter
 
     return TypeAdapter(rule, config=ConfigDict(strict=True, allow_inf_nan=False))

@@ -1,10 +1,11 @@
-"""What training counts say of the classes: priors, and weights that make up for them.
+"""Class priors, and class weights that compensate for them, from training counts.
 
 `class_counts` are the training samples of each class, (C,); a class without any takes no part.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -46,6 +47,14 @@ def effective_share(counts: np.ndarray, beta: float) -> np.ndarray:
     Source: Cui 2019 (arXiv 1901.05555), proposition 1.
     """
     return -np.expm1(counts * (np.log(beta) if beta > 0 else -np.inf))
+
+
+def uniform_bias(num_classes: int) -> float:
+    """−log(C−1), the bias with which the sigmoid of each of C classes begins at 1/C; 0 for a single class.
+
+    Source: Lin 2017 (arXiv 1708.02002), section 4.1.
+    """
+    return -math.log(max(num_classes - 1, 1))
 
 
 def class_mass(class_counts: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Random generators made from what they are for.
+"""Random generators keyed by purpose and position.
 
 Every draw comes from a generator keyed by (seed, purpose, epoch, batch): nothing needs saving, and resuming
 in the middle of an epoch draws exactly what an undisturbed run would have drawn.

@@ -112,7 +112,7 @@ def train_representation(
 
 
 def _adapt(loss: Loss, validation: dict | None) -> dict | None:
-    """Tell `loss` how the epoch went; what it had adapted to in that epoch."""
+    """Give `loss` the class accuracies of the epoch; return what it had used in that epoch."""
     loss_state = loss.adapted()
     if validation is not None:
         loss.set_class_accuracy(validation["class_accuracy"])
@@ -120,7 +120,7 @@ def _adapt(loss: Loss, validation: dict | None) -> dict | None:
 
 
 def _summary(epoch: int, totals: Totals, **measured) -> EpochSummary:
-    """What became of `epoch` (from 1): means of its `totals`, and what was `measured` after it."""
+    """The summary of `epoch` (from 1): means of its `totals`, and what was `measured` after it."""
     return EpochSummary(
         epoch=epoch,
         loss=totals.loss / totals.seen,

@@ -1,4 +1,4 @@
-"""Choosing a hyper-parameter without touching what it will be judged on."""
+"""Choosing a hyper-parameter without the data it will be evaluated on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def round_robin_folds(rows: np.ndarray, folds: int = FOLDS) -> list[tuple[np.nda
     """(training indices, held-out indices) of each fold over labels `rows` (N,).
 
     Samples are dealt in turn within each class; a class's only sample is always in training, so every
-    training side holds every class. Folds that hold nothing out are left off.
+    training side holds every class. Folds that hold nothing out are omitted.
     """
     fold = np.empty(len(rows), np.int64)
     for c in np.unique(rows):

@@ -1,14 +1,14 @@
 """Softmax of scores in numpy: probabilities, cross-entropy and its gradient.
 
-A row's largest score is taken out before anything is raised to a power: no exponential overflows, and the
-largest is exactly 1.
+A row's largest score is subtracted before exponentiation: no exponential overflows, and the largest is
+exactly 1.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-CACHED = 2**15  # scores that are worked on at a time, so that passes over them stay in the processor's cache
+CACHED = 2**15  # scores processed at a time, so that several passes over them stay in the processor's cache
 
 
 def less_largest(scores: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:

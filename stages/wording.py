@@ -32,7 +32,7 @@ def as_written(value: object) -> str:
 
 
 def searched(folders: Iterable[Path]) -> str:
-    """Folders something was looked for in, and where relative ones start."""
+    """The folders of a search in vain, and the folder that relative ones start in."""
     folders = list(folders)
     relative = not all(folder.is_absolute() for folder in folders)
     start = f"; relative ones start in {os.getcwd()}" if relative else ""
@@ -49,11 +49,11 @@ def looked_for(path: str | Path) -> str:
     return f"{str(path)!r} ({state if str(path) == full else f'{full}, {state}'})"
 
 
-def encodable(of: object) -> str:
-    """A path as text that UTF-8 can hold: bytes of its name that are no characters become question marks."""
-    return str(of).encode("utf-8", "replace").decode("utf-8")
+def encodable(path: object) -> str:
+    """A path as text that UTF-8 can hold: bytes of its name that are not characters become question marks."""
+    return str(path).encode("utf-8", "replace").decode("utf-8")
 
 
-def printable(of: object) -> str:
-    """A path as text any terminal takes: what would not be seen there becomes a question mark."""
-    return "".join(character if character.isprintable() else "?" for character in encodable(of))
+def printable(path: object) -> str:
+    """A path as text for any terminal: characters that are not printable become question marks."""
+    return "".join(character if character.isprintable() else "?" for character in encodable(path))

@@ -19,7 +19,7 @@ def _block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
 class SmallCNN(nn.Module):
     """Three 3×3 convolutions of 16, 32 and 64 channels, strides 1, 2, 2, with batch norm; D = 64.
 
-    Features are the mean over positions. Images of any size will do. `bottleneck` adds a linear layer to
+    Features are the mean over positions. Images may have any size. `bottleneck` adds a linear layer to
     that many features, D = `bottleneck`: with 2 they can be drawn (`longtail boundaries`).
 
     Source: this project's own; for quick tables, not for published ones.

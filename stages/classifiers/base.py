@@ -28,8 +28,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     Fitted attributes: ``classes_`` (C,), ``class_counts_`` (C,) training samples, ``n_features_in_``.
 
-    Class attributes say what the program has to know of a classifier. They are literals, read from the
-    source:
+    Class attributes tell the program about a classifier. They are literals, read from the source:
 
     - ``gives_logits``: False when scores are distances or votes, whose softmax means nothing;
     - ``presumes_prior``: True when it takes the head's logits to follow the training frequencies;
@@ -123,7 +122,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         return self._linear_form().without(self.class_counts_ == 0)
 
     def as_module(self) -> nn.Module:
-        """:meth:`scores` as a torch module of float32 features (B, D); ValueError where there is none."""
+        """:meth:`scores` as a torch module of float32 features (B, D); ValueError if they are not linear."""
         from longtail.stages.classifiers.tools.modules import LinearScores
 
         return LinearScores(self.linear_form())

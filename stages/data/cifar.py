@@ -84,7 +84,7 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
     """The files of one version: training batches, test batch, class names.
 
     The first folder that holds all of them counts: the binary version's before the python version's, and
-    either's own folder below ``ROOT`` before ``ROOT`` itself. When there is none, `download` fetches the
+    either's own folder below ``ROOT`` before ``ROOT`` itself. If no folder does, `download` fetches the
     python version. Raises ValueError naming the folders searched.
     """
     known = LAYOUTS[layout]

@@ -41,7 +41,7 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
     """The four files: training images and labels, test images and labels.
 
     The first folder that holds all four counts, torchvision's ``ROOT/<layout>/raw`` (whose name says what it
-    holds) before ``ROOT`` itself. When there is none, `download` fetches them into the former. Raises
+    holds) before ``ROOT`` itself. If no folder does, `download` fetches them into the former. Raises
     ValueError naming the folders searched.
     """
     roots = [Path(DOWNLOADED_TO), INSTALLED[layout]] if root is None else [Path(root).expanduser()]

@@ -54,7 +54,8 @@ def make_splits(
 
     Returns :class:`~longtail.stages.data.Splits`.
 
-    Raises ValueError when a class is too small for what is asked.
+    Raises ValueError when a class is too small for what is asked, and for labels outside 0..C−1, C the number
+    of class names.
 
     Source: the profiles' (:func:`class_counts`); holding out before the imbalance, Sinha 2020
     (arXiv 2010.01824); label noise Ren 2018 (1803.09050).
@@ -62,6 +63,7 @@ def make_splits(
     sizes = {"imbalance_factor": imbalance_factor, "max_count": max_count}
     sizes |= {"total": total, "majority_ratio": majority_ratio}
     refuse_unused(profile, **sizes)
+    _refuse_unnamed_classes(collection)
     chosen = _chosen_labels(classes, len(collection.class_names))
     names = [collection.class_names[label] for label in chosen]
     train = _by_class(collection.train, chosen, names, seed, "train")
@@ -103,6 +105,20 @@ class Subset(NamedTuple):
         labels = np.repeat(np.arange(len(self.names)), [len(rows) for rows in self.indices])
         order = np.argsort(indices, kind="stable")  # reads of a memory map run forward
         return indices[order], labels.astype(np.int64)[order]
+
+
+def _refuse_unnamed_classes(collection: Collection) -> None:
+    """ValueError for a label without a class name, whose samples would otherwise be lost."""
+    num_classes = len(collection.class_names)
+    for name, part in (("train", collection.train), ("val", collection.val), ("test", collection.test)):
+        if part is None or not len(part.labels):
+            continue
+        for extreme in (part.labels.min(), part.labels.max()):
+            if not 0 <= extreme < num_classes:
+                raise ValueError(
+                    f"{name} part: labels must be in 0..{num_classes - 1}, as there are {num_classes} class "
+                    f"names, got {extreme}"
+                )
 
 
 def _chosen_labels(classes: list[int] | None, num_classes: int) -> list[int]:

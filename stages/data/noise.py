@@ -11,7 +11,7 @@ from longtail.stages.randomness import generator
 def flip_labels(
     labels: np.ndarray, indices: np.ndarray, total: int, num_classes: int, *, share: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`labels` (N,) of which each becomes, with probability `share`, one of the other C − 1 classes.
+    """`labels` (N,), each replaced with probability `share` by one of the other C − 1 classes.
 
     `indices` (N,) are the samples' positions in a pool of `total`. What happens to a sample depends on its
     position and `seed` alone, so that subsets of a pool share their wrong labels.

@@ -17,7 +17,7 @@ SUPPLIED = ("meta_per_class",)  # a splitting parameter that stage one asks for,
 
 
 class Request(NamedTuple):
-    """A batch to be made: sample indices (B,), and what the generator of its random draws is made from."""
+    """A batch to be made: sample indices (B,), and the key of the generator of its random draws."""
 
     indices: np.ndarray
     key: tuple
@@ -77,7 +77,7 @@ class Splits:
     ``class_counts`` (C,) int64 counts training samples by the labels they are trained under; ``input_shape``
     is one sample's shape, (C, H, W) for images, (D,) for features. ``flipped`` (N,) bool says which training
     labels are wrong, None without label noise; ``meta`` holds samples set apart from training, labelled
-    right, that sample weights are learned on (None when nothing asks for them).
+    right, that sample weights are learned on (None without learned weights).
     """
 
     train: Part

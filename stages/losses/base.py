@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from longtail.stages.losses.weightings import build_weights
+from longtail.stages.losses.weightings import WEIGHTINGS, build_weights
+from longtail.stages.parameters import Index, WeightingSpec
 from longtail.stages.randomness import generator
 from longtail.stages.registry import split_spec
 
@@ -21,14 +22,14 @@ class Loss(nn.Module):
     A subclass writes ``per_sample(logits (B, C), labels (B,)) → (B,)``; :meth:`forward` is its mean. Half
     precision is widened to float32, so that values and gradients stay finite.
 
-    Class attributes say what the program has to know of a loss. They are literals, read from the source:
+    Class attributes tell the program about a loss. They are literals, read from the source:
 
     - ``head_kind``: the head its logits come from unless another is named, linear or cosine;
     - ``scale``: what it multiplies cosines by, so that stage one's head is stored with it;
     - ``prior_bias``: True when the head's bias starts at −log(C−1) and is not decayed;
     - ``prior_bias_with``: the parameter and its value, as in ("form", "sigmoid"), with which an instance has
       ``prior_bias`` where the class has not; None for a loss without such a parameter;
-    - ``corrects_prior``: True when it makes up for class counts, by a prior or weights, with its defaults;
+    - ``corrects_prior``: True when it compensates for class counts, by a prior or weights, with its defaults;
       for an instance ask :meth:`corrects_prior_at`;
     - ``needs_validation``: True when it adapts to the class accuracies of :meth:`set_class_accuracy`.
 
@@ -89,15 +90,17 @@ class Loss(nn.Module):
         """The epoch about to begin, from 0."""
 
     def corrects_prior_at(self, epoch: int) -> bool:
-        """True when its weights or a prior in it make up for class counts at `epoch` (from 0)."""
+        """True when its weights or a prior in it compensate for class counts at `epoch` (from 0)."""
         return self.corrects_prior
 
     def set_draws(self, seed: int, *position: int) -> None:
-        """What the random draws of the next batch are made from: a seed and (epoch, batch)."""
+        """Key the random draws of the next batch by `seed` and position (epoch, batch), from 0."""
         self._draws, self._calls = (seed, *position), 0
 
     def generator(self, *, of_batch: bool = False) -> np.random.Generator:
-        """For one forward pass, or `of_batch` for all of a batch; without :meth:`set_draws` always anew."""
+        """For one forward pass or, with `of_batch`, the same for all passes over a batch.
+
+        Without :meth:`set_draws` each call gives another one."""
         self._calls += 1
         seed, *position = self._draws
         one_for_all = of_batch and position
@@ -107,7 +110,7 @@ class Loss(nn.Module):
         """Validation accuracy of each class (C,), in [0, 1] or None, after each epoch."""
 
     def adapted(self) -> dict[str, Any] | None:
-        """What the loss has adapted to at this moment, for a training history; None when it does not."""
+        """What an adaptive loss uses at this moment, for a training history; None for other losses."""
         return None
 
 
@@ -119,12 +122,20 @@ class WeightedLoss(Loss):
     `start_epoch` every class present has weight 1 (DRW, Cao 2019, algorithm 1).
     """
 
-    def __init__(self, class_counts, weighting, normalizer: Literal["batch", "weights"], start_epoch: int):
+    def __init__(
+        self,
+        class_counts,
+        *,
+        weighting: WeightingSpec = "none",
+        normalizer: Literal["batch", "weights"] = "batch",
+        start_epoch: Index = 0,
+    ):
         super().__init__(class_counts)
         self.normalizer, self.start_epoch = normalizer, start_epoch
         weights = build_weights(weighting, self.class_counts)
         self._plain = bool((weights[self.class_counts > 0] == 1).all())
-        self._clipped = split_spec(weighting)[0] == "clipped_inverse_frequency"  # goes with balanced batches
+        facts = WEIGHTINGS.describe(split_spec(weighting)[0]).facts
+        self._for_balanced_batches = facts.get("for_balanced_batches", False)
         self.per_class("class_weights", weights)
         self._epoch = 0
 
@@ -141,7 +152,7 @@ class WeightedLoss(Loss):
         return self.weighs_at(self._epoch)
 
     def corrects_prior_at(self, epoch: int) -> bool:
-        return self.weighs_at(epoch) and not self._clipped
+        return self.weighs_at(epoch) and not self._for_balanced_batches
 
     def mass(self, labels: torch.Tensor) -> float:
         if self.normalizer == "batch" or not self.weighs:

@@ -48,7 +48,7 @@ class CDB(Loss):
     ):
         super().__init__(class_counts)
         self.tau, self.epsilon, self.normalizer = tau, epsilon, normalizer
-        self._tau: float | None = None  # in force; none before the first accuracies
+        self._tau: float | None = None  # the current τ; None before the first accuracies
         self._weigh((self.class_counts > 0).astype(np.float64))
 
     def per_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -81,7 +81,7 @@ class CDB(Loss):
         self.class_weights = self.class_weights.to(device)
 
     def adapted(self) -> dict[str, Any]:
-        """The weights (C,) and τ in force; τ null before the first validation."""
+        """The current weights (C,) and τ; τ is None before the first validation."""
         return {"class_weights": self._weights.tolist(), "tau": self._tau}
 
 

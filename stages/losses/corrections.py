@@ -1,4 +1,4 @@
-"""Corrections for class counts that meet: rare classes favoured twice."""
+"""Whether loss and sampler correct for class counts; if both do, rare classes are favoured twice."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ NOTICEABLE = 1e-6  # of a class probability
 
 
 def resamples(sampler, epoch: int) -> bool:
-    """True when `sampler` draws classes at `epoch` other than by their counts."""
+    """True when `sampler` does not draw classes in proportion to their counts at `epoch` (from 0)."""
     share = sampler.class_counts / sampler.class_counts.sum()
     return bool(np.abs(sampler.class_probabilities(epoch) - share).max() > NOTICEABLE)
 
 
 def corrects(loss, sampler, *, epoch: int) -> bool:
-    """True when a head trained so is balanced already: by its loss, or by what it is shown at `epoch`."""
+    """True when a head is trained to be balanced at `epoch` (from 0): by its loss or by its sampler."""
     return loss.corrects_prior_at(epoch) or resamples(sampler, epoch)
 
 

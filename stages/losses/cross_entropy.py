@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch.nn import functional as F
 
 from longtail.stages.losses import LOSSES
 from longtail.stages.losses.base import WeightedLoss, cross_entropy
-from longtail.stages.parameters import Index, WeightingSpec
 
 
 @LOSSES.register("cross_entropy")
@@ -24,16 +21,6 @@ class CrossEntropy(WeightedLoss):
     >>> round(loss(torch.tensor([[0.0, 0.0]]), torch.tensor([1])).item(), 4)
     0.6931
     """
-
-    def __init__(
-        self,
-        class_counts,
-        *,
-        weighting: WeightingSpec = "none",
-        normalizer: Literal["batch", "weights"] = "batch",
-        start_epoch: Index = 0,
-    ):
-        super().__init__(class_counts, weighting, normalizer, start_epoch)
 
     def per_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return self.weighted(cross_entropy(self.mask(logits), labels), labels)

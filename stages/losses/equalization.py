@@ -9,8 +9,8 @@ from longtail.stages.losses.base import Loss, binary_cross_entropy, cross_entrop
 from longtail.stages.parameters import Fraction
 
 
-class Sparing(Loss):
-    """Knows the rare classes, f_c = n_c/N < threshold, (C,)."""
+class RareClassLoss(Loss):
+    """Base of losses that spare rare classes: ``rare`` (C,) bool, n_c/N < threshold."""
 
     rare: torch.Tensor
 
@@ -22,7 +22,7 @@ class Sparing(Loss):
 
 
 @LOSSES.register("equalization")
-class Equalization(Sparing):
+class Equalization(RareClassLoss):
     """Σ_j w_j BCE(z_j, [j = y]), w_j = 1 − β·[f_j < threshold]·(1 − [j = y]), f_j = n_j/N.
 
     A sample does not push down the logits of rare classes. β is drawn once a batch from Bernoulli(gamma);
@@ -50,7 +50,7 @@ class Equalization(Sparing):
 
 
 @LOSSES.register("softmax_equalization")
-class SoftmaxEqualization(Sparing):
+class SoftmaxEqualization(RareClassLoss):
     """−log(e^{z_y}/Σ_k w_k e^{z_k}), w_k = 1 − β_k·[f_k < threshold]·(1 − [k = y]), f_k = n_k/N.
 
     β_k ~ Bernoulli(gamma) for each sample and class: now and then a rare class is left out of the softmax.

@@ -41,7 +41,7 @@ class Focal(WeightedLoss):
         normalizer: Literal["batch", "weights"] = "batch",
         start_epoch: Index = 0,
     ):
-        super().__init__(class_counts, weighting, normalizer, start_epoch)
+        super().__init__(class_counts, weighting=weighting, normalizer=normalizer, start_epoch=start_epoch)
         self.gamma = gamma
         self.prior_bias = form == "sigmoid"
         self._losses = self._sigmoid if form == "sigmoid" else self._softmax

@@ -35,8 +35,8 @@ class Hinge(Loss):
     ):
         super().__init__(class_counts)
         counts = self.class_counts
-        grown = ldam_margins(counts, margin) if margins == "ldam" else np.full(len(counts), margin)
-        self.per_class("margins", grown)
+        by_class = ldam_margins(counts, margin) if margins == "ldam" else np.full(len(counts), margin)
+        self.per_class("margins", by_class)
 
     def per_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         cosines = self.mask(logits)

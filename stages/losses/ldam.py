@@ -18,8 +18,8 @@ class MarginSoftmax(WeightedLoss):
 
     head_kind = "cosine"
 
-    def __init__(self, class_counts, scale: float, *weighted):
-        super().__init__(class_counts, *weighted)
+    def __init__(self, class_counts, scale: float, **weighting):
+        super().__init__(class_counts, **weighting)
         self.scale = scale
 
     def per_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -53,7 +53,9 @@ class LDAM(MarginSoftmax):
         normalizer: Literal["batch", "weights"] = "batch",
         start_epoch: Index = 0,
     ):
-        super().__init__(class_counts, scale, weighting, normalizer, start_epoch)
+        super().__init__(
+            class_counts, scale, weighting=weighting, normalizer=normalizer, start_epoch=start_epoch
+        )
         self.per_class("margins", ldam_margins(self.class_counts, max_margin))
 
 
@@ -76,7 +78,9 @@ class Margin(MarginSoftmax):
         normalizer: Literal["batch", "weights"] = "batch",
         start_epoch: Index = 0,
     ):
-        super().__init__(class_counts, scale, weighting, normalizer, start_epoch)
+        super().__init__(
+            class_counts, scale, weighting=weighting, normalizer=normalizer, start_epoch=start_epoch
+        )
         self.per_class("margins", np.full(len(self.class_counts), margin))
 
 

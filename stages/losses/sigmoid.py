@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from longtail.stages.losses import LOSSES
 from longtail.stages.losses.base import WeightedLoss, binary_cross_entropy
-from longtail.stages.parameters import Index, WeightingSpec
 
 
 @LOSSES.register("sigmoid")
@@ -26,16 +23,6 @@ class Sigmoid(WeightedLoss):
     """
 
     prior_bias = True
-
-    def __init__(
-        self,
-        class_counts,
-        *,
-        weighting: WeightingSpec = "none",
-        normalizer: Literal["batch", "weights"] = "batch",
-        start_epoch: Index = 0,
-    ):
-        super().__init__(class_counts, weighting, normalizer, start_epoch)
 
     def per_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         each, _ = binary_cross_entropy(self.widened(logits), labels)

@@ -1,6 +1,8 @@
 """Class weights for losses.
 
 ``WEIGHTINGS.create(name, class_counts, **params)`` is (C,) float64 weights, 0 for a class without samples.
+The fact ``for_balanced_batches`` marks weights that belong with a balanced sampler: they do not count as a
+second correction for class counts.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 WEIGHTINGS = Registry("weighting", "WEIGHTINGS", __name__, supplied=("class_counts",))
 
-ALIKE = 1.1  # weights whose quotient stays below are as good as none
+ALIKE = 1.1  # largest over smallest weight: below it weighting hardly makes a difference
 
 
 def build_weights(spec: str | dict, class_counts) -> np.ndarray:
@@ -92,7 +94,7 @@ def effective_number(
     return class_weights(class_counts, lambda n: (1 - beta) / effective_share(n, beta), rescale=rescale)
 
 
-@WEIGHTINGS.register("clipped_inverse_frequency")
+@WEIGHTINGS.register("clipped_inverse_frequency", facts={"for_balanced_batches": True})
 def clipped_inverse_frequency(
     class_counts, *, low: Positive = 1.0, high: Positive | None = None
 ) -> np.ndarray:

@@ -50,4 +50,4 @@ class L2RW:
         return {}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Undo :meth:`state`."""
+        """Restore what :meth:`state` returned."""

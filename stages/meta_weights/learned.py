@@ -1,4 +1,4 @@
-"""Learned sample weights in the training loop: clean batches, virtual passes, and what became of them."""
+"""Learned sample weights in the training loop: clean batches, virtual passes, mean weights by class."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SUMS = "sums"  # beside the rule's own tensors in a checkpoint
 class LearnedWeights:
     """Weighs the batches of a run by `rule` (a reweighting) on the held-out samples `meta`.
 
-    The clean batch is judged by what predictions go by: plain cross-entropy of scale·z, without the class
-    weights, margins or priors of the training loss, since it is balanced. Virtual passes are in float32
-    whatever the precision of training, see each batch as the real pass does (batch-norm in training mode),
-    and leave batch-norm's running statistics alone.
+    The clean batch's loss is plain cross-entropy of scale·z, from which predictions are made: without the
+    class weights, margins or priors of the training loss, since the batch is balanced. Virtual passes are in
+    float32 whatever the precision of training, see each batch as the real pass does (batch-norm in training
+    mode), and leave batch-norm's running statistics alone.
 
     `flipped` (N,) bool marks training samples whose labels are known to be wrong: their mean weight is
     recorded, the rule never sees it.
@@ -90,7 +90,7 @@ class LearnedWeights:
         return {**self.rule.state(), SUMS: self._sums}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Undo :meth:`state`."""
+        """Restore what :meth:`state` returned."""
         self.rule.load_state(state)
         self._sums = state[SUMS].copy()
 

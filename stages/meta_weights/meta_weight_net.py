@@ -85,7 +85,7 @@ class MetaWeightNet:
         return state
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Undo :meth:`state`."""
+        """Restore what :meth:`state` returned."""
         with torch.no_grad():
             for name, parameter in self._mlp.named_parameters():
                 parameter.copy_(torch.tensor(state[name]))

@@ -1,4 +1,4 @@
-"""Derivatives of a step that is only thought of.
+"""Derivatives of a virtual step: one that is computed but not taken.
 
 Nothing is differentiated twice: ⟨∇ℓ_i(θ), g⟩ of every sample is the directional derivative of ℓ along g, one
 forward pass in forward mode.

@@ -1,4 +1,4 @@
-"""How a classifier is judged: accuracies by class and shot group, calibration, intervals.
+"""How a classifier is evaluated: accuracies by class and shot group, calibration, intervals.
 
 ``evaluate(scores, labels, class_counts)`` has every metric. It is loaded on its first use, so that
 :mod:`.shots`, which finished tables go by, needs no numpy.

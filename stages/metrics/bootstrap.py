@@ -1,4 +1,4 @@
-"""How sure a difference between two methods is: the paired bootstrap."""
+"""The paired bootstrap: a confidence interval for the difference between two methods."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def paired_difference(
     and runs are drawn anew among the S. Runs with equal entries in `same_samples` (default: all) were judged
     on the same samples in the same order, which are then drawn together.
 
-    Raises ValueError for runs of unequal number or length.
+    Raises ValueError for runs of unequal number or length, and for runs with an equal entry in `same_samples`
+    whose labels differ.
 
     Source: Efron, Tibshirani 1993, An introduction to the bootstrap, chapters 8 and 13 (percentile interval).
     """
@@ -47,12 +48,15 @@ def paired_difference(
     gaps = [np.asarray(a, np.int8) - np.asarray(b, np.int8) for a, b in zip(one, other, strict=True)]
     if any(gap.shape != np.shape(y) for gap, y in zip(gaps, labels, strict=True)):
         raise ValueError("runs: hits and labels must have one entry a sample")
+    first = {group: labels[groups.index(group)] for group in groups}
+    if not all(np.array_equal(y, first[group]) for y, group in zip(labels, groups, strict=True)):
+        raise ValueError("same_samples: runs on the same samples must have the same labels in the same order")
     rng = generator(seed, "paired bootstrap")
     observed, drawn = np.empty(len(gaps)), np.empty((draws, len(gaps)))
     for group in dict.fromkeys(groups):
         rows = [row for row, g in enumerate(groups) if g == group]
         observed[rows], drawn[:, rows] = _resample(
-            np.stack([gaps[row] for row in rows], 1), np.asarray(labels[rows[0]]), draws, rng
+            np.stack([gaps[row] for row in rows], 1), np.asarray(first[group]), draws, rng
         )
     picked = rng.integers(len(gaps), size=(draws, len(gaps)))
     means = np.take_along_axis(drawn, picked, 1).mean(1)

@@ -1,4 +1,4 @@
-"""What a classifier's scores say about it."""
+"""Metrics of a classifier's scores: accuracies, precision, calibration."""
 
 from __future__ import annotations
 

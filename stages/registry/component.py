@@ -1,4 +1,4 @@
-"""What is known of a component without importing it: name, parameters, documentation, facts."""
+"""A component as known without importing it: name, parameters, documentation, facts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from longtail.stages.parameters import Problem, Problems
 from longtail.stages.registry.annotations import rule_of_text
 
 REQUIRED = inspect.Parameter.empty
-LITERALS = (bool, int, float, str, tuple, type(None))  # what a class attribute that is a fact may be
+LITERALS = (bool, int, float, str, tuple, type(None))  # types of class attributes that count as facts
 
 
 @dataclass(frozen=True)

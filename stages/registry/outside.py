@@ -42,14 +42,14 @@ class LostComponentWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Outside:
-    """A module that brings components: its files by module name, and what a person knows it by."""
+    """A module that brings components: its files by module name, and the name a user knows it by."""
 
     module: str
     files: Mapping[str, Path]
     origin: str
 
 
-_ADDED: dict[str, tuple[str, Outside]] = {}  # by what finds them in any process: how they were given, too
+_ADDED: dict[str, tuple[str, Outside]] = {}  # by import name or absolute path: (as the user gave it, module)
 
 
 def modules() -> list[Outside]:
@@ -58,16 +58,16 @@ def modules() -> list[Outside]:
 
 
 def added() -> list[tuple[str, str]]:
-    """What :func:`add` has to be called with in another process, for it to know the same components."""
+    """The arguments for :func:`add` by which another process knows the same components."""
     return [(lasting, given) for lasting, (given, _) in _ADDED.items()]
 
 
 def add(module: str, given: str | None = None) -> None:
     """Let the registries know the components of a module, or of a .py file.
 
-    `given` is how a person wrote it, where that differs. A file's folder joins the end of the search path:
-    the file is imported by its own name, here and in worker processes. ValueError for what is not there, does
-    not parse, registers nothing, or has a name that is taken.
+    `given` is how the user wrote it, if that differs. A file's folder joins the end of the search path: the
+    file is imported by its own name, here and in worker processes. Raises ValueError for a module that does
+    not exist, does not parse, registers nothing, or has a name that is taken.
     """
     if module.endswith(".py"):
         file = Path(module).expanduser().resolve()
@@ -115,7 +115,7 @@ def _announced() -> tuple[Outside, ...]:
 
 
 def _located(module: str, origin: str) -> Outside:
-    """A module with its files, imported only where it has no source text. ValueError when it is no use."""
+    """A module with its files, imported only where it has no source text. ValueError if it cannot be used."""
     steps = module.split(".")
     if not all(step.isidentifier() for step in steps) or locate(module) is None:
         file = f"; did you mean {module}.py?" if Path(f"{module}.py").is_file() else ""

@@ -18,7 +18,7 @@ from longtail.stages.registry.source import Unreadable, files_of, forget, read, 
 
 
 class Registry:
-    """Components of one kind, found in one package or module and in modules from outside.
+    """Components of one kind, from one package or module and from modules outside longtail.
 
     `supplied` names the keyword arguments the program gives itself (a sampler's ``seed``): they are no
     parameters of a configuration. A component that cannot be read is left out with a warning; whoever names
@@ -30,7 +30,9 @@ class Registry:
         self.supplied = frozenset(supplied)
         self._asked = Asked(variable, package, self.supplied)
         self._objects: dict[str, Callable] = {}
-        self._by_hand: dict[str, Component] = {}  # registered by what is not read: a notebook, a session
+        self._by_hand: dict[
+            str, Component
+        ] = {}  # registered in a notebook or session, whose source is not read
         self._read_outside: dict[str, Component] = {}
         self._seen: set[str] = set()  # modules from outside that were read
         self._lost: dict[str, Lost] = {}
@@ -104,7 +106,7 @@ class Registry:
         return check_parameters(self.describe(name).parameters, params, f"{self.kind} {name}")
 
     def spelled(self, name: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """(name, params) in the one way they are spelled: ``{name: timm, model: x}`` is ``timm/x``."""
+        """(name, params) in their canonical spelling: ``{name: timm, model: x}`` is ``timm/x``."""
         rest, key = dict(params), self.describe(name).suffix
         return (f"{name}/{rest.pop(key)}", rest) if key in rest else (name, rest)
 
@@ -139,7 +141,7 @@ class Registry:
 
     @property
     def _from_outside(self) -> dict[str, Component]:
-        """Components of other packages, as far as they are known by now."""
+        """Components of other packages known so far."""
         for module in outside.modules():
             if module.module not in self._seen:
                 self._seen.add(module.module)

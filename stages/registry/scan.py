@@ -111,7 +111,7 @@ def _component(source: Source, node: Any, mark: ast.Call, asked: Asked, origin: 
     try:
         bases = lineage(source, node) if isinstance(node, ast.ClassDef) else []
         facts = {**_facts(bases), **facts}
-        signature = _initializer(source, bases, node) if bases else (source, node)
+        signature = _initializer(bases) if bases else (source, node)
         if signature is not None:
             parameters = _parameters(*signature, asked.supplied | fixed.keys(), problems)
     except Unreadable as error:
@@ -174,10 +174,11 @@ def _attributes(node: ast.stmt) -> Iterator[tuple[str, ast.AST]]:
         yield node.name, node
 
 
-def _initializer(
-    source: Source, bases: list[Base], node: ast.ClassDef
-) -> tuple[Source, ast.FunctionDef] | None:
-    """The ``__init__`` a class has or inherits; None without one. Unreadable for one that cannot be read."""
+def _initializer(bases: list[Base]) -> tuple[Source, ast.FunctionDef] | None:
+    """The ``__init__`` a class has or inherits, given the class and its bases in order of lookup.
+
+    None without one. Unreadable for one that cannot be read.
+    """
     for base in bases:
         if isinstance(base, str):
             if not BARE.fullmatch(base):

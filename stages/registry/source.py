@@ -80,7 +80,7 @@ class Source:
         return ".".join([*steps[: len(steps) - node.level + 1], *([node.module] if node.module else [])])
 
 
-Base = tuple[Source, ast.ClassDef] | str  # a class that can be read, or the name of one that cannot
+Base = tuple[Source, ast.ClassDef] | str  # a class that can be read, or the full name of one that cannot
 
 
 def lineage(source: Source, node: ast.ClassDef, below: frozenset[str] = frozenset()) -> list[Base]:
@@ -102,7 +102,7 @@ def lineage(source: Source, node: ast.ClassDef, below: frozenset[str] = frozense
 def find_class(full: str, near: str, steps: int = 5) -> tuple[Source, ast.ClassDef] | None:
     """The class of a full name where its source can be read and is of the package of `near` or of longtail.
 
-    A name that its module imports itself is followed so many `steps`.
+    A name that its module imports from another is followed through at most `steps` modules.
     """
     module, _, name = full.rpartition(".")
     if not module or module.split(".")[0] not in {near.split(".")[0], OURS} or not steps:
@@ -144,7 +144,7 @@ def _read(module: str, path: Path, changed: int) -> Source:
 
 
 def locate(module: str) -> ModuleSpec | None:
-    """Where a module lies, None when there is none: importlib's find_spec, importing no package around it."""
+    """The spec of a module, None if there is no such module, without importing the packages around it."""
     path, name, spec = None, "", None
     for step in module.split("."):
         name = f"{name}.{step}" if name else step

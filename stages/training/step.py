@@ -114,7 +114,7 @@ class Stepper:
         return Step(total, correct, len(whole.labels), time.perf_counter() - began, weighed - began)
 
     def _seeded(self, epoch: int, batch: int):
-        """What layers draw (dropout, stochastic depth) is a function of seed, epoch and batch, too."""
+        """Make the draws of layers (dropout, stochastic depth) a function of seed, epoch and batch, too."""
         return torch_seed(self.seed, "network", epoch, batch, device=self.device)
 
     def _add_gradients(self, whole: Batch, weights: torch.Tensor | None, where: str) -> tuple[float, int]:

@@ -443,7 +443,7 @@ def test_facts_are_the_class_attributes(kind, name):
         own = {key: value for key, value in facts.items() if key != "torchvision"}
         assert own == {key: getattr(target, key) for key in own}
     else:
-        assert set(facts) <= {"holds_features"}
+        assert set(facts) <= {"holds_features", "cosine", "for_balanced_batches"}
 
 
 def test_facts_that_settings_are_checked_by_are_read_for_every_component():

@@ -20,10 +20,11 @@ from longtail.stages.selection import NEEDS_VALIDATION
 class LogitAdjustment(LinearClassifier):
     """Stage one's logits less those of the prior: z_c − τ·log π_c, bias kept.
 
-    π (C,) are the training frequencies; a class of none is left out. `tau` is a number ≥ 0 (0 is joint, 1 is
-    Bayes-optimal for balanced accuracy where softmax(z) is the true posterior), or "validation": the τ of
-    highest validation balanced accuracy, from the exact path. Without a head, a plain linear one is fitted
-    and τ comes from 3-fold cross-validation. Fitted: ``tau_``, ``head_`` with the adjustment in its bias.
+    π (C,) are the training frequencies; a class without samples is left out. `tau` is a number ≥ 0 (0 is
+    joint, 1 is Bayes-optimal for balanced accuracy where softmax(z) is the true posterior), or "validation":
+    the τ of highest validation balanced accuracy, from the exact path. Without a head, a plain linear one is
+    fitted and τ comes from 3-fold cross-validation. Fitted: ``tau_``, ``head_`` with the adjustment in its
+    bias.
 
     Raises ValueError when τ is to be chosen for a given head without validation data.
 

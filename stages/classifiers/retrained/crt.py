@@ -16,6 +16,7 @@ from longtail.stages.linear_scores import linear_scores
 from longtail.stages.losses.corrections import corrected_twice
 from longtail.stages.network import Head
 from longtail.stages.parameters import Count, Fraction, LossSpec, NonNegative, Positive, SamplerSpec
+from longtail.stages.priors import uniform_bias
 from longtail.stages.randomness import generator
 from longtail.stages.registry import split_spec
 
@@ -103,7 +104,7 @@ class CRT(LinearClassifier):
         if cosine:
             start = {"weight": generator(settings.seed, "crt").standard_normal(shape)}
         else:
-            bias = -np.log(max(shape[0] - 1, 1)) if loss.prior_bias else 0.0
+            bias = uniform_bias(shape[0]) if loss.prior_bias else 0.0
             start = {"weight": np.zeros(shape), "bias": np.full(shape[0], bias)}
 
         def logits(p, features):
@@ -125,7 +126,7 @@ class CRT(LinearClassifier):
         return as_head(learned)
 
     def _make_loss(self, sampler, validation):
-        """The loss over the training counts; ValueError when it goes by validation and there is none."""
+        """The loss over the training counts; ValueError for one that lacks the validation it needs."""
         from longtail.stages.losses import LOSSES
 
         name, params = split_spec(self.loss)

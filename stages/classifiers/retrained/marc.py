@@ -79,7 +79,7 @@ class MARC(Classifier):
         """ω and β of the classes present, (2, K)."""
         targets = places(present, len(weights))[rows]
         shares = weights[rows] / (weights[rows].sum() * len(sources))
-        norms = row_norms(self.base_)[present]
+        norms = head_norms(self.base_)[present]
         logits = frozen_logits(self.base_, sources, columns=present, dtype=np.float64)
         blocks = list(product(logits, row_blocks(len(rows), sources[0].shape[1] + 2 * len(present))))
 
@@ -105,7 +105,7 @@ class MARC(Classifier):
 
         from longtail.stages.samplers import SAMPLERS
 
-        norms = row_norms(self.base_)
+        norms = head_norms(self.base_)
         margins = torch.from_numpy(norms.astype(np.float32))
         loss = WeightedCrossEntropy(weights, "weights")
         model = Model(
@@ -122,14 +122,14 @@ class MARC(Classifier):
 
     def _scores(self, X) -> np.ndarray:
         logits = self.base_.logits(X)
-        margins = (self.beta_ * row_norms(self.base_)).astype(logits.dtype)
+        margins = (self.beta_ * head_norms(self.base_)).astype(logits.dtype)
         return self.omega_.astype(logits.dtype) * logits + margins
 
     def _linear_form(self) -> LinearForm:
-        return LinearForm.of_head(self.base_).scaled(self.omega_, self.beta_ * row_norms(self.base_))
+        return LinearForm.of_head(self.base_).scaled(self.omega_, self.beta_ * head_norms(self.base_))
 
 
-def row_norms(head: Head) -> np.ndarray:
+def head_norms(head: Head) -> np.ndarray:
     """Norms (C,) float64 of the rows that make a head's logits: of scale·W, of unit rows with ``cosine``."""
     norms = np.linalg.norm(head.weight.astype(np.float64), axis=1)
     return abs(head.scale) * ((norms > 0) if head.cosine else norms)

@@ -11,7 +11,7 @@ from longtail.stages.network import Head
 
 
 def frozen_logits(head: Head, sources: Sequence[np.ndarray], *, columns, dtype) -> list[FrozenLogits]:
-    """Logits of `head` over each of `sources`, matrices (N, D), which share the memory there is."""
+    """Logits of `head` over each of `sources`, matrices (N, D), which share ``RESIDENT_BYTES`` of memory."""
     return [
         FrozenLogits(head, source, columns=columns, dtype=dtype, copies=len(sources)) for source in sources
     ]

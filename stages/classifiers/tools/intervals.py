@@ -33,9 +33,9 @@ class Family:
     order: np.ndarray
 
     @classmethod
-    def of(cls, bounds: Bounds, a: np.ndarray, playing: np.ndarray) -> Family:
-        """The family whose `playing` (K,) classes compete, in any order."""
-        return cls(bounds, a, playing[np.argsort(a[playing], kind="stable")])
+    def of(cls, bounds: Bounds, a: np.ndarray, competing: np.ndarray) -> Family:
+        """The family whose `competing` (K,) classes compete, in any order."""
+        return cls(bounds, a, competing[np.argsort(a[competing], kind="stable")])
 
     def over_features(self, X, y, weight, bias=None) -> tuple[np.ndarray, np.ndarray]:
         """(lo, hi), each (N,), of features (N, D) with labels `y` (N,) under z = W f + b, in row blocks."""
@@ -57,10 +57,12 @@ class Family:
         """
         place = places(self.order, len(self.a))
         lo, hi = np.full(len(y), np.inf), np.full(len(y), -np.inf)
-        able = np.flatnonzero(place[y] >= 0)
-        able = able[np.argsort(place[y[able]], kind="stable")]  # rows by class: they share what depends on it
-        for block in row_blocks(len(able), max(width, BLOCK_COPIES * len(self.order))):
-            rows = able[block]
+        samples = np.flatnonzero(place[y] >= 0)
+        samples = samples[
+            np.argsort(place[y[samples]], kind="stable")
+        ]  # by class: bounds are made class by class
+        for block in row_blocks(len(samples), max(width, BLOCK_COPIES * len(self.order))):
+            rows = samples[block]
             lo[rows], hi[rows] = self.bounds(scores(rows), place[y[rows]], self.a[self.order])
         return lo, hi
 

@@ -1,4 +1,4 @@
-"""Scores that are linear in (normalised) features, as one matrix: what is left of a classifier to ship."""
+"""Scores linear in (normalised) features, as one matrix: the form in which a classifier is exported."""
 
 from __future__ import annotations
 

@@ -51,9 +51,9 @@ def tau_path(X, y, weight, *, class_counts=None, many: int = 100, few: int = 20)
     Raises ValueError for mismatched shapes and labels out of range.
     """
     X, y, weight = _features(X, y, weight)
-    counts, playing = _playing(y, class_counts, len(weight))
+    counts, competing = _competing(y, class_counts, len(weight))
     a = np.log(row_norms(weight.astype(np.float64))[:, 0])  # a zero row scores 0 whatever a is
-    lo, hi = Family.of(exponential_bounds, a, playing).over_features(X, y, weight)
+    lo, hi = Family.of(exponential_bounds, a, competing).over_features(X, y, weight)
     return TauPath(lo, hi, y, counts, many=many, few=few)
 
 
@@ -64,13 +64,13 @@ def adjustment_path(X, y, head, log_prior, *, class_counts=None, many: int = 100
     (``-inf``) or whose `class_counts` is 0 are left out. Otherwise as :func:`tau_path`.
     """
     X, y, weight = _features(X, y, head.weight)
-    counts, playing = _playing(y, class_counts, len(weight))
+    counts, competing = _competing(y, class_counts, len(weight))
     log_prior = np.asarray(log_prior, np.float64)
-    playing = playing[np.isfinite(log_prior[playing])]
+    competing = competing[np.isfinite(log_prior[competing])]
     if head.cosine:
         X, weight = unit_rows(X), unit_rows(weight)
     a = log_prior / head.scale  # scale·z − τ·log π orders classes as z − τ·(log π/scale) does
-    lo, hi = Family.of(linear_bounds, a, playing).over_features(X, y, weight, head.bias)
+    lo, hi = Family.of(linear_bounds, a, competing).over_features(X, y, weight, head.bias)
     return TauPath(lo, hi, y, counts, many=many, few=few)
 
 
@@ -111,7 +111,7 @@ def _labels(y: np.ndarray, num_classes: int) -> np.ndarray:
     return y
 
 
-def _playing(y, class_counts, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _competing(y, class_counts, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """(class counts, classes that may be predicted)."""
     counts = np.bincount(y, minlength=num_classes) if class_counts is None else np.asarray(class_counts)
     if counts.shape != (num_classes,):
@@ -124,6 +124,6 @@ def _path_of(bounds: Bounds, z, y, a, class_counts, many: int, few: int) -> TauP
     if z.ndim != 2 or y.shape != z.shape[:1] or a.shape != z.shape[1:]:
         raise ValueError(f"z must be (N, C), y (N,) and a (C,), got {z.shape}, {y.shape} and {a.shape}")
     y = _labels(y, len(a))
-    counts, playing = _playing(y, class_counts, len(a))
-    lo, hi = Family.of(bounds, a, playing).over_scores(z.astype(np.float64), y)
+    counts, competing = _competing(y, class_counts, len(a))
+    lo, hi = Family.of(bounds, a, competing).over_scores(z.astype(np.float64), y)
     return TauPath(lo, hi, y, counts, many=many, few=few)

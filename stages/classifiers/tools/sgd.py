@@ -1,4 +1,4 @@
-"""The loop of every classifier that learns by steps: mini-batch SGD over frozen features."""
+"""Mini-batch SGD over frozen features, the training loop of every classifier that takes steps."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ ONLY_STEPS_USE = ("lr", "momentum", "batch_size", "epochs")
 
 @dataclass(frozen=True)
 class SgdSettings:
-    """How a classifier takes its steps: by SGD with momentum, under a cosine from `lr` to 0.
+    """How a classifier takes its steps: SGD with momentum, the rate falling along a cosine from `lr` to 0.
 
-    `weight_decay` is the factor of ½‖θ‖², `batch_size` in samples, `seed` what the samples' order is drawn
-    from.
+    `weight_decay` is the factor of ½‖θ‖², `batch_size` in samples, `seed` that of the samples' order.
     """
 
     lr: float
@@ -37,7 +36,7 @@ class SgdSettings:
 
     @classmethod
     def of(cls, estimator) -> SgdSettings:
-        """Those of an estimator's parameters; a `random_state` that is no integer draws the seed."""
+        """The settings among an estimator's parameters; the seed is that of its `random_state`."""
         return cls(
             lr=estimator.lr,
             momentum=estimator.momentum,
@@ -49,7 +48,7 @@ class SgdSettings:
 
 
 def as_seed(random_state) -> int:
-    """A seed for samplers: an integer is one, anything else scikit-learn takes draws one."""
+    """A seed for samplers: an integer as it is, else one drawn from None or a RandomState."""
     from sklearn.utils import check_random_state
 
     if isinstance(random_state, int | np.integer):
@@ -58,7 +57,7 @@ def as_seed(random_state) -> int:
 
 
 def refuse_steps(estimator) -> None:
-    """ValueError for a parameter only steps use, set on an `estimator` whose solver is lbfgs."""
+    """ValueError if an `estimator` with solver lbfgs sets a parameter that only sgd uses."""
     parameters = signature_parameters(type(estimator))
     for key in ONLY_STEPS_USE:
         value = getattr(estimator, key)
@@ -68,7 +67,7 @@ def refuse_steps(estimator) -> None:
 
 @dataclass(frozen=True)
 class Model:
-    """What steps move, and how it is judged.
+    """What is trained, and how it is scored.
 
     `start` are the arrays training starts from, by name. ``objective(tensors, features (B, D), labels (B,))``
     is a batch's scalar, ``scores(arrays, X (N, D))`` are (N, C). ``after_step(tensors)`` may change the
@@ -97,8 +96,8 @@ def fit_sgd(
 
     Epoch e takes its batches from ``sources[e % len(sources)]``, anything whose rows come by index, in the
     order of `sampler`; `rows` (N,) are the labels. With `validation` the first epoch of highest balanced
-    accuracy is kept, without it the last. `loss`, where given, hears of the epoch about to begin, what its
-    draws are made from, and each validation accuracy by class.
+    accuracy is kept, without it the last. A given `loss` gets each epoch's number, the seed of its draws, and
+    the validation accuracies of the classes.
 
     Raises ValueError, naming the model's owner, when a parameter is no longer finite.
     """
@@ -110,7 +109,7 @@ def fit_sgd(
         if validation is None:
             kept, kept_epoch = arrays, epoch + 1
             continue
-        metrics = _judged(model, arrays, validation, sampler.class_counts)
+        metrics = _validation_metrics(model, arrays, validation, sampler.class_counts)
         if loss is not None:
             loss.set_class_accuracy(metrics["class_accuracy"])
         if metrics["balanced_accuracy"] > best:
@@ -119,7 +118,7 @@ def fit_sgd(
 
 
 class _Training:
-    """A model's tensors on their way, and the optimiser that moves them."""
+    """A model's tensors during training, and the optimiser that updates them."""
 
     def __init__(self, model: Model, rows, sampler: Sampler, settings: SgdSettings, loss: Loss | None):
         from longtail.stages.training.schedules import SCHEDULES
@@ -175,7 +174,7 @@ class _Training:
         return arrays
 
 
-def _judged(model: Model, arrays: Arrays, validation: Features, class_counts: np.ndarray) -> dict:
+def _validation_metrics(model: Model, arrays: Arrays, validation: Features, class_counts: np.ndarray) -> dict:
     """The metrics of `arrays` on validation features."""
     from longtail.stages.metrics.scores import evaluate
 

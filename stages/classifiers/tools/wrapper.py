@@ -32,7 +32,7 @@ class Wrapper(Classifier):
     """Base of classifiers with a parameter `classifier`, the one they wrap, and a `random_state` for it.
 
     A subclass's ``_fit`` fits what :meth:`_inner` gives on row numbers and keeps it as ``classifier_``, which
-    scores. Whether scores are logits and views are used is for the wrapped one to say.
+    scores. Whether scores are logits and views are used depends on the wrapped one.
     """
 
     classifier: str | dict

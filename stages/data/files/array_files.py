@@ -90,7 +90,7 @@ class ArrayFiles:
         return array
 
     def class_names(self) -> list[str] | None:
-        """The class names beside the arrays; None when there are none."""
+        """The class names that lie with the arrays; None if there is no such file or array."""
         if self.is_archive:
             return self._class_names_in_archive() if "class_names" in self.names else None
         path = self.path / "class_names.json"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from longtail.stages.parameters import wrong
 
-ASIDE = ".download-"  # begins the folder files arrive in before they are whole
+ASIDE = ".download-"  # prefix of the folder that holds files until all are complete
 DOWNLOADED_TO = "data"  # where data sets lie, and are downloaded to, without a root
 
 

@@ -1,4 +1,4 @@
-"""Sizes of listed pictures, which a data set is identified by, without opening one."""
+"""Sizes of listed pictures, by which a data set is identified; no picture is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the one kind of pickle there is to read: published, known by its MD5, and of plain data only."""
+"""Reading published pickles: known by their MD5, and of plain data only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn at random for a training batch: crops, flips, mixtures."""
+"""Random augmentation of training batches: crops, flips, mixtures."""
 
 from __future__ import annotations
 

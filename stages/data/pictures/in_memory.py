@@ -40,6 +40,9 @@ class ImageArrays:
                 f"images must be uint8 (N, H, W, C), got {self.images.dtype} {tuple(self.images.shape)}"
             )
         self.labels = np.asarray(labels, np.int64)
+        if self.labels.shape != self.images.shape[:1]:
+            shapes = f"{tuple(self.images.shape)} and {self.labels.shape}"
+            raise ValueError(f"images (N, H, W, C) must have labels (N,), got {shapes}")
         self.resize, self.keep_constants = resize, keep_constants
         channels = self.images.shape[-1]
         device = self.images.device

@@ -1,4 +1,4 @@
-"""What evaluation makes of a picture file, in a split or later, when a finished model predicts."""
+"""How evaluation reads a picture file: in a split, and later, when a finished model predicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading one picture file, whatever a person may have put there."""
+"""Reading one picture file of any supported format and pixel mode."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ class PictureSettings:
     """The parameters of ``image_folder`` and ``image_list`` that say what becomes of a picture.
 
     A picture's shorter side is resized to `resize` pixels and the central square of `image_size` is kept.
-    `mean` and `std` are of pixels in [0, 1], a number for each channel of `mode`; None for those a part has
-    by itself.
+    `mean` and `std` are of pixels in [0, 1], a number for each channel of `mode`; None for the
+    part's own.
     """
 
     image_size: int = 224

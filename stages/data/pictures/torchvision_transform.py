@@ -1,4 +1,4 @@
-"""What a picture decoded on demand goes through before it is a tensor."""
+"""The transform from a picture decoded on demand to a tensor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _middle(image: Image) -> Image:
-    """A picture without the ends of what is over twice as long as wide, which no central square shows."""
+    """A picture cropped to at most twice as long as wide: no central square shows the ends."""
     width, height = image.size
     longest = 2 * min(width, height)
     if max(width, height) <= longest:

@@ -1,4 +1,4 @@
-"""Many pictures at once, and what becomes of those that cannot be read."""
+"""Opening many pictures in threads, and refusing or skipping those that cannot be read."""
 
 from __future__ import annotations
 

@@ -297,6 +297,13 @@ def test_difference_is_of_balanced_accuracies():
     assert paired_difference([one], [other], [labels]).mean == pytest.approx(0.5)
 
 
+def test_runs_on_the_same_samples_must_have_the_same_labels():
+    hits, labels = [[True, False]] * 2, [np.array([0, 1]), np.array([1, 0])]
+    with pytest.raises(ValueError, match=r"same_samples: .* same labels"):
+        paired_difference(hits, hits, labels)
+    assert paired_difference(hits, hits, labels, same_samples=["one", "other"]).mean == 0
+
+
 def test_interval_is_that_of_drawing_samples_one_by_one():
     rng = np.random.default_rng(1)
     labels = np.repeat([0, 1, 2], [40, 20, 60])

@@ -6,7 +6,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from longtail.stages.classifiers import CLASSIFIERS, Head
-from longtail.stages.classifiers.retrained.marc import row_norms
+from longtail.stages.classifiers.retrained.marc import head_norms
 from longtail.stages.classifiers.retrained.oltr import LEARNED, embedded_scores, memory_loss, starting_point
 from longtail.stages.classifiers.tools.linear import fit_plain_head
 from longtail.stages.classifiers.tools.state import from_state, to_state
@@ -294,7 +294,7 @@ def test_marc_scores_are_its_formula():
     expected = marc.omega_ * (X_NEW @ effective.T + 3 * HEAD.bias)
     expected += marc.beta_ * np.linalg.norm(effective, axis=1)
     np.testing.assert_allclose(marc.scores(X_NEW)[:, PRESENT], expected[:, PRESENT], rtol=1e-6)
-    np.testing.assert_array_equal(row_norms(HEADS["cosine"]), np.full(4, 16.0))
+    np.testing.assert_array_equal(head_norms(HEADS["cosine"]), np.full(4, 16.0))
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "sgd"])

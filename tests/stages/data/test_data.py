@@ -1168,3 +1168,14 @@ def test_data_set_without_sources_is_refused_with_what_to_add(monkeypatch):
         DATASETS.sources("scans", {"root": "here"})
     monkeypatch.setattr(module, "sources", lambda *, root: [root])
     assert DATASETS.sources("scans", {"root": "here"}) == ["here"]
+
+
+def test_labels_without_a_class_name_are_refused_not_dropped():
+    part = ImageArrays(np.zeros((6, 2, 2, 1), np.uint8), [0, 0, 1, 1, 2, 2])
+    with pytest.raises(ValueError, match=r"train part: labels must be in 0\.\.1, .* got 2"):
+        make_splits(Collection(part, None, None, ["a", "b"]))
+
+
+def test_images_need_a_label_each():
+    with pytest.raises(ValueError, match=r"must have labels \(N,\), got \(6, 2, 2, 1\) and \(5,\)"):
+        ImageArrays(np.zeros((6, 2, 2, 1), np.uint8), range(5))
