@@ -14,6 +14,7 @@ from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.process.progress import CountProgress
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
+from longtail.pipeline.work.classifying import choosing_split
 from longtail.pipeline.work.workbench import Workbench, finished_result
 
 log = logging.getLogger("longtail")
@@ -53,14 +54,13 @@ def run_sweep(config: Config, store: Store, *, jobs: int = 1) -> Sweep:
     The test split is opened for winners alone, after every choice has been made. LongtailError without
     samples to choose on.
     """
-    split = "test" if config.evaluation.protocol == "paper" else "val"
+    split = config.evaluation.choosing_split
     bench, specs = Workbench(config, store), trials_of(config)
     missing = [s for s in specs if finished_result(store, bench.classifier_id(s), (split,)) is None]
     if missing:
-        if not len({"val": bench.features.val, "test": bench.features.test}[split]):
-            raise LongtailError(
-                f"sweep: there are no {split} samples to choose on; set data.validation_per_class"
-            )
+        if choosing_split(config, bench.features) is None:
+            part = {"val": "validation", "test": "test"}[split]
+            raise LongtailError(f"sweep: there are no {part} samples to choose on; set data.{part}_per_class")
         log.info("sweep: %d of %d trials to run", len(missing), len(specs))
         run_trials(bench, missing, split, jobs)
     trials = [_only(bench.result(spec, (split,)), split) for spec in specs]

@@ -101,7 +101,7 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         if value is None:
             merged.pop(key, None)
         elif isinstance(value, dict):
-            merged[key] = _merge_component(below, value)
+            merged[key] = _merge_mapping(below, value)
         elif isinstance(value, str) and isinstance(below, dict) and below.get("name") == value:
             pass  # the same component, its parameters stay
         else:
@@ -109,7 +109,7 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _merge_component(below: Any, value: dict[str, Any]) -> dict[str, Any]:
+def _merge_mapping(below: Any, value: dict[str, Any]) -> dict[str, Any]:
     if isinstance(below, str):
         below = {"name": below}
     if not isinstance(below, dict) or ("name" in value and value["name"] != below.get("name")):

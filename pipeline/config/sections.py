@@ -178,6 +178,11 @@ class Evaluation(Settings):
         return few
 
     @property
+    def choosing_split(self) -> Literal["val", "test"]:
+        """The split that choices are made on."""
+        return "test" if self.protocol == "paper" else "val"
+
+    @property
     def thresholds(self) -> dict[str, int]:
         """The limits of the shot groups, as keyword arguments."""
         return {"many": self.many, "few": self.few}

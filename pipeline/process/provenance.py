@@ -43,7 +43,7 @@ def versions() -> dict[str, str]:
 
 
 def earlier_environment(path: Path) -> dict[str, Any] | None:
-    """The environment in a run's ``provenance.json``; None when there is none that can be read."""
+    """The environment in a run's ``provenance.json``; None if there is no such file, or it cannot be read."""
     try:
         environment = read_json(path)["environment"]
     except FileNotFoundError:

@@ -35,7 +35,7 @@ def predict(
     form: str = "table",
     say: Callable[[str], object] = print,
 ) -> None:
-    """Say the `top` classes of every picture, or row of features, that `inputs` name, a line at a time.
+    """Print the `top` classes of every picture, or row of features, that `inputs` name, a line at a time.
 
     Raises LongtailError for inputs of the wrong kind, and at the end when pictures could not be read: each of
     those is named in a warning, and the others are predicted.

@@ -10,7 +10,7 @@ from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.sections import System
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.store.finished_results import find_results, results_of_config
-from longtail.pipeline.store.references import ID_FIELDS, directory
+from longtail.pipeline.store.references import find_result
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
 from longtail.stages.registry import did_you_mean
@@ -38,7 +38,7 @@ def choose_classifier(
 
     LongtailError when there is none, or several, which are then listed.
     """
-    if not overrides and _is_result(store, reference):
+    if not overrides and find_result(store, reference) is not None:
         ((results, _),) = find_results(store, [reference])
         system = System()
     else:
@@ -50,12 +50,6 @@ def choose_classifier(
     if classifier is None:
         return ChosenClassifier(_best(reference, results), system)
     return ChosenClassifier(_named(store, reference, results, classifier), system)
-
-
-def _is_result(store: Store, reference: str) -> bool:
-    if directory(store, reference) is not None:
-        return True
-    return any(store.resolve(kind, reference) is not None for kind in ID_FIELDS)
 
 
 def _named(store: Store, reference: str, results: list[Result], wanted: str) -> Result:

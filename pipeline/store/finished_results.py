@@ -9,7 +9,7 @@ from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
 from longtail.pipeline.store.identity import classifier_id, feature_key, representation_id
-from longtail.pipeline.store.references import ID_FIELDS, directory, is_unknown
+from longtail.pipeline.store.references import ID_FIELDS, find_result, is_unknown
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
 
@@ -27,7 +27,7 @@ def find_results(
     """Results of each reference in turn, all under the root without references, each result once.
 
     `overrides` (``KEY=VALUE``) are laid on each reference, which must then be a configuration. LongtailError
-    for a reference that names nothing, or a configuration without finished runs.
+    for a reference that names nothing, several results, or a configuration without finished runs.
     """
     references = list(references)
     if overrides and not references:
@@ -55,14 +55,11 @@ def _of_reference(
     if overrides:
         config = load_config(reference, overrides)
         return ReferenceResults(results_of_config(store, config), config.evaluation.thresholds)
-    path = directory(store, reference)
-    name = reference if path is None else path.name
-    for kind, field in ID_FIELDS.items():
-        if path is not None and path.parent.name != kind:
-            continue
-        resolved = store.resolve(kind, name)
-        if resolved is not None:
-            return ReferenceResults(_ordered(r for r in everything if getattr(r, field) == resolved), None)
+    named = find_result(store, reference)
+    if named is not None:
+        kind, name = named
+        results = (result for result in everything if getattr(result, ID_FIELDS[kind]) == name)
+        return ReferenceResults(_ordered(results), None)
     try:
         config = load_config(reference)
     except ConfigError as error:

@@ -81,7 +81,7 @@ def classifier_id(config: Config, key: str, spec: Spec) -> str:
 
 
 def named_representation(store: Store, reference: str) -> str | None:
-    """The representation id that a directory, an id prefix or a config names; None when none does."""
+    """The representation id that a directory, an id prefix or a config names; None if it names nothing."""
     run_id = find_run(store, reference)
     if run_id is not None:
         return run_id

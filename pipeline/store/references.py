@@ -38,7 +38,9 @@ def find_result(store: Store, reference: str) -> tuple[str, str] | None:
     name = reference if path is None else path.name
     matches = [(kind, run_id) for kind in kinds if (run_id := store.resolve(kind, name)) is not None]
     if len(matches) > 1:
-        raise LongtailError(f"{reference!r} begins ids of {' and of '.join(kind for kind, _ in matches)}")
+        raise LongtailError(
+            f"{reference!r} begins ids of {' and of '.join(kind for kind, _ in matches)}; give more of it"
+        )
     return matches[0] if matches else None
 
 
@@ -49,7 +51,7 @@ def directory(store: Store, reference: str) -> Path | None:
         return None
     root = path.parents[1]
     if root != store.root.resolve():
-        raise LongtailError(f"{reference}: lies under another root than {store.root}; say --root {root}")
+        raise LongtailError(f"{reference}: lies under another root than {store.root}; use --root {root}")
     return path
 
 

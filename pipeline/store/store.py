@@ -62,16 +62,16 @@ class Store:
     def done(self, kind: Literal["classifiers"], name: str) -> ClassifierDone | None: ...
 
     def done(self, kind: str, name: str):
-        """What ``DONE`` of a finished result holds; None while there is none, or when it is damaged."""
+        """What ``DONE`` of a finished result holds; None if it is not finished, or the file is damaged."""
         return self._checked_json(self.folder(kind, name) / "DONE")
 
     def manifest(self, key: str) -> Manifest | None:
-        """What ``manifest.json`` of finished features holds; None when there is none or it is damaged."""
+        """What ``manifest.json`` of finished features holds; None if it is missing or damaged."""
         manifest = self._checked_json(self.folder("features", key) / "manifest.json")
         return manifest if manifest is not None and manifest.get("key") == key else None
 
     def _checked_json(self, path: Path):
-        """A checked JSON record; None when it is not there, or damaged, which is warned of."""
+        """A checked JSON record; None if it is not there, or, with a warning, if it is damaged."""
         try:
             return verified(read_json(path), path)
         except (FileNotFoundError, NotADirectoryError):  # the latter: a stray file among the results

@@ -121,7 +121,7 @@ class Checkpoints:
         save_tensors(path, **self._best)
 
     def resume(self, network, optimizer, average=None, reweighting=None) -> Memory | None:
-        """Load the newest intact checkpoint into all; None when there is none. Damaged ones are named."""
+        """Load the newest intact checkpoint into all; None if there is none. Damaged ones are named."""
         for path in reversed(state_files(self.folder)):
             weights_path = path.with_suffix(WEIGHTS)
             try:

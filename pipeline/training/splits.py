@@ -39,7 +39,7 @@ def warn_of_splits(config: Config, splits: Splits) -> None:
         if empty and present:
             classes = counted(len(empty), "class", "classes")
             log.warning("no %s sample in %s (%s): %s", part, classes, listed(empty), follows)
-    choosing = splits.test if config.evaluation.protocol == "paper" else splits.val
+    choosing = getattr(splits, config.evaluation.choosing_split)
     if config.representation is None or not config.representation.epochs or len(choosing):
         return  # without a trained head classifiers cross-validate
     for spec in config.classifiers:

@@ -29,7 +29,7 @@ log = logging.getLogger("longtail")
 
 
 def build_reweighting(config: Config, splits: Splits, device: str) -> LearnedWeights | None:
-    """The learned sample weights as configured; None when none are."""
+    """The learned sample weights as configured; None if none are configured."""
     from longtail.stages.meta_weights.learned import LearnedWeights
     from longtail.stages.randomness import torch_seed
 

@@ -45,9 +45,8 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     from longtail.pipeline.compare.sweep import run_sweep
 
     sweep = run_sweep(config, store, jobs=jobs)
-    split = "test" if config.evaluation.protocol == "paper" else "val"
     thresholds = config.evaluation.thresholds
-    trials = records(sweep.trials, splits=(split,), thresholds=thresholds)
+    trials = records(sweep.trials, splits=(config.evaluation.choosing_split,), thresholds=thresholds)
     winners = records(sweep.winners, splits=("test",), thresholds=thresholds)
     click.echo(records_text([*trials, *(row for row in winners if row not in trials)], form))
 

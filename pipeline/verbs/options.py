@@ -139,6 +139,9 @@ def splits_of(choice: str) -> tuple[str, ...]:
 
 def print_records(rows: list[Record], form: str, classes: bool) -> None:
     """Print records as `form`, or class by class."""
-    from longtail.pipeline.tables.by_class import classes_text
+    if classes:
+        from longtail.pipeline.tables.by_class import classes_text
 
-    click.echo(classes_text(rows, form) if classes else records_text(rows, form))
+        click.echo(classes_text(rows, form))
+    else:
+        click.echo(records_text(rows, form))

@@ -87,7 +87,7 @@ def _fit_arguments(config: Config, features: FeatureSet, estimator: Classifier) 
 
 def choosing_split(config: Config, features: FeatureSet) -> Features | None:
     """What choices are made on: validation, and test only under protocol paper; None without samples."""
-    part = features.test if config.evaluation.protocol == "paper" else features.val
+    part = {"val": features.val, "test": features.test}[config.evaluation.choosing_split]
     return part if len(part) else None
 
 

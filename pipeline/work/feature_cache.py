@@ -48,7 +48,7 @@ def is_cached(store: Store, key: str) -> bool:
 def fetch(store: Store, key: str) -> FeatureSet | None:
     """The features under `key`, memory-mapped, every file's SHA-256 checked.
 
-    None when there are none, and, with a warning, when a file is missing or damaged.
+    None if there are no such features, or, with a warning, if a file is missing or damaged.
     """
     from longtail.stages.network import Head
 

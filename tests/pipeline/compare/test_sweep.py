@@ -156,7 +156,7 @@ def test_processes_find_what_one_finds(digits, store, tmp_path):
 
 
 def test_a_sweep_without_validation_is_refused(digits, store):
-    with pytest.raises(LongtailError, match="no val samples to choose on"):
+    with pytest.raises(LongtailError, match="no validation samples to choose on"):
         run_sweep(digits("data.validation_per_class=0", "sweep=[ncm, crt]"), store)
 
 
