@@ -18,7 +18,12 @@ WARM = [
     "sklearn.linear_model", "PIL.Image", "longtail.stages.representation", "longtail.stages.classifiers",
     "longtail.pipeline.training.train", "longtail.pipeline.work.execute",
     "longtail.pipeline.work.feature_extraction", "longtail.pipeline.cli",
-    "safetensors.numpy", "threadpoolctl",
+    "longtail.pipeline.verbs.running", "longtail.pipeline.tables.text", "longtail.stages.backbones.small",
+    "longtail.stages.classifiers.adjusted.joint", "longtail.stages.classifiers.neighbours.ncm",
+    "longtail.stages.classifiers.retrained.crt", "longtail.stages.data.digits",
+    "longtail.stages.data.pictures.in_memory", "longtail.stages.losses.cross_entropy",
+    "longtail.stages.samplers.power", "longtail.stages.training.optimizers", "safetensors.numpy", "threadpoolctl",
+    "tests.faults.frozen",
 ]  # fmt: skip
 LIMIT = 120  # seconds any command may take
 

@@ -54,8 +54,8 @@ longtail("list", "samplers")
 print(json.dumps([our_files(), owners()]))
 """
 
-# Pictures decoded by two workers, a sweep on two processes, an estimator sent to processes and back, and
-# workers that are started afresh instead of forked.
+# Pictures decoded by two workers, a sweep on two processes, an estimator sent to a process and back, and a
+# worker that is started afresh instead of forked.
 WORK = f"""{SCRIPT}
 def predicted(estimator, X):
     return estimator, estimator.predict(X).tolist(), our_files()
@@ -72,12 +72,12 @@ if __name__ == "__main__":
 
     X, y = np.eye(4), np.array([0, 0, 1, 1])
     estimator = CLASSIFIERS.create("ncm").fit(X, y)
-    returned = Parallel(n_jobs=2)(delayed(predicted)(estimator, X) for _ in range(2))
+    returned = Parallel(n_jobs=2)(delayed(predicted)(estimator, X) for _ in range(1))
     for copy, labels, _ in returned:
         assert type(copy) is type(estimator) and labels == estimator.predict(X).tolist()
 
     multiprocessing.set_start_method("spawn", force=True)
-    data = DATASETS.create("image_folder", root="pictures", image_size=8, in_memory=False, workers=2,
+    data = DATASETS.create("image_folder", root="pictures", image_size=8, in_memory=False, workers=1,
                            test_fraction=0.25, validation_fraction=0.25)
     requests = [Request(np.arange(2), ()), Request(np.arange(3), ())]
     assert [len(images) for images, _ in data.train.stream(requests, None)] == [2, 3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,9 @@ from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.sweep_grid import axis, expand
 from longtail.pipeline.errors import ConfigError, LongtailError
 from longtail.pipeline.store.classifier_files import load_predictions
+from longtail.pipeline.store.store import Store
 from longtail.pipeline.work import classifying
-from longtail.pipeline.work.execute import run_stage_two
+from longtail.pipeline.work.execute import run_extraction, run_stage_two
 from longtail.pipeline.work.workbench import Workbench
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.parameters import Problems
@@ -132,8 +134,6 @@ def test_a_run_after_a_sweep_judges_what_is_there_and_fits_nothing(digits, store
 
 
 def test_completed_results_equal_those_judged_at_once(digits, store, tmp_path):
-    from longtail.pipeline.store.store import Store
-
     config = digits("classifiers=[crt, ncm, tau_norm]")
     plain = run_stage_two(config, Store(tmp_path / "plain"))
     bench = Workbench(config, store)
@@ -144,8 +144,6 @@ def test_completed_results_equal_those_judged_at_once(digits, store, tmp_path):
 
 
 def test_processes_find_what_one_finds(digits, store, tmp_path):
-    from longtail.pipeline.store.store import Store
-
     def timeless(trials):
         return [replace(trial, seconds=0.0) for trial in trials]
 
@@ -178,9 +176,19 @@ class Tripwire:
         return object.__getattribute__(self, name)
 
 
+@pytest.fixture(scope="session")
+def with_views(shared, digits) -> Path:
+    """A root with the features of two epochs on digits and of an augmented view, and no classifier."""
+
+    def fill(folder: Path) -> None:
+        run_extraction(digits("features.views=1"), Store(folder / "root"))
+
+    return shared.make("features_with_a_view", fill) / "root"
+
+
 @pytest.mark.parametrize("name", CLASSIFIERS.names())
-def test_no_choice_reads_the_test_split(digits, store, name):
-    bench = Workbench(digits("features.views=1"), store)
+def test_no_choice_reads_the_test_split(digits, with_views, copy_of, name):
+    bench = Workbench(digits("features.views=1"), Store(copy_of(with_views)))
     features = bench.features
     bench._features = replace(features, test=Tripwire(features.test))
     spec = expand(name)[0]

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.command_line import Outcome
 from tests.outside_packages import install
+from tests.places import CHECKOUT
 
 COMPONENTS = '''
 from longtail import BACKBONES, CLASSIFIERS
@@ -87,6 +89,24 @@ def longtail(*words: str, folder: Path, status: int = 0, **environment: str) -> 
     )  # fmt: skip
     assert done.returncode == status, done.stderr
     return done.stdout, done.stderr
+
+
+IN_ONE_PROCESS = """
+import json, sys
+from tests.command_line import longtail
+print(json.dumps([vars(longtail(*words)) for words in json.loads(sys.argv[1])]))
+"""
+
+
+def outcomes(*commands: tuple[str, ...], folder: Path) -> list[Outcome]:
+    """What each of several commands does, one after the other in one new process, in `folder`."""
+    path = os.pathsep.join([str(CHECKOUT), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", IN_ONE_PROCESS, json.dumps(commands)], cwd=folder, capture_output=True,
+        text=True, timeout=200, check=False, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [Outcome(**outcome) for outcome in json.loads(done.stdout)]
 
 
 @pytest.fixture(scope="module")
@@ -211,15 +231,19 @@ def test_a_run_is_used_with_its_import_and_names_it_without(folder):
     (run,) = (folder / "root" / "representations").iterdir()
     predict = ("--root", "root", "predict", run.name, "picture.png", "--classifier")
     export = ("--root", "root", "export", run.name, "model.pt2", "--classifier", "my_joint")
-    out, _ = longtail("--import", "mine.py", *predict, "my_joint", folder=folder)
-    assert "picture.png" in out
-    out, _ = longtail("--import", "mine.py", *export, folder=folder)
-    assert out.startswith("written: model.pt2")
-    for words in ((*predict, "my_joint"), (*predict, "ncm"), (*export, "--force")):
-        _, err = longtail(*words, folder=folder, status=1)
-        assert err == "error: backbone 'my_cnn' of this run came from --import mine.py; give that again\n"
-    out, _ = longtail("--root", "root", "report", folder=folder)
-    assert "my_joint" in out
+    imported = ("--import", "mine.py")
+    used = outcomes((*imported, *predict, "my_joint"), (*imported, *export), folder=folder)
+    assert [outcome.status for outcome in used] == [0, 0], used
+    assert "picture.png" in used[0].out
+    assert used[1].out.startswith("written: model.pt2")
+    without = ((*predict, "my_joint"), (*predict, "ncm"), (*export, "--force"), ("--root", "root", "report"))
+    *refused, report = outcomes(*without, folder=folder)
+    for outcome in refused:
+        assert outcome.status == 1
+        assert outcome.err == (
+            "error: backbone 'my_cnn' of this run came from --import mine.py; give that again\n"
+        )
+    assert report.status == 0 and "my_joint" in report.out
 
 
 def test_a_run_that_goes_on_names_the_import_it_lacks(folder):
