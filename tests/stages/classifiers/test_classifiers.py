@@ -92,8 +92,8 @@ def test_parameters_in_the_source_are_those_of_the_signature(name):
     described = CLASSIFIERS.describe(name)
     signature = inspect.signature(CLASSIFIERS.get(name)).parameters
     assert all(p.kind is p.KEYWORD_ONLY for p in signature.values())
-    told = {key: p.default for key, p in signature.items() if key not in {*described.fixed, "random_state"}}
-    assert {key: p.default for key, p in described.parameters.items()} == told
+    signed = {key: p.default for key, p in signature.items() if key not in {*described.fixed, "random_state"}}
+    assert {key: p.default for key, p in described.parameters.items()} == signed
 
 
 @every_name
@@ -212,8 +212,8 @@ def test_state_round_trip_gives_bit_identical_scores(name, params, kind, tmp_pat
         estimator = make(name, **params).fit(X3, words.get(kind, np.arange(4))[rows])
     arrays, description = to_state(name, estimator)
     save_tensors(tmp_path / "weights.safetensors", arrays, description)
-    loaded, said, _ = load_tensors(tmp_path / "weights.safetensors")
-    for back in (from_state(arrays, json.loads(json.dumps(description))), from_state(loaded, said)):
+    loaded, stored, _ = load_tensors(tmp_path / "weights.safetensors")
+    for back in (from_state(arrays, json.loads(json.dumps(description))), from_state(loaded, stored)):
         np.testing.assert_array_equal(back.scores(X_NEW), estimator.scores(X_NEW))
         assert back.scores(X_NEW).dtype == estimator.scores(X_NEW).dtype
         assert back.predict(X_NEW).tolist() == estimator.predict(X_NEW).tolist()
@@ -408,11 +408,11 @@ def test_crt_component_without_a_name_is_refused():
 
 
 def test_crt_sgd_keeps_the_first_best_validation_epoch(monkeypatch):
-    said, seen = [0.3, 0.7, 0.5, 0.7], []
+    accuracies, seen = [0.3, 0.7, 0.5, 0.7], []
 
     def scripted(scores, labels, class_counts):
         seen.append(scores)
-        return {"balanced_accuracy": said[len(seen) - 1], "class_accuracy": [0.5] * 4}
+        return {"balanced_accuracy": accuracies[len(seen) - 1], "class_accuracy": [0.5] * 4}
 
     monkeypatch.setattr("longtail.stages.metrics.scores.evaluate", scripted)
     crt = make("crt", solver="sgd", epochs=4).fit(X, Y, head=HEAD, validation=(X_VAL, Y_VAL))
@@ -539,12 +539,12 @@ def test_tau_zero_is_joint_without_bias():
 def test_tau_norm_divides_rows_by_a_power_of_their_norm(tau):
     weight = HEAD.weight.copy()
     weight[1] = 0
-    found = make("tau_norm", tau=tau).fit(X, Y, head=Head(weight, HEAD.bias, 3.0)).head_
+    head = make("tau_norm", tau=tau).fit(X, Y, head=Head(weight, HEAD.bias, 3.0)).head_
     for c in (0, 2, 3):
         expected = weight[c] / np.sqrt((weight[c].astype(float) ** 2).sum()) ** tau
-        np.testing.assert_allclose(found.weight[c], expected, rtol=1e-6)
-    assert not found.weight[1].any()
-    assert found.scale == 3.0
+        np.testing.assert_allclose(head.weight[c], expected, rtol=1e-6)
+    assert not head.weight[1].any()
+    assert head.scale == 3.0
 
 
 @pytest.mark.parametrize("size", [1e-3, 1e3])

@@ -291,8 +291,8 @@ def test_loss_without_its_effect_is_its_base(one, params, other):
     logits = images(7, 5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # weights that are all the same
-        found = make_loss(one, **params)(logits, LABELS)
-    torch.testing.assert_close(found, make_loss(other)(logits, LABELS))
+        loss = make_loss(one, **params)(logits, LABELS)
+    torch.testing.assert_close(loss, make_loss(other)(logits, LABELS))
 
 
 def test_ldam_without_margin_is_cross_entropy_of_scaled_cosines():
@@ -329,11 +329,11 @@ def test_draws_are_a_function_of_seed_and_position(name):
     loss, logits = make_loss(name, threshold=0.5, gamma=0.5), images(7, 5)
 
     def values(seed, epoch):
-        found = []
+        losses = []
         for step in range(16):
             loss.set_draws(seed, epoch, step)
-            found.append(loss(logits, LABELS).item())
-        return found
+            losses.append(loss(logits, LABELS).item())
+        return losses
 
     first = values(0, 2)
     assert len(set(first)) > 1
@@ -368,17 +368,17 @@ def test_weighting_parameters_in_the_source_are_those_of_the_signature(name):
 
 @pytest.mark.parametrize("name", ["inverse_frequency", "inverse_sqrt", "effective_number"])
 def test_weights_sum_to_the_classes_present_and_grow_with_rarity(name):
-    found = WEIGHTINGS.create(name, COUNTS)
-    assert found.sum() == pytest.approx(4) and found[2] == 0
-    assert (np.diff(found[PRESENT]) > 0).all()
+    class_weights = WEIGHTINGS.create(name, COUNTS)
+    assert class_weights.sum() == pytest.approx(4) and class_weights[2] == 0
+    assert (np.diff(class_weights[PRESENT]) > 0).all()
     raw = WEIGHTINGS.create(name, COUNTS, normalise="none")
-    np.testing.assert_allclose(found, raw * 4 / raw.sum())
+    np.testing.assert_allclose(class_weights, raw * 4 / raw.sum())
 
 
 def test_inverse_weights_are_powers_of_the_counts():
     assert WEIGHTINGS.create("inverse_frequency", [8, 2], normalise="none").tolist() == [1 / 8, 1 / 2]
-    found = WEIGHTINGS.create("inverse_sqrt", [16, 4], normalise="none")
-    np.testing.assert_allclose(found, [1 / 4, 1 / 2])
+    class_weights = WEIGHTINGS.create("inverse_sqrt", [16, 4], normalise="none")
+    np.testing.assert_allclose(class_weights, [1 / 4, 1 / 2])
 
 
 def test_effective_number_goes_from_none_to_inverse_frequency():
@@ -395,8 +395,8 @@ def test_effective_number_goes_from_none_to_inverse_frequency():
 def test_clipped_weights_are_those_of_the_paper():
     """Park, Piao, Kim on CIFAR-10 with imbalance factor 500."""
     counts = [int(5000 * (1 / 500) ** (c / 9)) for c in range(10)]
-    found = WEIGHTINGS.create("clipped_inverse_frequency", counts)
-    np.testing.assert_allclose(found, [1, 1, 1, 1.592, *[1.778] * 6], atol=5e-4)
+    class_weights = WEIGHTINGS.create("clipped_inverse_frequency", counts)
+    np.testing.assert_allclose(class_weights, [1, 1, 1, 1.592, *[1.778] * 6], atol=5e-4)
 
 
 def test_clipping_of_nothing_is_refused():
@@ -453,8 +453,8 @@ def test_cdb_weights_are_powers_of_difficulty():
     np.testing.assert_allclose(loss.per_sample(logits, LABELS), each, rtol=1e-6)
     by_weights = make_loss("cdb", tau=2.0, normalizer="weights")
     by_weights.set_class_accuracy(accuracy)
-    found = by_weights(logits, LABELS).item()
-    assert found == pytest.approx(each.sum() / expected[LABELS].sum(), rel=1e-6)
+    loss = by_weights(logits, LABELS).item()
+    assert loss == pytest.approx(each.sum() / expected[LABELS].sum(), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -547,17 +547,17 @@ def test_training_stopped_in_an_epoch_goes_on_bitwise_equal(digits, tmp_path, st
 def test_deferred_weighting_changes_nothing_before_its_epoch(digits, tmp_path):
     from longtail.pipeline.store.store import Store
 
-    found = []
+    runs = []
     for n, start in enumerate((1, 2, None)):
         loss = "cross_entropy"
         if start is not None:
             loss = f"{{name: cross_entropy, weighting: inverse_frequency, start_epoch: {start}}}"
         config, store = digits(f"representation.loss={loss}"), Store(tmp_path / str(n))
         run_stage_one(config, store)
-        found.append((weights(config, store), [row["loss"] for row in history(config, store)]))
-    assert_same_weights(found[1][0], found[2][0])  # two epochs: from the third on is never
-    assert found[0][1][0] == found[2][1][0]
-    assert any(not np.array_equal(found[0][0][k], found[2][0][k]) for k in found[0][0])
+        runs.append((weights(config, store), [row["loss"] for row in history(config, store)]))
+    assert_same_weights(runs[1][0], runs[2][0])  # two epochs: from the third on is never
+    assert runs[0][1][0] == runs[2][1][0]
+    assert any(not np.array_equal(runs[0][0][k], runs[2][0][k]) for k in runs[0][0])
 
 
 @pytest.mark.parametrize("normalizer", ["batch", "weights"])
@@ -703,10 +703,10 @@ def test_two_corrections_for_class_counts_are_told(loss, sampler, twice):
     name, params = (loss, {}) if isinstance(loss, str) else (loss["name"], {**loss})
     params.pop("name", None)
     drawn = SAMPLERS.create(sampler, np.repeat(range(3), [50, 20, 5]), 3, seed=0)
-    said = corrected_twice(make_loss(name, [50, 20, 5], **params), name, drawn, sampler, epoch=9)
-    assert (said is not None) == twice
+    warning = corrected_twice(make_loss(name, [50, 20, 5], **params), name, drawn, sampler, epoch=9)
+    assert (warning is not None) == twice
     if twice:
-        assert name in said and sampler in said
+        assert name in warning and sampler in warning
 
 
 def test_weights_that_never_apply_are_no_correction():
