@@ -41,9 +41,9 @@ def peak(work: Callable, *args) -> float:
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_measured, args=(send, work, args))
     process.start()
-    found = receive.recv()
+    result = receive.recv()
     process.join()
-    return found
+    return result
 
 
 def _measured(send, work: Callable, args: tuple) -> None:
@@ -56,11 +56,11 @@ def _measured(send, work: Callable, args: tuple) -> None:
 
 def most_anonymous(task: Callable[[], object]) -> tuple[int, float]:
     """(kB of anonymous memory this process has at most while `task` runs, seconds it takes)."""
-    found, ended = [0], threading.Event()
+    highest, ended = [0], threading.Event()
 
     def watch() -> None:
         while not ended.wait(0.01):
-            found[0] = max(found[0], _anonymous("self"))
+            highest[0] = max(highest[0], _anonymous("self"))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -69,7 +69,7 @@ def most_anonymous(task: Callable[[], object]) -> tuple[int, float]:
     seconds = time.perf_counter() - began
     ended.set()
     watcher.join()
-    return found[0], seconds
+    return highest[0], seconds
 
 
 def _anonymous(process: str) -> int:

@@ -223,6 +223,6 @@ def large_pictures(*, prepare_only: bool = False) -> None:
     ],
 )
 def test_peak_memory(what, work, args):
-    found = peak(work, *args)
-    report(f"peak memory of {what}", found, " MB")
-    assert 0 < found < 4096
+    megabytes = peak(work, *args)
+    report(f"peak memory of {what}", megabytes, " MB")
+    assert 0 < megabytes < 4096

@@ -144,8 +144,8 @@ def test_inaturalists_size_fits_into_three_gibibytes():
     with tempfile.TemporaryDirectory() as folder:
         process = context.Process(target=_inaturalist, args=(send, folder))
         process.start()
-        found = receive.recv()
+        measured = receive.recv()
         process.join()
-    for what, (gib, seconds) in found.items():
+    for what, (gib, seconds) in measured.items():
         report(f"{what}, iNaturalist's size: anonymous memory", gib, f" GiB, {seconds:.0f} s")
         assert gib < 3

@@ -71,8 +71,8 @@ def test_l2rw_is_what_finite_differences_say():
         effect.append((after_virtual_step(problem, -epsilon) - after_virtual_step(problem, epsilon)).item())
     raw = np.maximum(effect, 0)
     assert 0 < (raw > 0).sum() < 4  # some samples help, some do not
-    found = REWEIGHTINGS.create("l2rw").weigh(*problem, RATE)
-    np.testing.assert_allclose(found, raw / raw.sum(), rtol=1e-6)
+    shares = REWEIGHTINGS.create("l2rw").weigh(*problem, RATE)
+    np.testing.assert_allclose(shares, raw / raw.sum(), rtol=1e-6)
 
 
 def test_l2rw_gives_no_weight_where_no_sample_helps():
@@ -97,13 +97,13 @@ def test_meta_weight_net_moves_as_differentiating_twice_says():
 
     for _ in range(3):
         before = naive().detach()
-        found = rule.weigh(losses_at, meta_loss_at, params, RATE)
+        shares = rule.weigh(losses_at, meta_loss_at, params, RATE)
         optimizer.zero_grad()
         after_virtual_step(problem, naive()).backward()
         optimizer.step()
-        torch.testing.assert_close(found, naive().detach(), rtol=1e-5, atol=1e-6)
-        assert not torch.equal(found, before)
-        assert found.sum().item() == pytest.approx(1)
+        torch.testing.assert_close(shares, naive().detach(), rtol=1e-5, atol=1e-6)
+        assert not torch.equal(shares, before)
+        assert shares.sum().item() == pytest.approx(1)
 
 
 def test_meta_weight_net_learns_to_ignore_what_harms():
@@ -118,8 +118,8 @@ def test_meta_weight_net_learns_to_ignore_what_harms():
     torch.manual_seed(0)
     rule = REWEIGHTINGS.create("meta_weight_net", lr=1.0, weight_decay=0.0)
     for _ in range(50):
-        found = rule.weigh(losses_at, lambda p: ((p["w"] - target) ** 2).sum(), params, 0.1)
-    assert found[:2].max() < 0.05 < 0.4 < found[2:].min()
+        shares = rule.weigh(losses_at, lambda p: ((p["w"] - target) ** 2).sum(), params, 0.1)
+    assert shares[:2].max() < 0.05 < 0.4 < shares[2:].min()
 
 
 def test_weights_add_up_to_one_or_are_all_zero():
@@ -161,10 +161,10 @@ def test_virtual_passes_leave_the_network_as_it_is(rule):
     network = small_network()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     loss = LOSSES.create("cross_entropy", [5, 5, 5])
-    found = learned(rule).weigh(network, loss, batch_of(), epoch=0, step=0, rate=0.1)
+    shares = learned(rule).weigh(network, loss, batch_of(), epoch=0, step=0, rate=0.1)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    assert all(p.grad is None for p in network.parameters()) and not found.requires_grad
+    assert all(p.grad is None for p in network.parameters()) and not shares.requires_grad
     network(batch_of().inputs)  # a real pass moves the statistics, as ever
     assert not torch.equal(network.backbone[1].running_mean, before["backbone.1.running_mean"])
 
@@ -186,7 +186,7 @@ def test_running_statistics_are_those_of_the_batch_inside_the_block_and_followed
 def test_weights_of_a_network_are_those_of_single_gradients():
     network, loss, batch = small_network(), LOSSES.create("cross_entropy", [5, 5, 5]), batch_of()
     weigher = learned("l2rw", batch_size=6)  # all clean samples
-    found = weigher.weigh(network, loss, batch, epoch=0, step=0, rate=0.1)
+    shares = weigher.weigh(network, loss, batch, epoch=0, step=0, rate=0.1)
     parameters = list(network.parameters())
     part = clean_part()
     mean = F.cross_entropy(network(part.batch(range(6))), torch.tensor(part.labels))
@@ -197,7 +197,7 @@ def test_weights_of_a_network_are_those_of_single_gradients():
         slopes = torch.autograd.grad(value, parameters, retain_graph=True)
         agreement.append(sum((a * b).sum() for a, b in zip(slopes, clean, strict=True)))
     raw = torch.stack(agreement).clamp(min=0)
-    torch.testing.assert_close(found, raw / raw.sum(), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(shares, raw / raw.sum(), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -205,9 +205,9 @@ def test_weights_of_a_network_are_those_of_single_gradients():
 def test_every_loss_can_be_weighed(name, rule):
     loss = LOSSES.create(name, [9, 5, 2])
     network = small_network(loss)
-    found = learned(rule).weigh(network, loss, batch_of(), epoch=0, step=0, rate=0.1)
-    assert found.shape == (8,) and (found >= 0).all() and found.isfinite().all()
-    assert found.sum().item() == pytest.approx(1, abs=1e-5)
+    shares = learned(rule).weigh(network, loss, batch_of(), epoch=0, step=0, rate=0.1)
+    assert shares.shape == (8,) and (shares >= 0).all() and shares.isfinite().all()
+    assert shares.sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_random_draws_are_those_of_the_real_pass_in_each_pass_over_the_batch():
@@ -238,7 +238,7 @@ def test_frozen_parameters_take_no_part_in_the_virtual_step():
     network.backbone.last_block = ()
     network.train_only("head")
     network.train()
-    found = learned().weigh(network, loss, batch_of(), epoch=0, step=0, rate=0.1)
+    shares = learned().weigh(network, loss, batch_of(), epoch=0, step=0, rate=0.1)
     with torch.no_grad():
         features = network.backbone(batch_of().inputs)
     part = clean_part()
@@ -253,7 +253,7 @@ def test_frozen_parameters_take_no_part_in_the_virtual_step():
 
     params = {name: p.detach() for name, p in network.head.named_parameters()}
     expected = REWEIGHTINGS.create("l2rw").weigh(losses_at, meta_loss_at, params, 0.1)
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(shares, expected, rtol=1e-3, atol=1e-5)
 
 
 # -- clean batches and what is recorded ---------------------------------------------------------------------
@@ -286,9 +286,9 @@ def test_mean_weights_are_by_class_and_by_whether_the_label_is_right():
     loss = LOSSES.create("cross_entropy", [5, 5, 5])
     for step in range(2):
         learner.weigh(small_network(), loss, batch, epoch=0, step=step, rate=0.1)
-    found = learner.finish_epoch()
-    assert found["class_weights"] == [2.0, pytest.approx(2 / 3), None]
-    assert (found["clean"], found["flipped"]) == (1.5, 0.5)
+    row = learner.finish_epoch()
+    assert row["class_weights"] == [2.0, pytest.approx(2 / 3), None]
+    assert (row["clean"], row["flipped"]) == (1.5, 0.5)
     assert learner.finish_epoch()["class_weights"] == [None] * 3
 
 
@@ -310,11 +310,11 @@ def test_resume_inside_an_epoch_is_bitwise_equal(digits, tmp_path, monkeypatch, 
     save, calls = Checkpoints.save, []
 
     def save_then_die(self, network, optimizer, memory, **options):
-        said = save(self, network, optimizer, memory, **options)
+        path = save(self, network, optimizer, memory, **options)
         calls.append(memory.position)
         if len(calls) in (3, 8):
             raise Stop
-        return said
+        return path
 
     monkeypatch.setattr(Checkpoints, "save", save_then_die)
     for _ in range(2):
@@ -337,12 +337,12 @@ def test_resume_inside_an_epoch_is_bitwise_equal(digits, tmp_path, monkeypatch, 
 @pytest.mark.parametrize("rule", RULES)
 def test_training_is_deterministic_differs_from_plain_and_records_weights(digits, tmp_path, rule):
     config = digits(f"representation.reweighting={rule}")
-    found = []
+    trained = []
     for name in "ab":
         store = Store(tmp_path / name)
         run_stage_one(config, store)
-        found.append(weights(config, store))
-    assert_same_weights(*found)
+        trained.append(weights(config, store))
+    assert_same_weights(*trained)
     row = rows_of(config, store)[-1]
     assert set(row["learned_weights"]) == {"class_weights", "clean", "flipped"}
     assert row["learned_weights"]["clean"] is row["learned_weights"]["flipped"] is None
@@ -376,10 +376,10 @@ def test_meta_samples_leave_the_training_split_and_are_recorded(digits, store):
     config = digits("representation.reweighting={name: l2rw, per_class: 4}", "data.label_noise=0.4")
     run_stage_one(config, store)
     splits, plain = load_splits(config), load_splits(digits("data.label_noise=0.4"))
-    said = json.loads((folder_of(config, store) / "provenance.json").read_text())["data"]
-    assert said["class_counts"] == splits.class_counts.tolist()
-    assert said["flipped"] == splits.flipped.sum() > 0
-    assert said["meta_counts"] == np.bincount(splits.meta.labels).tolist() == [4] * 8 + [3, 2]
+    provenance = json.loads((folder_of(config, store) / "provenance.json").read_text())["data"]
+    assert provenance["class_counts"] == splits.class_counts.tolist()
+    assert provenance["flipped"] == splits.flipped.sum() > 0
+    assert provenance["meta_counts"] == np.bincount(splits.meta.labels).tolist() == [4] * 8 + [3, 2]
     assert len(splits.train) + len(splits.meta) == len(plain.train)
 
 

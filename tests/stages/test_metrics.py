@@ -42,20 +42,20 @@ def toy(**params):
 
 
 def test_toy_has_the_values_found_by_hand():
-    found = toy()
-    assert set(found) == KEYS
-    assert found["accuracy"] == 3 / 6
-    assert found["class_accuracy"] == [2 / 3, 1.0, 0.0, None]
-    assert found["balanced_accuracy"] == pytest.approx(5 / 9)
-    assert found["macro_precision"] == pytest.approx((2 / 4 + 1 / 2 + 0) / 3)  # class 2 is never predicted
-    assert (found["many"], found["medium"], found["few"]) == (2 / 3, 1.0, 0.0)
-    assert found["class_accuracy_std"] == pytest.approx(
+    metrics = toy()
+    assert set(metrics) == KEYS
+    assert metrics["accuracy"] == 3 / 6
+    assert metrics["class_accuracy"] == [2 / 3, 1.0, 0.0, None]
+    assert metrics["balanced_accuracy"] == pytest.approx(5 / 9)
+    assert metrics["macro_precision"] == pytest.approx((2 / 4 + 1 / 2 + 0) / 3)  # class 2 is never predicted
+    assert (metrics["many"], metrics["medium"], metrics["few"]) == (2 / 3, 1.0, 0.0)
+    assert metrics["class_accuracy_std"] == pytest.approx(
         math.sqrt(((2 / 3 - 5 / 9) ** 2 + (1 - 5 / 9) ** 2 + (5 / 9) ** 2) / 3)
     )
-    assert found["worst_class_accuracy"] == 0.0
-    assert found["top5_accuracy"] is None  # four classes
+    assert metrics["worst_class_accuracy"] == 0.0
+    assert metrics["top5_accuracy"] is None  # four classes
     confidence = math.e / (math.e + 3)  # 0.475: every sample in one bin
-    assert found["ece"] == pytest.approx(abs(0.5 - confidence))
+    assert metrics["ece"] == pytest.approx(abs(0.5 - confidence))
 
 
 def test_ece_of_two_bins_is_the_one_found_by_hand():
@@ -95,12 +95,12 @@ def test_top5_of_unsigned_votes_counts_the_most_voted():
 
 def test_perfect_scores_are_all_ones():
     labels = np.arange(6)
-    found = evaluate(50 * one_hot(labels, 6), labels, [200, 150, 50, 40, 5, 1])
+    metrics = evaluate(50 * one_hot(labels, 6), labels, [200, 150, 50, 40, 5, 1])
     for key in KEYS - {"class_accuracy", "class_accuracy_std", "ece"}:
-        assert found[key] == 1.0, key
-    assert found["class_accuracy"] == [1.0] * 6
-    assert found["class_accuracy_std"] == 0.0
-    assert found["ece"] == pytest.approx(0, abs=1e-12)
+        assert metrics[key] == 1.0, key
+    assert metrics["class_accuracy"] == [1.0] * 6
+    assert metrics["class_accuracy_std"] == 0.0
+    assert metrics["ece"] == pytest.approx(0, abs=1e-12)
 
 
 # -- shot groups ------------------------------------------------------------------------------------------
@@ -112,14 +112,16 @@ def test_perfect_scores_are_all_ones():
 )
 def test_thresholds_themselves_are_medium(count, group):
     assert shot_group(count, 100, 20) == group
-    found = evaluate(one_hot([0], 2), [0], [count, 0])
-    assert [key for key in ("many", "medium", "few") if found[key] is not None] == ([group] if group else [])
+    metrics = evaluate(one_hot([0], 2), [0], [count, 0])
+    assert [key for key in ("many", "medium", "few") if metrics[key] is not None] == (
+        [group] if group else []
+    )
 
 
 def test_groups_average_classes_and_not_samples():
     labels, predicted = [0, 0, 0, 0, 1, 2], [0, 0, 0, 0, 2, 2]
-    found = evaluate(one_hot(predicted, 3), labels, [300, 200, 5])
-    assert (found["many"], found["medium"], found["few"]) == (0.5, None, 1.0)
+    metrics = evaluate(one_hot(predicted, 3), labels, [300, 200, 5])
+    assert (metrics["many"], metrics["medium"], metrics["few"]) == (0.5, None, 1.0)
 
 
 def test_class_without_test_samples_is_in_no_average():
@@ -128,14 +130,14 @@ def test_class_without_test_samples_is_in_no_average():
         "medium": None,
         "few": None,
     }
-    found = evaluate(one_hot([0, 0], 3), [0, 0], [300, 200, 5])
-    assert found["class_accuracy"] == [1.0, None, None]
-    assert (found["balanced_accuracy"], found["few"], found["worst_class_accuracy"]) == (1.0, None, 1.0)
+    metrics = evaluate(one_hot([0, 0], 3), [0, 0], [300, 200, 5])
+    assert metrics["class_accuracy"] == [1.0, None, None]
+    assert (metrics["balanced_accuracy"], metrics["few"], metrics["worst_class_accuracy"]) == (1.0, None, 1.0)
 
 
 def test_given_thresholds_move_the_groups():
-    found = evaluate(one_hot([0, 1, 0], 3), [0, 1, 2], [60, 50, 19], many=50, few=20)
-    assert (found["many"], found["medium"], found["few"]) == (1.0, 1.0, 0.0)
+    metrics = evaluate(one_hot([0, 1, 0], 3), [0, 1, 2], [60, 50, 19], many=50, few=20)
+    assert (metrics["many"], metrics["medium"], metrics["few"]) == (1.0, 1.0, 0.0)
 
 
 # -- nulls and infinities ---------------------------------------------------------------------------------
@@ -153,22 +155,22 @@ def test_minus_infinity_columns_are_never_predicted_and_weigh_nothing():
     scores, labels = rng.normal(size=(30, 4)), rng.integers(0, 4, 30)
     wide = np.insert(scores, [1, 1, 3], -np.inf, axis=1)  # columns 1, 2 and 5 are absent
     moved = np.array([0, 3, 4, 6])[labels]
-    narrow, found = evaluate(scores, labels, [9, 9, 9, 9]), evaluate(wide, moved, [9, 0, 0, 9, 9, 0, 9])
+    narrow, metrics = evaluate(scores, labels, [9, 9, 9, 9]), evaluate(wide, moved, [9, 0, 0, 9, 9, 0, 9])
     for key in ("accuracy", "balanced_accuracy", "macro_precision", "class_accuracy_std", "ece"):
-        assert found[key] == pytest.approx(narrow[key]), key
-    assert found["top5_accuracy"] == 1.0  # only four can be predicted
+        assert metrics[key] == pytest.approx(narrow[key]), key
+    assert metrics["top5_accuracy"] == 1.0  # only four can be predicted
 
 
 def test_label_of_an_unpredictable_class_is_wrong_in_the_top_five_too():
     scores = np.array([[1.0, 2.0, -np.inf, -np.inf, -np.inf, -np.inf]] * 2)
-    found = evaluate(scores, [2, 0], [5, 5, 0, 0, 0, 0])
-    assert (found["accuracy"], found["top5_accuracy"]) == (0.0, 0.5)
+    metrics = evaluate(scores, [2, 0], [5, 5, 0, 0, 0, 0])
+    assert (metrics["accuracy"], metrics["top5_accuracy"]) == (0.0, 0.5)
 
 
 def test_results_are_json_without_nan():
     sparse = evaluate([[0.0, -np.inf], [0.0, -np.inf]], np.array([0, 1], np.uint8), [0, 0], logits=False)
-    for found in (toy(), sparse):
-        assert json.loads(json.dumps(found, allow_nan=False)) == found
+    for metrics in (toy(), sparse):
+        assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
@@ -176,9 +178,9 @@ def test_scores_of_any_number_type_give_the_same_recalls(dtype):
     scores = np.random.default_rng(0).permuted(np.tile(np.arange(7), (40, 1)), axis=1)
     labels = np.arange(40) % 7
     expected = evaluate(scores.tolist(), labels.tolist(), [5] * 7)
-    found = evaluate(scores.astype(dtype), labels, [5] * 7)
-    assert found["ece"] == pytest.approx(expected["ece"], abs=1e-12)
-    assert {**found, "ece": 0} == {**expected, "ece": 0}
+    metrics = evaluate(scores.astype(dtype), labels, [5] * 7)
+    assert metrics["ece"] == pytest.approx(expected["ece"], abs=1e-12)
+    assert {**metrics, "ece": 0} == {**expected, "ece": 0}
 
 
 # -- bad input --------------------------------------------------------------------------------------------
@@ -232,7 +234,10 @@ def naive(scores, labels, counts, many, few):
         "top5_accuracy": sum(top5) / num_samples if num_classes >= 5 else None,
         "balanced_accuracy": mean,
         "macro_precision": sum(precisions) / len(precisions),
-        **{group: sum(found) / len(found) if found else None for group, found in groups.items()},
+        **{
+            group: sum(accuracies) / len(accuracies) if accuracies else None
+            for group, accuracies in groups.items()
+        },
         "class_accuracy": [recalls.get(c) for c in range(num_classes)],
         "class_accuracy_std": math.sqrt(sum((r - mean) ** 2 for r in recalls.values()) / len(recalls)),
         "worst_class_accuracy": min(recalls.values()),
@@ -268,14 +273,14 @@ def problems(draw):
 @given(problems())
 def test_every_key_equals_the_naive_version(problem):
     scores, labels, counts, many, few = problem
-    found, expected = evaluate(scores, labels, counts, many=many, few=few), naive(*problem)
-    assert set(found) == set(expected) == KEYS
-    recalls = [np.nan if r is None else r for r in found.pop("class_accuracy")]
+    metrics, expected = evaluate(scores, labels, counts, many=many, few=few), naive(*problem)
+    assert set(metrics) == set(expected) == KEYS
+    recalls = [np.nan if r is None else r for r in metrics.pop("class_accuracy")]
     np.testing.assert_allclose(
         recalls, [np.nan if r is None else r for r in expected.pop("class_accuracy")], rtol=1e-12
     )
     for key, value in expected.items():
-        assert found[key] == (None if value is None else pytest.approx(value, abs=1e-12)), key
+        assert metrics[key] == (None if value is None else pytest.approx(value, abs=1e-12)), key
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # scikit-learn: classes without test samples, one class
@@ -283,11 +288,11 @@ def test_every_key_equals_the_naive_version(problem):
 @given(problems())
 def test_metrics_equal_scikit_learns(problem):
     scores, labels, counts, *_ = problem
-    found, predicted = evaluate(scores, labels, counts), scores.argmax(1)
+    metrics, predicted = evaluate(scores, labels, counts), scores.argmax(1)
     present = np.unique(labels)
-    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, predicted))
+    assert metrics["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, predicted))
     precision = precision_score(labels, predicted, labels=present, average="macro", zero_division=0)
-    assert found["macro_precision"] == pytest.approx(precision)
+    assert metrics["macro_precision"] == pytest.approx(precision)
     if scores.shape[1] > 5:
         top5 = top_k_accuracy_score(labels, scores, k=5, labels=np.arange(scores.shape[1]))
-        assert found["top5_accuracy"] == pytest.approx(top5)
+        assert metrics["top5_accuracy"] == pytest.approx(top5)

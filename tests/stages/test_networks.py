@@ -38,10 +38,10 @@ def test_backbone_maps_images_to_its_number_of_features(name, channels):
     backbone = BACKBONES.create(name, in_channels=channels).eval()
     for side in SIDES.get(name, (8, 28, 32)):
         with torch.inference_mode():
-            found = backbone(images(2, channels, side, side))
-        assert found.shape == (2, backbone.num_features)
-        assert found.dtype == torch.float32
-        assert found.isfinite().all()
+            features = backbone(images(2, channels, side, side))
+        assert features.shape == (2, backbone.num_features)
+        assert features.dtype == torch.float32
+        assert features.isfinite().all()
 
 
 @every_backbone
@@ -268,9 +268,9 @@ def test_extraction_of_more_than_one_batch_misses_no_row():
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_extraction_writes_the_type_asked_for(dtype):
-    found = extract_features(nn.Flatten(), Images(), dtype=dtype)
-    assert found.X.dtype == np.dtype(dtype)
-    assert found.y.dtype == np.int64
+    features = extract_features(nn.Flatten(), Images(), dtype=dtype)
+    assert features.X.dtype == np.dtype(dtype)
+    assert features.y.dtype == np.int64
 
 
 def test_extraction_names_the_rows_that_are_not_finite():
@@ -320,24 +320,24 @@ def test_constant_stays_and_warms_up_step_by_step():
 
 
 def test_multi_step_decays_from_the_named_epochs_on():
-    found = factors("multi_step", 2, 5, milestones=[2, 4])
-    assert found == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
+    rates = factors("multi_step", 2, 5, milestones=[2, 4])
+    assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
     halved = factors("multi_step", 2, 4, milestones=[3], gamma=0.5, warmup_epochs=1)
     assert halved == pytest.approx([0.5, 1, 1, 1, 1, 1, 0.5, 0.5])  # milestones count from the start
 
 
 def test_multi_step_milestones_hold_where_epochs_are_no_binary_fractions():
-    found = factors("multi_step", 7, 30, milestones=[3, 10, 29])
-    changes = [step for step in range(1, 210) if found[step] != found[step - 1]]
+    rates = factors("multi_step", 7, 30, milestones=[3, 10, 29])
+    changes = [step for step in range(1, 210) if rates[step] != rates[step - 1]]
     assert changes == [21, 70, 203]
 
 
 def test_cosine_follows_half_a_wave():
-    found = factors("cosine", 4, 2)
-    assert found == pytest.approx([(1 + math.cos(math.pi * step / 8)) / 2 for step in range(8)])
-    assert (found[0], found[4]) == (1.0, pytest.approx(0.5))
+    rates = factors("cosine", 4, 2)
+    assert rates == pytest.approx([(1 + math.cos(math.pi * step / 8)) / 2 for step in range(8)])
+    assert (rates[0], rates[4]) == (1.0, pytest.approx(0.5))
     warmed = factors("cosine", 4, 3, warmup_epochs=1)
-    assert warmed == pytest.approx([0.25, 0.5, 0.75, 1.0, *found])
+    assert warmed == pytest.approx([0.25, 0.5, 0.75, 1.0, *rates])
 
 
 @pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(1, 10), (7, 6), (13, 30), (5, 1)])
@@ -362,12 +362,12 @@ def test_one_cycle_is_torchs(steps_per_epoch, epochs):
 
 
 def test_one_cycle_peaks_at_the_end_of_its_warmup():
-    found = factors("one_cycle", 5, 4, warmup_epochs=1, start=0.2, end=0.1)
-    assert found[0] == pytest.approx(0.2)
-    assert found[2] == pytest.approx(0.6)  # half-way up
-    assert found[4] == 1.0
-    assert found[-1] == pytest.approx(0.1)
-    assert found == sorted(found[:5]) + sorted(found[5:], reverse=True)
+    rates = factors("one_cycle", 5, 4, warmup_epochs=1, start=0.2, end=0.1)
+    assert rates[0] == pytest.approx(0.2)
+    assert rates[2] == pytest.approx(0.6)  # half-way up
+    assert rates[4] == 1.0
+    assert rates[-1] == pytest.approx(0.1)
+    assert rates == sorted(rates[:5]) + sorted(rates[5:], reverse=True)
     assert factors("one_cycle", 5, 4, warmup_epochs=0)[0] == 1.0
 
 
@@ -407,8 +407,8 @@ def test_sgd_steps_are_those_computed_by_hand():
 
 
 def test_adamw_first_step_is_the_rate_and_the_decay():
-    found = stepped("adamw", [7.0], lr=0.01, weight_decay=0.1)
-    assert found == pytest.approx(1 - 0.01 * 0.1 - 0.01)
+    weight = stepped("adamw", [7.0], lr=0.01, weight_decay=0.1)
+    assert weight == pytest.approx(1 - 0.01 * 0.1 - 0.01)
     slow = stepped("adamw", [7.0, -7.0], lr=0.01, beta1=0.9, beta2=0.99, weight_decay=0.0)
     first_moment = (0.9 * 0.1 * 7 - 0.1 * 7) / (1 - 0.81)
     assert slow == pytest.approx(1 - 0.01 - 0.01 * first_moment / 7)

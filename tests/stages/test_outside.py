@@ -79,20 +79,20 @@ def test_a_package_announces_components_by_an_entry_point(tmp_path):
     write(tmp_path / "acme" / "losses.py", "acme", first="import torch")
     (tmp_path / "acme" / "__init__.py").write_text("import torch  # nobody needs it to read names\n")
     install(tmp_path, "acme.losses")
-    (module, origin, summary, source, facts, parameters, torch), said = answer(
+    (module, origin, summary, source, facts, parameters, torch), warnings = answer(
         LOOK.format(modules=[], name="acme"), tmp_path
     )
     assert (module, origin) == ("acme.losses", "package acme-losses")
     assert (summary, source, parameters) == ("Cross-entropy of scaled cosines.", "nobody's.", ["gamma=4.0"])
     assert facts["head_kind"] == "cosine" and facts["corrects_prior"] is False  # longtail's base says so
-    assert not torch and not said
+    assert not torch and not warnings
 
 
 @pytest.mark.parametrize("given", ["mine.py", "mine"])
 def test_a_module_or_file_is_added_by_name(tmp_path, given):
     write(tmp_path / "mine.py", "mine")
-    (module, origin, *_, torch), said = answer(LOOK.format(modules=[given, given], name="mine"), tmp_path)
-    assert (module, origin, torch, said) == ("mine", f"--import {given}", False, "")
+    (module, origin, *_, torch), warnings = answer(LOOK.format(modules=[given, given], name="mine"), tmp_path)
+    assert (module, origin, torch, warnings) == ("mine", f"--import {given}", False, "")
 
 
 def test_a_package_has_the_components_of_all_its_files(tmp_path):
@@ -142,7 +142,7 @@ def test_an_entry_point_that_is_no_use_is_warned_of_and_nothing_else_stops(tmp_p
     install(tmp_path, module)
     install(tmp_path, "fine", "fine-losses")
     write(tmp_path / "fine.py", "fine")
-    (names, again), said = answer(
+    (names, again), warnings = answer(
         """
         import json
         from longtail import LOSSES, SAMPLERS
@@ -151,8 +151,8 @@ def test_an_entry_point_that_is_no_use_is_warned_of_and_nothing_else_stops(tmp_p
         tmp_path,
     )
     assert names == ["fine", "ldam"] and "power" in again
-    told = f"entry point losses of package acme-losses: {reason}; its components are left out"
-    assert said.count("Warning: ") == said.count(told) == 1
+    message = f"entry point losses of package acme-losses: {reason}; its components are left out"
+    assert warnings.count("Warning: ") == warnings.count(message) == 1
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_an_entry_point_that_is_no_use_is_warned_of_and_nothing_else_stops(tmp_p
 def test_a_mistake_in_an_announced_module_costs_its_names(tmp_path, text, reason):
     (tmp_path / "acme.py").write_text(f"from longtail import LOSSES\n@LOSSES.register('bad')\n{text}")
     install(tmp_path, "acme")
-    (error,), said = answer(
+    (error,), warnings = answer(
         """
         import json
         from longtail import LOSSES
@@ -178,7 +178,7 @@ def test_a_mistake_in_an_announced_module_costs_its_names(tmp_path, text, reason
         tmp_path,
     )
     assert error.startswith(f"loss 'bad' cannot be used: acme.py:{reason}")
-    assert said.count(f"loss 'bad' is left out: acme.py:{reason}") == 1
+    assert warnings.count(f"loss 'bad' is left out: acme.py:{reason}") == 1
 
 
 def test_a_module_that_fails_when_it_is_imported_is_named(tmp_path):
@@ -220,7 +220,7 @@ def test_names_of_longtail_and_of_earlier_modules_are_not_taken(tmp_path):
     write(tmp_path / "first.py", "mine")
     write(tmp_path / "second.py", "mine")
     write(tmp_path / "third.py", "ldam")
-    (module, own), said = answer(
+    (module, own), warnings = answer(
         """
         import json
         from longtail import LOSSES
@@ -232,8 +232,11 @@ def test_names_of_longtail_and_of_earlier_modules_are_not_taken(tmp_path):
         tmp_path,
     )
     assert (module, own) == ("first", "longtail.stages.losses.ldam")
-    assert "loss 'mine' is left out: second.py: first.Elsewhere has that name already" in said
-    assert "loss 'ldam' is left out: third.py: longtail.stages.losses.ldam.LDAM has that name already" in said
+    assert "loss 'mine' is left out: second.py: first.Elsewhere has that name already" in warnings
+    assert (
+        "loss 'ldam' is left out: third.py: longtail.stages.losses.ldam.LDAM has that name already"
+        in warnings
+    )
 
 
 @pytest.mark.parametrize(
@@ -265,5 +268,5 @@ def test_what_cannot_be_added_is_refused_with_the_reason(tmp_path, module, reaso
     last = done.stderr.splitlines()[-1]
     expected = "there is no module 'mine'; did you mean mine.py?" if reason is None else reason
     assert done.returncode == 1
-    kind, _, told = last.partition(": ")
-    assert kind.rpartition(".")[2] in ("ValueError", "Unreadable") and told.startswith(expected)
+    kind, _, message = last.partition(": ")
+    assert kind.rpartition(".")[2] in ("ValueError", "Unreadable") and message.startswith(expected)

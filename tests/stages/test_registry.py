@@ -237,9 +237,9 @@ def test_value_against_its_rule_is_refused_with_both_shown(rule, value):
     ids=repr,
 )
 def test_value_that_obeys_its_rule_comes_in_the_type_asked_for(rule, value, kept):
-    found = check_value(rule, value)
-    assert found == kept
-    assert type(found) is type(kept)
+    result = check_value(rule, value)
+    assert result == kept
+    assert type(result) is type(kept)
 
 
 @pytest.mark.parametrize(
@@ -350,14 +350,17 @@ def test_names_are_sorted_with_numbers_by_size(spices):
 def test_scanned_parameters_are_the_inspected_ones(kind, name):
     if name == "timm":
         pytest.importorskip("timm", reason="the extra `timm` is not installed")
-    found = registry(kind)
-    scanned = Registry.describe(found, name)  # a data set's own ones, without the splitter's
-    hidden = {*found.supplied, *scanned.fixed}
-    assert dict(scanned.parameters) == signature_parameters(found.get(name), hidden)
-    told = inspect.signature(found.get(name)).parameters
-    assert set(scanned.fixed) <= set(told)
-    assert scanned.doc == inspect.getdoc(found.get(name))
-    assert (scanned.module, scanned.qualname) == (found.get(name).__module__, found.get(name).__qualname__)
+    kind_registry = registry(kind)
+    scanned = Registry.describe(kind_registry, name)  # a data set's own ones, without the splitter's
+    hidden = {*kind_registry.supplied, *scanned.fixed}
+    assert dict(scanned.parameters) == signature_parameters(kind_registry.get(name), hidden)
+    signature = inspect.signature(kind_registry.get(name)).parameters
+    assert set(scanned.fixed) <= set(signature)
+    assert scanned.doc == inspect.getdoc(kind_registry.get(name))
+    assert (scanned.module, scanned.qualname) == (
+        kind_registry.get(name).__module__,
+        kind_registry.get(name).__qualname__,
+    )
 
 
 @every_component

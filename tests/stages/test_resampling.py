@@ -60,19 +60,19 @@ def test_parameters_are_those_of_the_signature(name):
 
 @every_filling
 def test_over_samplers_fill_every_present_class_up_to_the_largest(name):
-    found, y = resample(name)
+    features, y = resample(name)
     assert np.bincount(y, minlength=6).tolist() == [24, 24, 0, 24, 24, 24]
-    np.testing.assert_array_equal(found[: len(X)], X)
+    np.testing.assert_array_equal(features[: len(X)], X)
     np.testing.assert_array_equal(y[: len(X)], Y)
 
 
 def test_random_under_keeps_as_many_as_the_smallest_class_has():
     X3, rows = blobs([10, 3, 0, 7])
-    found, y = resample("random_under", X3, rows)
+    features, y = resample("random_under", X3, rows)
     assert np.bincount(y).tolist() == [3, 3, 0, 3]
     for c in (0, 1, 3):
         own = {tuple(row) for row in X3[rows == c]}
-        kept = {tuple(row) for row in found[y == c]}
+        kept = {tuple(row) for row in features[y == c]}
         assert len(kept) == 3 and kept <= own
 
 
@@ -88,11 +88,11 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(name):
 
 @every_name
 @pytest.mark.parametrize(
-    ("given", "found"), [("float16", "float32"), ("float32", "float32"), ("float64", "float64")]
+    ("given", "expected"), [("float16", "float32"), ("float32", "float32"), ("float64", "float64")]
 )
-def test_features_keep_their_type_but_for_float16(name, given, found):
+def test_features_keep_their_type_but_for_float16(name, given, expected):
     values, y = resample(name, X.astype(given))
-    assert (values.dtype, y.dtype) == (np.dtype(found), Y.dtype)
+    assert (values.dtype, y.dtype) == (np.dtype(expected), Y.dtype)
 
 
 @every_name
@@ -107,22 +107,22 @@ def test_inputs_stay_as_they_were(name):
 @pytest.mark.parametrize("counts", [[5], [0, 3], [1], [4, 4, 4], [1, 1]])
 def test_equal_classes_or_one_class_alone_are_left_alone(name, counts):
     X3, rows = blobs(counts, apart=9.0)
-    found, y = resample(name, X3, rows)
-    np.testing.assert_array_equal(found, X3)
+    features, y = resample(name, X3, rows)
+    np.testing.assert_array_equal(features, X3)
     np.testing.assert_array_equal(y, rows)
 
 
 @every_filling
 def test_a_single_sample_is_repeated(name):
-    found, y = resample(name)
-    assert (found[y == 5] == X[Y == 5][0]).all()
+    features, y = resample(name)
+    assert (features[y == 5] == X[Y == 5][0]).all()
 
 
 @every_filling
 def test_two_samples_are_enough_for_five_neighbours(name):
-    found, y = resample(name)
+    features, y = resample(name)
     pair = X[Y == 4].astype(float)
-    for new in found[y == 4].astype(float):
+    for new in features[y == 4].astype(float):
         u, off = fraction_of_the_way(new, *pair)
         assert -1e-6 <= u <= 1 + 1e-6 and off < 1e-6
 
@@ -150,9 +150,9 @@ def test_parameters_obey_their_rule(name):
 
 
 def test_random_over_repeats_all_samples_alike_up_to_one():
-    found, y = resample("random_over")
+    features, y = resample("random_over")
     for c in (1, 3, 4):  # 24 of 9: two or three times each; of 4 and 2: six and twelve times exactly
-        _, times = np.unique(found[y == c], axis=0, return_counts=True)
+        _, times = np.unique(features[y == c], axis=0, return_counts=True)
         share, rest = divmod(24, COUNTS[c])
         assert sorted(times) == [share] * (COUNTS[c] - rest) + [share + 1] * rest
 
@@ -164,23 +164,23 @@ def test_random_over_repeats_all_samples_alike_up_to_one():
 @pytest.mark.parametrize("k", [1, 3])
 def test_new_samples_lie_between_near_neighbours_of_one_class(name, k):
     X3, rows = blobs([40, 12, 3], apart=0.3, dtype=np.float64)
-    found, y = resample(name, X3, rows, k_neighbors=k)
+    features, y = resample(name, X3, rows, k_neighbors=k)
     for c in (1, 2):
         own = X3[rows == c]
         between = np.linalg.norm(own[:, None] - own[None], axis=2)
         nearest = np.argsort(between, axis=1)[:, 1 : k + 1]
         pairs = [(own[i], own[j]) for i in range(len(own)) for j in nearest[i]]
-        for new in found[len(X3) :][y[len(X3) :] == c]:
+        for new in features[len(X3) :][y[len(X3) :] == c]:
             spots = [fraction_of_the_way(new, *pair) for pair in pairs]
             assert any(off < 1e-9 and -1e-9 <= u <= 1 + 1e-9 for u, off in spots)
     other = resample(name, X3, rows, k_neighbors=4 - k)[0]
-    assert other.shape == found.shape and not np.array_equal(other, found)
+    assert other.shape == features.shape and not np.array_equal(other, features)
 
 
 def test_smote_alone_makes_as_many_different_samples_as_are_missing():
-    found, y = resample("smote")
+    features, y = resample("smote")
     for c in (1, 3, 4):
-        assert len(np.unique(found[y == c], axis=0)) == 24
+        assert len(np.unique(features[y == c], axis=0)) == 24
 
 
 def test_borderline_smote_starts_from_samples_in_danger_only():
@@ -189,8 +189,8 @@ def test_borderline_smote_starts_from_samples_in_danger_only():
     safe, danger = 0.1 * rng.normal(size=(8, 2)) + 50, 0.1 * rng.normal(size=(2, 2))
     X3 = np.concatenate([rng.normal(size=(30, 2)), safe, danger])
     rows = np.repeat([0, 1], [30, 10])
-    found, y = resample("borderline_smote", X3, rows, k_neighbors=1, m_neighbors=6)
-    made = found[40:]
+    features, y = resample("borderline_smote", X3, rows, k_neighbors=1, m_neighbors=6)
+    made = features[40:]
     assert (y[40:] == 1).all() and len(made) == 20
     assert np.abs(made).max() < 2  # between the two, each other's nearest of the class
 
@@ -200,8 +200,8 @@ def test_adasyn_makes_more_where_there_are_more_strangers():
     safe, danger = rng.normal(size=(8, 2)) + 50, 0.1 * rng.normal(size=(8, 2))
     X3 = np.concatenate([rng.normal(size=(60, 2)), safe, danger])
     rows = np.repeat([0, 1], [60, 16])
-    found, _ = resample("adasyn", X3, rows, k_neighbors=3)
-    made = found[76:]
+    features, _ = resample("adasyn", X3, rows, k_neighbors=3)
+    made = features[76:]
     assert len(made) == 44
     assert (np.abs(made).max(1) < 5).mean() > 0.9
 
@@ -220,9 +220,9 @@ def test_a_class_far_from_all_others_is_repeated_with_a_warning(name, reason):
     X3, rows = blobs([30, 12])
     X3[rows == 1] += 100
     with pytest.warns(UserWarning, match=reason):
-        found, y = resample(name, X3, rows)
+        features, y = resample(name, X3, rows)
     assert np.bincount(y).tolist() == [30, 30]
-    assert len(np.unique(found[y == 1], axis=0)) == 12
+    assert len(np.unique(features[y == 1], axis=0)) == 12
 
 
 def test_adasyn_whose_shares_all_round_to_none_repeats():
@@ -251,16 +251,16 @@ def test_smote_tomek_leaves_out_both_ends_of_every_link():
     nearest = apart.argmin(1)
     linked = (nearest[nearest] == np.arange(len(full))) & (y != y[nearest])
     assert linked.any()
-    found, kept = resample("smote_tomek", X3, rows)
-    np.testing.assert_array_equal(found, full[~linked])
+    features, kept = resample("smote_tomek", X3, rows)
+    np.testing.assert_array_equal(features, full[~linked])
     np.testing.assert_array_equal(kept, y[~linked])
 
 
 def test_smote_tomek_never_empties_a_class():
     X3, rows = np.array([[0.0], [1.0], [10.0], [11.0]]), np.array([0, 1, 0, 1])
     with pytest.warns(UserWarning, match="all of class 0, 1 is in Tomek links: its samples are kept"):
-        found, y = resample("smote_tomek", X3, rows)
-    np.testing.assert_array_equal(found, X3)
+        features, y = resample("smote_tomek", X3, rows)
+    np.testing.assert_array_equal(features, X3)
     np.testing.assert_array_equal(y, rows)
 
 

@@ -192,9 +192,9 @@ def test_a_mistake_costs_its_own_name_alone_and_is_told_with_its_place(tools, mi
     for ask in (made.describe, made.get, made.create):
         with pytest.raises(ValueError) as caught:
             ask("bad")
-        told = str(caught.value).replace(f"{made.package}/", "")
-        assert told.startswith(f"tool 'bad' cannot be used: {reason}")
-        assert "\n" not in told
+        message = str(caught.value).replace(f"{made.package}/", "")
+        assert message.startswith(f"tool 'bad' cannot be used: {reason}")
+        assert "\n" not in message
 
 
 def test_every_mistake_of_a_component_is_told(tools):

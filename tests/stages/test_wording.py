@@ -11,7 +11,7 @@ from longtail.stages.wording import as_written, counted, listed, looked_for, sea
 
 
 @pytest.mark.parametrize(
-    ("items", "options", "said"),
+    ("items", "options", "text"),
     [
         ([], {}, ""),
         ("abcde", {}, "a, b, c, d, e"),
@@ -20,24 +20,24 @@ from longtail.stages.wording import as_written, counted, listed, looked_for, sea
         ("ab", {"total": 9, "shown": 2}, "a, b and 7 more"),
     ],
 )
-def test_a_list_names_the_first_few_and_counts_the_rest(items, options, said):
-    assert listed(items, **options) == said
+def test_a_list_names_the_first_few_and_counts_the_rest(items, options, text):
+    assert listed(items, **options) == text
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [((1, "epoch"), "1 epoch"), ((0, "epoch"), "0 epochs"), ((2, "class", "classes"), "2 classes")],
 )
-def test_a_number_agrees_with_its_noun(arguments, said):
-    assert counted(*arguments) == said
+def test_a_number_agrees_with_its_noun(arguments, text):
+    assert counted(*arguments) == text
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "text"),
     [(True, "true"), (False, "false"), (None, "null"), (1, "1"), ("no", "'no'"), ([True], "[True]")],
 )
-def test_a_setting_is_said_as_it_is_written(value, said):
-    assert as_written(value) == said
+def test_a_setting_is_said_as_it_is_written(value, text):
+    assert as_written(value) == text
 
 
 def test_a_path_that_leads_nowhere_is_shown_in_full(tmp_path, monkeypatch):

@@ -109,25 +109,25 @@ def test_a_share_of_nothing_is_warned_of_where_the_data_may_bring_a_part(digits,
 def test_dry_run_refuses_and_show_warns(tmp_path):
     (line,) = failed(2, "--root", tmp_path / "r", "run", *SMALL, NO_VALIDATION, "--dry-run")
     assert line.startswith("error: classifiers.3: tau_norm chooses on validation samples")
-    found = ok("--root", tmp_path / "r", "show", *SMALL, NO_VALIDATION)
-    assert "classifiers.3: tau_norm chooses" in found.err and "class counts" in found.out
+    outcome = ok("--root", tmp_path / "r", "show", *SMALL, NO_VALIDATION)
+    assert "classifiers.3: tau_norm chooses" in outcome.err and "class counts" in outcome.out
 
 
 def test_other_classifiers_go_on_and_print_when_one_cannot_be_fitted(tmp_path):
     small = [*SMALL, "data.validation_per_class=null", "data.validation_fraction=0.001",
              "representation.epochs=1", "classifiers=[joint, tau_norm, ncm]"]  # fmt: skip
-    found = longtail("--root", tmp_path, "run", *small)
-    assert found.status == 1
-    assert [line.split()[0] for line in found.out.splitlines()[3:-1]] == ["joint", "ncm"]
-    warned, *_, last = [line for line in found.err.splitlines() if "tau_norm" in line]
+    outcome = longtail("--root", tmp_path, "run", *small)
+    assert outcome.status == 1
+    assert [line.split()[0] for line in outcome.out.splitlines()[3:-1]] == ["joint", "ncm"]
+    warned, *_, last = [line for line in outcome.err.splitlines() if "tau_norm" in line]
     assert warned.startswith(
         "warning: tau_norm chooses on validation samples and there is none; hold some out"
     )
     assert last == f"error: failed: {warned.removeprefix('warning: ')}"
-    assert found.err.index("warning: tau_norm") < found.err.index("epoch 1/1")
-    assert found.err.count("warning: tau_norm") == 1
+    assert outcome.err.index("warning: tau_norm") < outcome.err.index("epoch 1/1")
+    assert outcome.err.count("warning: tau_norm") == 1
     again = longtail("--root", tmp_path, "classify", *small)
-    assert (again.status, again.out) == (1, found.out)
+    assert (again.status, again.out) == (1, outcome.out)
 
 
 def test_a_failure_is_raised_where_nobody_takes_it(digits, store):
@@ -178,10 +178,10 @@ def test_published_weights_that_cannot_fit_are_refused_with_all_reasons():
     (line,) = problems("representation.weights=torchvision")
     assert line.startswith("representation.weights: torchvision has weights for resnet18, ")
     assert line.endswith("got representation.backbone=small_cnn")
-    found = problems("representation.weights=torchvision:DEFAULT", "representation.backbone=resnet10",
+    messages = problems("representation.weights=torchvision:DEFAULT", "representation.backbone=resnet10",
                      "data.mode=gray", recipe="image_folder")  # fmt: skip
-    assert len(found) == 3 and found[0].endswith("DEFAULT changes with torchvision")
-    assert "data.mode=gray; data.mode=rgb shows grey as colour" in found[2]
+    assert len(messages) == 3 and messages[0].endswith("DEFAULT changes with torchvision")
+    assert "data.mode=gray; data.mode=rgb shows grey as colour" in messages[2]
 
 
 def test_what_an_override_mapping_adds_to_is_said_to_come_from_the_file():
@@ -204,8 +204,8 @@ def test_what_an_override_mapping_adds_to_is_said_to_come_from_the_file():
 def test_a_backbone_frozen_at_random_is_warned_of_wherever_it_is_seen(tmp_path):
     command = ["--root", tmp_path, "run", *SMALL, "representation.trainable=head", "classifiers=[joint]"]
     warned = "warning: representation.trainable=head freezes a backbone of random weights"
-    for found in (ok(*command, "--dry-run"), ok(*command[:2], "show", *command[3:]), ok(*command)):
-        assert found.err.count(warned) == 1
+    for outcome in (ok(*command, "--dry-run"), ok(*command[:2], "show", *command[3:]), ok(*command)):
+        assert outcome.err.count(warned) == 1
     assert warned not in ok(*command).err  # done
 
 
@@ -213,8 +213,8 @@ def test_a_backbone_frozen_at_random_is_warned_of_wherever_it_is_seen(tmp_path):
 def test_pictures_of_few_pixels_are_warned_of(side, warned, caplog):
     with caplog.at_level(logging.WARNING, "longtail"):
         warn_of_start(load_config("image_folder", [f"data.image_size={side}"]))
-    said = f"data.image_size={side} leaves little to see; most pictures need 32 or more"
-    assert [record.getMessage() for record in caplog.records] == [said] * warned
+    warning = f"data.image_size={side} leaves little to see; most pictures need 32 or more"
+    assert [record.getMessage() for record in caplog.records] == [warning] * warned
 
 
 def test_classes_without_samples_are_told_with_how_many_more(digits, caplog):
@@ -266,16 +266,16 @@ def test_weights_taken_as_given_are_not_called_training(tmp_path):
     backbone = registry("backbones").create("small_cnn", in_channels=1)
     safetensors.torch.save_file(backbone.state_dict(), tmp_path / "w.safetensors")
     small = [*SMALL[:1], "representation.epochs=0", f"representation.weights={tmp_path}/w.safetensors"]
-    found = ok("--root", tmp_path / "r", "represent", *small)
-    assert "the weights as given" in found.err and "training" not in found.err
+    outcome = ok("--root", tmp_path / "r", "represent", *small)
+    assert "the weights as given" in outcome.err and "training" not in outcome.err
 
 
-@pytest.mark.parametrize(("content", "said"), [(b"\x80\x02}q\x00K\x01h\x65s.", "damaged"), (b"no", "")])
-def test_a_file_that_is_no_weights_gets_a_reason_in_words(tmp_path, content, said):
+@pytest.mark.parametrize(("content", "reason"), [(b"\x80\x02}q\x00K\x01h\x65s.", "damaged"), (b"no", "")])
+def test_a_file_that_is_no_weights_gets_a_reason_in_words(tmp_path, content, reason):
     (tmp_path / "w.pth").write_bytes(content)
     small = [*SMALL, f"representation.weights={tmp_path}/w.pth"]
     lines = failed(1, "--root", tmp_path / "r", "represent", *small)
-    assert len(lines) == 1 and said in lines[0] and len(lines[0]) < 300
+    assert len(lines) == 1 and reason in lines[0] and len(lines[0]) < 300
     assert not re.search(r"\(\d+\)", lines[0]) and "pickle protocol" not in lines[0]
     assert not (tmp_path / "r" / "representations").exists()
 

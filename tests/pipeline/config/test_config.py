@@ -33,10 +33,10 @@ def problems(*overrides: str, config: str = "digits_lt") -> dict[str, str]:
     """{path: message} of everything wrong; a path is never reported twice."""
     with pytest.raises(ConfigError) as caught:
         load_config(config, overrides)
-    found = caught.value.problems
-    assert len({p.path for p in found}) == len(found), found
-    assert str(caught.value).splitlines() == [f"{config}: {p}" for p in found]
-    return {p.path: p.message for p in found}
+    reported = caught.value.problems
+    assert len({p.path for p in reported}) == len(reported), reported
+    assert str(caught.value).splitlines() == [f"{config}: {p}" for p in reported]
+    return {p.path: p.message for p in reported}
 
 
 # -- shipped recipes ----------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ def test_base_cycle_is_refused_and_shown(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("base: gone.yaml", "a.yaml: base: no such file, got 'gone.yaml'"),
         ("base: digits_lt", "a.yaml: base: no such file, got 'digits_lt'"),
@@ -270,10 +270,10 @@ def test_base_cycle_is_refused_and_shown(tmp_path):
         ("seed: !!python/name:os.system", "a.yaml: line 1: tags are not allowed"),
     ],
 )
-def test_file_that_cannot_be_used_is_refused_by_name(tmp_path, text, said):
+def test_file_that_cannot_be_used_is_refused_by_name(tmp_path, text, message):
     with pytest.raises(ConfigError) as caught:
         load_config(write(tmp_path, "a.yaml", text))
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(message)
 
 
 def test_problem_in_a_base_is_reported_under_the_base(tmp_path):
@@ -292,7 +292,7 @@ def test_file_that_is_no_text_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "value"),
     [
         ("a.b=1e-3", {"a": {"b": 0.001}}),
         ("a=no", {"a": "no"}),
@@ -304,8 +304,8 @@ def test_file_that_is_no_text_is_refused(tmp_path):
         (" a.b = 1", {"a": {"b": 1}}),
     ],
 )
-def test_override_is_read_by_the_strict_loader(text, found):
-    assert parse_override(text) == found
+def test_override_is_read_by_the_strict_loader(text, value):
+    assert parse_override(text) == value
 
 
 @pytest.mark.parametrize("text", ["seed", "=1", "a..b=1", ".a=1", "a.=1", ""])
@@ -346,7 +346,7 @@ def test_override_of_a_components_name_drops_its_parameters():
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         # unknown keys at every level
         ("sed", "1", "unknown key; did you mean 'seed'?"),
@@ -392,14 +392,14 @@ def test_override_of_a_components_name_drops_its_parameters():
         ("evaluation.few", "51", "must be ≤ evaluation.many (50), got 51"),
     ],
 )
-def test_problem_names_path_rule_and_value(path, value, said):
-    found = problems(f"{path}={value}")
-    assert list(found) == [path]
-    assert found[path].startswith(said)
+def test_problem_names_path_rule_and_value(path, value, message):
+    reported = problems(f"{path}={value}")
+    assert list(reported) == [path]
+    assert reported[path].startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("override", "path", "said"),
+    ("override", "path", "message"),
     [
         ("evaluation.many=5", "evaluation.few", "must be ≤ evaluation.many (5), got 20"),
         (
@@ -419,12 +419,12 @@ def test_problem_names_path_rule_and_value(path, value, said):
         ),
     ],
 )
-def test_problem_caused_elsewhere_names_the_setting_to_mend(override, path, said):
-    assert problems(override) == {path: said}
+def test_problem_caused_elsewhere_names_the_setting_to_mend(override, path, message):
+    assert problems(override) == {path: message}
 
 
 @pytest.mark.parametrize(
-    ("classifiers", "path", "said"),
+    ("classifiers", "path", "message"),
     [
         ("[]", "", "must be a list of at least one classifier, got []"),
         ("crt", "", "must be a list of at least one classifier, got 'crt'"),
@@ -445,10 +445,10 @@ def test_problem_caused_elsewhere_names_the_setting_to_mend(override, path, said
         ("[crt, {name: crt, lr: 0.2}]", ".1", "repeats {'name': 'crt'}"),
     ],
 )  # fmt: skip
-def test_problem_in_classifiers_names_its_row(classifiers, path, said):
-    found = problems(f"classifiers={classifiers}")
-    assert list(found) == [f"classifiers{path}"]
-    assert found[f"classifiers{path}"].startswith(said)
+def test_problem_in_classifiers_names_its_row(classifiers, path, message):
+    reported = problems(f"classifiers={classifiers}")
+    assert list(reported) == [f"classifiers{path}"]
+    assert reported[f"classifiers{path}"].startswith(message)
 
 
 def test_same_classifier_with_other_parameters_is_no_repetition():
@@ -459,7 +459,7 @@ def test_same_classifier_with_other_parameters_is_no_repetition():
 
 
 def test_every_problem_is_reported_at_once():
-    found = problems(
+    reported = problems(
         "seed=-1",
         "sed=1",
         "data.max_count=0",
@@ -474,7 +474,7 @@ def test_every_problem_is_reported_at_once():
         "evaluation.few=51",
         "system.threads=0",
     )
-    assert set(found) == {
+    assert set(reported) == {
         "seed", "sed", "data.max_count", "data.foo", "representation.epochs", "representation.epohcs",
         "representation.sampler", "representation.augment.pad", "representation.optimizer.nesterov",
         "features.dtype", "classifiers.1", "classifiers.2.lr", "classifiers.2.loss", "classifiers.3",

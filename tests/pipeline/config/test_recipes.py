@@ -153,9 +153,9 @@ def test_paper_recipes_are_a_few_lines_over_a_base():
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_overrides_a_paper_recipe_names_are_settings(name):
-    found = re.findall(r"\b((?:data|representation)[.][\w.]+=[^\s,;:]*[^\s,;:.])", header_of(name))
-    assert found
-    for override in found:
+    overrides = re.findall(r"\b((?:data|representation)[.][\w.]+=[^\s,;:]*[^\s,;:.])", header_of(name))
+    assert overrides
+    for override in overrides:
         load_config(name, [override])
 
 
@@ -166,8 +166,8 @@ def test_figures_in_the_table_of_paper_recipes_stand_in_their_headers():
     table = (shipped_folder() / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(papers/\S+)` \| (.*)\|$", table, re.MULTILINE)
     assert len(rows) == len(PAPERS)
-    strange = {name: figures(told) - figures(header_of(name)) for name, told in rows}
-    assert not {name: found for name, found in strange.items() if found}
+    strange = {name: figures(row) - figures(header_of(name)) for name, row in rows}
+    assert not {name: figures_missing for name, figures_missing in strange.items() if figures_missing}
 
 
 def test_only_accuracy_uniformity_favours_rare_classes_in_loss_and_sampler():
@@ -179,8 +179,8 @@ def test_only_accuracy_uniformity_favours_rare_classes_in_loss_and_sampler():
         weights = getattr(loss, "class_weights", torch.ones(1))
         if resamples(sampler, last) and (loss.corrects_prior_at(last) or len(set(weights.tolist())) > 1):
             twice.add(name)
-        said = corrected_twice(loss, settings.loss.name, sampler, settings.sampler.name, epoch=last)
-        assert said is None, name
+        warning = corrected_twice(loss, settings.loss.name, sampler, settings.sampler.name, epoch=last)
+        assert warning is None, name
     assert twice == {"papers/park_cifar10_accuracy_uniformity"}
 
 

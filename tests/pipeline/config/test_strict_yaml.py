@@ -78,10 +78,10 @@ def test_merge_key_is_an_ordinary_key():
 
 
 def test_alias_repeats_its_anchor_as_an_independent_copy():
-    found = load("a: &a {x: [1]}\nb: *a\n")
-    assert found == {"a": {"x": [1]}, "b": {"x": [1]}}
-    found["a"]["x"].append(2)
-    assert found["b"] == {"x": [1]}
+    loaded = load("a: &a {x: [1]}\nb: *a\n")
+    assert loaded == {"a": {"x": [1]}, "b": {"x": [1]}}
+    loaded["a"]["x"].append(2)
+    assert loaded["b"] == {"x": [1]}
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n"])

@@ -31,11 +31,11 @@ def finished(digits, digits_run):
 
 @pytest.fixture
 def warnings_said(monkeypatch):
-    said = []
+    messages = []
     monkeypatch.setattr(
-        logging.getLogger("longtail"), "warning", lambda text, *args: said.append(text % args)
+        logging.getLogger("longtail"), "warning", lambda text, *args: messages.append(text % args)
     )
-    return said
+    return messages
 
 
 def test_cached_features_through_the_stored_head_equal_the_networks_logits(finished):

@@ -78,17 +78,17 @@ def weighted_mean(scores, labels, weights, total):
 
 def gradient(function, arrays, step=1e-6):
     """Central differences of ``function(arrays)`` by every entry of every array."""
-    found = {}
+    gradients = {}
     for name, array in arrays.items():
-        found[name] = np.empty(array.shape)
+        gradients[name] = np.empty(array.shape)
         for place in np.ndindex(array.shape):
             values = []
             for shift in (step, -step):
                 moved = {key: value.copy() for key, value in arrays.items()}
                 moved[name][place] += shift
                 values.append(function(moved))
-            found[name][place] = (values[0] - values[1]) / (2 * step)
-    return found
+            gradients[name][place] = (values[0] - values[1]) / (2 * step)
+    return gradients
 
 
 def stepped(start, slopes, *, lr, weight_decay):
@@ -159,11 +159,11 @@ def test_a_fit_depends_on_its_random_state_alone(name, params):
 
 @every_stepping
 def test_the_first_best_validation_epoch_is_kept(name, params, monkeypatch):
-    said, seen = [0.3, 0.7, 0.5, 0.7], []
+    accuracies, seen = [0.3, 0.7, 0.5, 0.7], []
 
     def scripted(scores, labels, class_counts):
         seen.append(scores)
-        return {"balanced_accuracy": said[len(seen) - 1], "class_accuracy": [0.5] * 4}
+        return {"balanced_accuracy": accuracies[len(seen) - 1], "class_accuracy": [0.5] * 4}
 
     monkeypatch.setattr("longtail.stages.metrics.scores.evaluate", scripted)
     fitted = make(name, **params, epochs=4).fit(X, Y, head=HEAD, validation=(X_VAL, Y_VAL))
@@ -442,11 +442,11 @@ def test_oltr_forward_is_the_naive_one_sample_by_sample():
     p, features = random_memory(), np.concatenate([X, X_NEW]).astype(float)
     expected = np.array([naive_embedding(p, f) for f in features])
     tensors = {name: torch.from_numpy(array) for name, array in p.items()}
-    found = embedded_scores(tensors, torch.from_numpy(features), SEEN).numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    scores = embedded_scores(tensors, torch.from_numpy(features), SEEN).numpy()
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)
     singles = {name: tensor.float() for name, tensor in tensors.items()}
-    found = embedded_scores(singles, torch.from_numpy(features).float(), SEEN).numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    scores = embedded_scores(singles, torch.from_numpy(features).float(), SEEN).numpy()
+    np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_oltr_absent_class_takes_no_part():
@@ -502,6 +502,6 @@ def test_oltr_first_step_is_the_naive_one():
     expected = stepped(start, slopes | {"centroids": remember["M"]}, lr=0.5, weight_decay=0.01)
     fitted = make("oltr", lr=0.5, weight_decay=0.01, epochs=1).fit(features, Y, head=HEAD)
     for name in LEARNED:
-        found = getattr(fitted, f"{name}_")
-        np.testing.assert_allclose(found, expected[name], rtol=1e-3, atol=2e-5, err_msg=name)
-        assert np.abs(found - start[name]).max() > 1e-3 * np.abs(start[name]).max()
+        learned = getattr(fitted, f"{name}_")
+        np.testing.assert_allclose(learned, expected[name], rtol=1e-3, atol=2e-5, err_msg=name)
+        assert np.abs(learned - start[name]).max() > 1e-3 * np.abs(start[name]).max()

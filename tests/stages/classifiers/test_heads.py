@@ -61,13 +61,13 @@ def cross_entropy(scores, rows):
 
 def slope(function, point, step=1e-5):
     """Central differences of `function` at `point`, an array of any shape."""
-    found = np.empty(point.size)
+    gradient = np.empty(point.size)
     for i in range(point.size):
         shift = np.zeros(point.size)
         shift[i] = step
         shift = shift.reshape(point.shape)
-        found[i] = (function(point + shift) - function(point - shift)) / (2 * step)
-    return found
+        gradient[i] = (function(point + shift) - function(point - shift)) / (2 * step)
+    return gradient
 
 
 def joint(head):
@@ -266,8 +266,8 @@ def test_logit_adjustment_takes_the_best_tau_of_the_path(head):
     assert model.tau_ == path.best_tau > 0
 
     def reached(tau):
-        found = make("logit_adjustment", tau=float(tau)).fit(X, Y, head=skewed).predict(X_VAL)
-        return np.mean([(found[c == Y_VAL] == c).mean() for c in range(4)])
+        predicted = make("logit_adjustment", tau=float(tau)).fit(X, Y, head=skewed).predict(X_VAL)
+        return np.mean([(predicted[c == Y_VAL] == c).mean() for c in range(4)])
 
     assert reached(model.tau_) == pytest.approx(path.balanced_accuracy(path.best_tau))
     assert reached(model.tau_) >= max(reached(tau) for tau in np.linspace(0, 6, 25)) - 1e-12

@@ -55,13 +55,13 @@ def queries() -> np.ndarray:
     return np.concatenate([X_NEW, np.zeros((1, X_NEW.shape[1]), np.float32)])
 
 
-def assert_close(found, scores):
+def assert_close(exported, scores):
     """Equal to 1e-5 of the scores' size; −∞ where they are −∞."""
-    assert found.shape == scores.shape
-    np.testing.assert_array_equal(np.isneginf(found), np.isneginf(scores))
+    assert exported.shape == scores.shape
+    np.testing.assert_array_equal(np.isneginf(exported), np.isneginf(scores))
     finite = np.isfinite(scores)
     scale = np.abs(scores[finite]).max()
-    np.testing.assert_allclose(found[finite], scores[finite], rtol=0, atol=1e-5 * scale)
+    np.testing.assert_allclose(exported[finite], scores[finite], rtol=0, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -87,9 +87,9 @@ def test_module_scores_as_the_classifier_does(name, params):
         return
     module = classifier.as_module()
     with torch.inference_mode():
-        found = module(torch.from_numpy(queries()))
-    assert found.dtype == torch.float32
-    assert_close(found.numpy(), classifier.scores(queries()))
+        exported = module(torch.from_numpy(queries()))
+    assert exported.dtype == torch.float32
+    assert_close(exported.numpy(), classifier.scores(queries()))
     assert not list(module.parameters()), "fitted arrays are buffers: nothing is left to train"
 
 
@@ -106,8 +106,8 @@ def test_euclidean_form_keeps_its_digits_far_from_the_origin():
     classifier = make("ncm", feature="none").fit(far, Y)
     new = (X_NEW + 1000).astype(np.float32)
     with torch.inference_mode():
-        found = classifier.as_module()(torch.from_numpy(new)).numpy()
-    assert_close(found, classifier.scores(new))
+        exported = classifier.as_module()(torch.from_numpy(new)).numpy()
+    assert_close(exported, classifier.scores(new))
 
 
 def test_form_by_hand():

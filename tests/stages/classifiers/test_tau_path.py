@@ -40,8 +40,8 @@ def naive_recalls(hits, y, num_classes):
 
 def naive_groups(recalls, counts):
     def mean(wanted):
-        found = [r for r, n in zip(recalls, counts, strict=True) if r is not None and wanted(n)]
-        return pytest.approx(np.mean(found)) if found else None
+        chosen = [r for r, n in zip(recalls, counts, strict=True) if r is not None and wanted(n)]
+        return pytest.approx(np.mean(chosen)) if chosen else None
 
     return {
         "many": mean(lambda n: n > MANY),

@@ -76,11 +76,11 @@ def test_temperature_of_two_logits_is_the_solution_by_hand():
 
 def test_temperature_is_the_minimum_of_a_fine_grid():
     logits, y = over_confident(500)
-    found = best_temperature(logits, y)
+    temperature = best_temperature(logits, y)
     grid = np.exp(np.linspace(np.log(0.05), np.log(50), 4001))
     values = [negative_log_likelihood(logits, y, t) for t in grid]
-    assert found == pytest.approx(grid[np.argmin(values)], rel=2e-3)  # neighbours are 1.7e-3 apart
-    assert negative_log_likelihood(logits, y, found) <= min(values)
+    assert temperature == pytest.approx(grid[np.argmin(values)], rel=2e-3)  # neighbours are 1.7e-3 apart
+    assert negative_log_likelihood(logits, y, temperature) <= min(values)
 
 
 def test_temperature_finds_the_factor_logits_were_multiplied_by():
@@ -106,9 +106,9 @@ def test_scaling_logits_scales_the_temperature(factor):
     ],
 )
 def test_temperature_stays_finite_and_positive_where_there_is_no_minimum(logits, expected):
-    found = best_temperature(logits, np.zeros(3, int))
+    temperature = best_temperature(logits, np.zeros(3, int))
     low, high = expected if isinstance(expected, tuple) else (expected, expected)
-    assert low <= found <= high and found > 0
+    assert low <= temperature <= high and temperature > 0
 
 
 # -- the temperature classifier ---------------------------------------------------------------------------
@@ -257,10 +257,10 @@ def test_plain_head_on_evenly_repeated_samples_is_class_balanced_crt():
 def test_resampled_is_the_wrapped_classifier_on_resampled_features(method):
     outer = fitted("resampled", method=method)
     name, params = (method, {}) if isinstance(method, str) else (method["name"], {"k_neighbors": 2})
-    found = RESAMPLERS.create(name, X, Y, random_state=0, **params)
-    inner = make("crt").fit(*found, head=HEAD)
+    resampled = RESAMPLERS.create(name, X, Y, random_state=0, **params)
+    inner = make("crt").fit(*resampled, head=HEAD)
     np.testing.assert_array_equal(outer.scores(X_NEW), inner.scores(X_NEW))
-    np.testing.assert_array_equal(outer.classifier_.class_counts_, np.bincount(found[1], minlength=5))
+    np.testing.assert_array_equal(outer.classifier_.class_counts_, np.bincount(resampled[1], minlength=5))
     assert outer.class_counts_.tolist() == COUNTS
 
 
@@ -348,8 +348,8 @@ def test_nested_state_round_trip_gives_bit_identical_scores(name, params, words,
         estimator = fitted(name, **params)
     arrays, description = to_state(name, estimator)
     save_tensors(tmp_path / "weights.safetensors", arrays, description)
-    loaded, said, _ = load_tensors(tmp_path / "weights.safetensors")
-    for back in (from_state(arrays, json.loads(json.dumps(description))), from_state(loaded, said)):
+    loaded, stored, _ = load_tensors(tmp_path / "weights.safetensors")
+    for back in (from_state(arrays, json.loads(json.dumps(description))), from_state(loaded, stored)):
         np.testing.assert_array_equal(back.scores(X_NEW), estimator.scores(X_NEW))
         assert back.predict(X_NEW).tolist() == estimator.predict(X_NEW).tolist()
         one, other = back, estimator
