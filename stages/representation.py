@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -67,20 +68,21 @@ def train_representation(
     epochs: int,
     validate: Callable[[Network], dict] | None = None,
     start: Position | None = None,
-    options: StepOptions | None = None,
     after_step: Callable[[Position], None] | None = None,
+    **step_options: Any,
 ) -> Iterator[EpochSummary]:
     """Train `network` in place, yielding after every epoch.
 
     `schedule` gives the factor of each parameter group's learning rate, which at the end is as it was.
-    ``validate(network)`` is called after every epoch, with the average of the weights if `options` have one.
-    `start` continues from a position, given the network and optimiser of that moment. `options` say how steps
-    are taken (None: all defaults). `after_step` is called with the position after every step and may raise to
-    stop.
+    ``validate(network)`` is called after every epoch, with the average of the weights if there is one.
+    `start` continues from a position, given the network and optimiser of that moment. `after_step` is called
+    with the position after every step and may raise to stop. `step_options` are the fields of
+    :class:`~longtail.stages.training.step.StepOptions`: `clip_grad_norm`, `accumulation`, `average`,
+    `precision`, `compile`, `reweighting`.
 
     Raises ``NonFiniteLoss`` before a step of NaN or infinite loss, naming epoch and batch.
     """
-    options = options or StepOptions()
+    options = StepOptions(**step_options)
     average, reweighting = options.average, options.reweighting
     stepper = Stepper(network, loss, optimizer, seed=batches.seed, options=options)
 

@@ -147,7 +147,6 @@ def epochs_to_train(
 ) -> Iterator[EpochSummary]:
     """Train from the session's position to the last epoch, yielding after each."""
     from longtail.stages.representation import train_representation
-    from longtail.stages.training.step import StepOptions
 
     settings, trainee, memory = config.representation, session.trainee, session.memory
     stalled_before = is_stalled(memory, settings.early_stopping)  # ended early, then lost its DONE
@@ -160,15 +159,13 @@ def epochs_to_train(
         epochs=memory.position.epoch if stalled_before else settings.epochs,
         validate=validator(config, splits, environment.device),
         start=memory.position,
-        options=StepOptions(
-            clip_grad_norm=settings.clip_grad_norm,
-            accumulation=settings.accumulation,
-            average=trainee.average,
-            precision=environment.precision,
-            compile=environment.compile,
-            reweighting=trainee.reweighting,
-        ),
         after_step=session.after_step,
+        clip_grad_norm=settings.clip_grad_norm,
+        accumulation=settings.accumulation,
+        average=trainee.average,
+        precision=environment.precision,
+        compile=environment.compile,
+        reweighting=trainee.reweighting,
     )
 
 

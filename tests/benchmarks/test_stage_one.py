@@ -21,7 +21,6 @@ from longtail.stages.data.pictures.on_disk import ImageFiles
 from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.features import BATCH, extract_features
 from longtail.stages.representation import train_representation
-from longtail.stages.training.step import StepOptions
 from tests.benchmarks.measuring import best, peak, report, rivals
 from tests.benchmarks.trainees import trainee_for
 
@@ -33,7 +32,7 @@ every_network = pytest.mark.parametrize("backbone", NETWORKS)
 def stage_one(trainee: Trainee, *, compiled: bool = False) -> None:
     for _ in train_representation(
         trainee.network, trainee.batches, trainee.loss, trainee.optimizer,
-        schedule=lambda *_: 1.0, epochs=1, options=StepOptions(compile=compiled),
+        schedule=lambda *_: 1.0, epochs=1, compile=compiled,
     ):  # fmt: skip
         pass
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from longtail.pipeline.config.choices import has_cosine_head
+from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.errors import ConfigError
 from longtail.pipeline.work.execute import run_extraction, run_stage_one
 from longtail.pipeline.work.feature_cache import fetch
