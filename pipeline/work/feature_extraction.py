@@ -75,8 +75,8 @@ def extract(
         "preprocessing": None if preprocessing is None else asdict(preprocessing),
         "class_counts": splits.class_counts.tolist(),
         "class_names": splits.class_names,
-        "head": None if head is None else {"scale": head.scale, "cosine": head.cosine},
         "views": views,
+        "head": None if head is None else {"scale": head.scale, "cosine": head.cosine},
         "files": files,
     }
     publish_json(folder / "manifest.json", with_checksum(manifest))
