@@ -72,6 +72,16 @@ def pytest_ignore_collect(collection_path, config):
     return True if collection_path == HERE / "benchmarks" and "not bench" in config.option.markexpr else None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect tests without the garbage collector: next to all that is made lives to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish():
     """Have the garbage collector pass over what lives to the end: libraries and thousands of tests."""
     gc.collect()

@@ -23,8 +23,7 @@ WARM = [
     "longtail.stages.classifiers.retrained.crt", "longtail.stages.data.digits",
     "longtail.stages.data.pictures.in_memory", "longtail.stages.losses.cross_entropy",
     "longtail.stages.samplers.power", "longtail.stages.training.optimizers", "safetensors.numpy",
-    "threadpoolctl",
-    "tests.faults.frozen",
+    "threadpoolctl", "tests.faults.frozen",
 ]  # fmt: skip
 LIMIT = 120  # seconds any command may take
 
