@@ -45,7 +45,7 @@ def test_backbone_maps_images_to_its_number_of_features(name, channels):
 
 
 @every_backbone
-def test_backbone_has_three_channels_unless_told(name):
+def test_backbone_has_three_channels_by_default(name):
     assert BACKBONES.create(name).eval()(images(1, 3, 8, 8)).shape[0] == 1
 
 

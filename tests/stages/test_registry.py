@@ -264,7 +264,7 @@ def test_value_that_obeys_its_rule_comes_in_the_type_asked_for(rule, value, kept
         (LossSpec | None, "a name or {name, ...parameters} or null"),
     ],
 )
-def test_rules_are_said_in_words(rule, words):
+def test_rules_are_described_in_words(rule, words):
     assert describe_rule(rule) == words
 
 

@@ -180,7 +180,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_costs_its_own_name_alone_and_is_told_with_its_place(tools, mistake):
+def test_a_mistake_costs_only_its_own_name_and_is_reported_with_its_place(tools, mistake):
     text, reason = MISTAKES[mistake]
     made = tools(text)
     reason = reason.replace("PACKAGE/", "")
@@ -197,7 +197,7 @@ def test_a_mistake_costs_its_own_name_alone_and_is_told_with_its_place(tools, mi
         assert "\n" not in message
 
 
-def test_every_mistake_of_a_component_is_told(tools):
+def test_every_mistake_of_a_component_is_reported(tools):
     (warning,) = lost(
         tools(
             """
@@ -250,14 +250,14 @@ def test_other_components_of_the_same_file_stay(tools):
         ("if True:\n    @TOOLS.register('x')\n    def f(): ...", "2: TOOLS.register: must decorate"),
     ],
 )
-def test_a_registration_that_cannot_be_read_is_told_too(tools, text, reason):
+def test_a_registration_that_cannot_be_read_is_reported_too(tools, text, reason):
     made = tools(text)
     (warning,) = lost(made)
     assert warning.startswith(f"file0.py:{reason}")
     assert made.names() == ["good"]
 
 
-def test_a_file_that_is_not_utf8_is_told(tools, tmp_path):
+def test_a_file_that_is_not_utf8_is_reported(tools, tmp_path):
     made = tools(broken="")
     path = tmp_path / made.package / "broken.py"
     path.write_bytes(b"# \xff TOOLS.register\n")
@@ -376,7 +376,7 @@ def test_bases_are_looked_up_in_pythons_order(tools):
     assert both.facts == {"side": "right"} and list(both.parameters) == ["right"]
 
 
-def test_a_base_in_a_file_that_does_not_parse_is_told_with_both_places(tools):
+def test_a_base_in_a_file_that_does_not_parse_is_reported_with_both_places(tools):
     made = tools(
         "from PACKAGE.bases import Base\n@TOOLS.register('bad')\nclass Bad(Base): ...", bases="class Base(:\n"
     )

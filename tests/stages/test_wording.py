@@ -36,7 +36,7 @@ def test_a_number_agrees_with_its_noun(arguments, text):
     ("value", "text"),
     [(True, "true"), (False, "false"), (None, "null"), (1, "1"), ("no", "'no'"), ([True], "[True]")],
 )
-def test_a_setting_is_said_as_it_is_written(value, text):
+def test_a_setting_is_shown_as_it_is_written(value, text):
     assert as_written(value) == text
 
 

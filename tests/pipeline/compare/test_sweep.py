@@ -221,7 +221,7 @@ def test_a_sweep_reads_the_test_split_only_after_its_last_choice(digits, store, 
     assert {after for size, after in seen if size == sizes["val"]} == {False}
 
 
-def test_protocol_paper_chooses_on_test_and_says_so(digits, store):
+def test_protocol_paper_chooses_on_test_and_marks_the_results(digits, store):
     from longtail.pipeline.tables.record_table import records_text
     from longtail.pipeline.tables.records import records
 

@@ -156,7 +156,7 @@ def test_what_needs_pictures_in_files_is_refused_for_those_in_memory(name, optio
     )
 
 
-def test_a_folder_in_memory_is_told_how_to_stream():
+def test_a_folder_in_memory_gets_a_hint_how_to_stream():
     crop = ["representation.augment={pad: 0, resized_crop: 0.3}"]
     (line,) = problems(*crop, recipe="image_folder")
     assert line.endswith("got 0.3; set data.in_memory=false")
@@ -184,7 +184,7 @@ def test_published_weights_that_cannot_fit_are_refused_with_all_reasons():
     assert "data.mode=gray; data.mode=rgb shows grey as colour" in messages[2]
 
 
-def test_what_an_override_mapping_adds_to_is_said_to_come_from_the_file():
+def test_settings_that_an_override_mapping_adds_to_are_attributed_to_the_file():
     files, mapping = "data.in_memory=false", "representation.augment={resized_crop: 0.3}"
     rule = "representation.augment.pad: must be 0 with resized_crop, which crops already, got "
     (line,) = problems(mapping, files, recipe="image_folder")
@@ -217,7 +217,7 @@ def test_pictures_of_few_pixels_are_warned_of(side, warned, caplog):
     assert [record.getMessage() for record in caplog.records] == [warning] * warned
 
 
-def test_classes_without_samples_are_told_with_how_many_more(digits, caplog):
+def test_classes_without_samples_are_listed_with_how_many_more(digits, caplog):
     def part(*labels):
         return SimpleNamespace(labels=np.array(labels, np.int64))
 

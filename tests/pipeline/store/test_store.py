@@ -443,7 +443,7 @@ def test_result_that_is_gone_is_made_again(store, finished, warnings):
     assert len(warnings) == 1
 
 
-def test_read_json_names_a_file_that_is_none(tmp_path):
+def test_read_json_names_a_file_that_is_not_json(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(Damaged, match=r"a\.json: is not JSON"):
         read_json(tmp_path / "a.json")
@@ -463,7 +463,7 @@ def test_unique_prefix_is_resolved(store):
 
 
 @pytest.mark.parametrize("prefix", ["", "0", "abc1234", "*", "..", "../classifiers", "xyz", "ABC"])
-def test_prefix_of_nothing_is_none(store, prefix):
+def test_prefix_that_no_id_has_gives_none(store, prefix):
     store.folder("representations", "abc123").mkdir(parents=True)
     assert store.resolve("representations", prefix) is None
 

@@ -62,7 +62,7 @@ def test_exempt_parameters_are_not_decayed_and_all_are_there_once(exempt, expect
 # -- learning rate ----------------------------------------------------------------------------------------
 
 
-def test_learning_rate_is_scaled_with_the_batch_and_said(digits, caplog):
+def test_learning_rate_is_scaled_with_the_batch_and_logged(digits, caplog):
     import logging
 
     config = digits("representation.batch_size=192", "representation.lr_batch_size=64")

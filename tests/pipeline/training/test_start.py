@@ -92,7 +92,7 @@ def test_flatten_goes_into_nested_mappings_only():
     assert set(flat) == {"state_dict.a.b", "best.feat.w"}
 
 
-def test_match_of_nothing_in_common_says_so():
+def test_match_of_nothing_in_common_counts_no_tensor():
     assert "0 of the backbone's 15 tensors matched" in str(match({"x": torch.zeros(2)}, backbone()))
 
 
@@ -124,7 +124,7 @@ def test_frozen_modules_keep_weights_and_statistics(name, what):
 
 
 @pytest.mark.parametrize("what", ["last_block", "head"])
-def test_a_run_trains_only_what_it_was_told(digits, store, what):
+def test_a_run_trains_only_the_trainable_part(digits, store, what):
     config = digits(f"representation.trainable={what}", "representation.epochs=3")
     run_stage_one(config, store)
     folder = folder_of(config, store)
@@ -180,7 +180,7 @@ def test_identity_follows_the_content_of_the_weights_not_their_place(digits, sto
     assert representation_id(store, digits()) not in ids.values()
 
 
-def test_what_matched_is_said(digits, store, tmp_path, caplog):
+def test_matched_weights_are_logged(digits, store, tmp_path, caplog):
     import logging
 
     save_backbone(tmp_path / "a.pth")

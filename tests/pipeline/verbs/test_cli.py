@@ -71,7 +71,7 @@ def test_unknown_config_is_one_line_for_every_verb(tmp_path, verb):
     assert line.endswith("did you mean 'digits_lt'?")
 
 
-def test_show_of_an_id_that_no_result_has_says_so(tmp_path):
+def test_show_of_an_unknown_id_is_refused(tmp_path):
     assert failed(1, "--root", tmp_path, "show", "deadbeef") == [
         f"error: deadbeef: no id under {tmp_path} begins with it"
     ]

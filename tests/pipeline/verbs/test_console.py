@@ -85,7 +85,7 @@ def test_what_takes_long_says_a_line_a_minute_where_there_is_no_terminal(monkeyp
     ]
 
 
-def test_state_of_a_run_under_way_tells_what_is_left(digits, store):
+def test_state_of_a_run_under_way_includes_the_remaining_time(digits, store):
     config = digits("representation.epochs=3")
     run_stage_one(config, store)
     folder = folder_of(config, store)

@@ -64,7 +64,7 @@ def test_show_prints_a_config_that_reads_back_the_same_and_its_class_counts(root
     assert "imbalance factor 22" in shots and "validation 200, test 400" in shots
 
 
-def test_show_tells_from_when_deferred_weights_apply(root):
+def test_show_prints_the_epoch_from_which_deferred_weights_apply(root):
     weighted = "representation.loss={name: cross_entropy, weighting: inverse_frequency, start_epoch: %d}"
     heads = {}
     for epoch in (0, 3):
@@ -77,7 +77,7 @@ def test_show_tells_from_when_deferred_weights_apply(root):
     }
 
 
-def test_show_of_a_run_tells_its_state(root):
+def test_show_of_a_run_prints_its_state(root):
     name = next((root / "representations").iterdir()).name
     for reference in (name, name[:10], root / "representations" / name):
         out = ok("--root", root, "show", reference).out
@@ -87,7 +87,7 @@ def test_show_of_a_run_tells_its_state(root):
         assert f"classifiers: {', '.join(sorted(CLASSIFIERS))}" in out
 
 
-def test_show_of_features_or_a_classifier_tells_what_they_are(root):
+def test_show_of_features_or_a_classifier_describes_them(root):
     (representation,) = (path.name for path in (root / "representations").iterdir())
     (features,) = (path.name for path in (root / "features").iterdir())
     for reference in (features, features[:9], root / "features" / features):

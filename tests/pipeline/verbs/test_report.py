@@ -68,12 +68,12 @@ def test_report_of_something_unknown_fails_on_one_line(root, reference):
     ]
 
 
-def test_report_of_a_config_never_run_says_so(root):
+def test_report_of_a_config_never_run_fails_with_the_reason(root):
     (line,) = failed(1, "--root", root, "report", "digits_lt")
     assert "digits_lt: has no finished run under" in line
 
 
-def test_report_of_an_empty_root_says_so(tmp_path):
+def test_report_of_an_empty_root_fails_with_the_reason(tmp_path):
     (line,) = failed(1, "--root", tmp_path, "report")
     assert "no finished run under" in line and "longtail run" in line
 

@@ -89,7 +89,7 @@ def test_both_spellings_are_one_backbone():
         ({"name": "timm/resnet18", "model": "resnet34"}, "unknown parameter of backbone timm/resnet18"),
     ],
 )
-def test_names_that_are_none_are_refused(spec, message):
+def test_invalid_timm_names_are_refused(spec, message):
     with pytest.raises(Problems) as caught:
         check_spec("backbones", spec)
     assert message in str(caught.value)

@@ -256,7 +256,7 @@ def test_joint_with_a_head_scores_its_logits_exactly():
     assert joint.is_linear_fit_ is False
 
 
-def test_joint_without_a_head_is_logistic_regression_and_says_so():
+def test_joint_without_a_head_is_marked_as_logistic_regression():
     X3, rows = blobs([30, 12, 5], dtype=np.float64)
     joint = make("joint").fit(X3, rows)
     assert joint.is_linear_fit_ is True

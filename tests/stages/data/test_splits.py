@@ -163,7 +163,7 @@ def test_classes_keep_only_those_and_are_renumbered_in_the_order_given():
 
 
 @pytest.mark.parametrize("classes", [[], [0, 0], [0, 4]])
-def test_classes_that_are_none_or_repeated_are_refused(classes):
+def test_unknown_or_repeated_classes_are_refused(classes):
     with pytest.raises(ValueError, match="classes: must be distinct labels below 4"):
         make_splits(collection([10] * 4), classes=classes)
 

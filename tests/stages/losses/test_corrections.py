@@ -30,7 +30,7 @@ from tests.stages.random_images import images
         ({"name": "cross_entropy", "weighting": "clipped_inverse_frequency"}, "uniform_batch", False),
     ],
 )
-def test_two_corrections_for_class_counts_are_told(loss, sampler, twice):
+def test_two_corrections_for_class_counts_give_a_warning(loss, sampler, twice):
     name, params = (loss, {}) if isinstance(loss, str) else (loss["name"], {**loss})
     params.pop("name", None)
     drawn = SAMPLERS.create(sampler, np.repeat(range(3), [50, 20, 5]), 3, seed=0)
