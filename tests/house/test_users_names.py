@@ -30,7 +30,7 @@ system: {workers: 2, threads: 1, device: cpu, compile: "off"}
 
 # Each script prints, last, a JSON list: the files of our modules, and whose the user's modules are.
 SCRIPT = f"""
-import json, sys
+import json, os, sys
 from importlib import import_module
 
 def our_files():
@@ -58,7 +58,7 @@ print(json.dumps([our_files(), owners()]))
 # worker that is started afresh instead of forked.
 WORK = f"""{SCRIPT}
 def predicted(estimator, X):
-    return estimator, estimator.predict(X).tolist(), our_files()
+    return estimator, estimator.predict(X).tolist(), our_files(), os.getpid()
 
 if __name__ == "__main__":
     import multiprocessing
@@ -72,16 +72,16 @@ if __name__ == "__main__":
 
     X, y = np.eye(4), np.array([0, 0, 1, 1])
     estimator = CLASSIFIERS.create("ncm").fit(X, y)
-    returned = Parallel(n_jobs=2)(delayed(predicted)(estimator, X) for _ in range(1))
-    for copy, labels, _ in returned:
-        assert type(copy) is type(estimator) and labels == estimator.predict(X).tolist()
+    ((copy, labels, files, process),) = Parallel(n_jobs=2)([delayed(predicted)(estimator, X)])
+    assert process != os.getpid()
+    assert type(copy) is type(estimator) and labels == estimator.predict(X).tolist()
 
     multiprocessing.set_start_method("spawn", force=True)
     data = DATASETS.create("image_folder", root="pictures", image_size=8, in_memory=False, workers=1,
                            test_fraction=0.25, validation_fraction=0.25)
     requests = [Request(np.arange(2), ()), Request(np.arange(3), ())]
     assert [len(images) for images, _ in data.train.stream(requests, None)] == [2, 3]
-    print(json.dumps([sorted({{*our_files(), *(f for _, _, files in returned for f in files)}}), owners()]))
+    print(json.dumps([sorted({{*our_files(), *files}}), owners()]))
 """
 
 
