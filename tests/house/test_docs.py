@@ -21,6 +21,8 @@ from longtail.pipeline.config.components import KINDS
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import shipped, shipped_folder
 from longtail.stages.classifiers import CLASSIFIERS
+from longtail.stages.data import DATASETS
+from longtail.stages.data.pictures.preprocessing import Preprocessing
 from tests.house.markdown import (
     blocks,
     commands,
@@ -135,8 +137,9 @@ def test_classifiers_page_names_every_classifier():
 
 
 @pytest.mark.parametrize("example", [e for e in examples("python") if "onnxruntime" not in e.values[0]])
-def test_python_examples_run(example, capsys):
+def test_python_examples_run(example, capsys, tmp_path, monkeypatch):
     """All but the one on an exported file, which test_prediction_and_export_run_as_written runs."""
+    monkeypatch.chdir(tmp_path)  # for the files they write
     if ".register(" in example:  # registers a component, which is not for the other tests to see
         subprocess.run([sys.executable, "-c", example], check=True, timeout=120)
     else:
@@ -202,6 +205,32 @@ def test_prediction_and_export_run_as_written(copy_of_trained, capsys):
     (example,) = blocks(text, "python")
     exec(compile(example, "example", "exec"), {})
     assert capsys.readouterr().out.strip() == prediction["predictions"][0]["class"]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("mode", ["rgb", "gray"])
+@pytest.mark.parametrize("resize", [None, 15])
+def test_example_of_an_exported_file_reads_pictures_as_longtail_does(tmp_path, mode, kept, resize):
+    if resize is None and not kept:
+        resize = 12
+    (example,) = blocks(text_of("docs/predict-and-export.md"), "python")
+    functions: dict = {}
+    exec(example.split("\nsession = ")[0].replace("import onnxruntime\n", ""), functions)
+    path = tmp_path / "a.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (31, 44, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    shape = Preprocessing(height=12, width=12, resize=resize, mode=mode, kept=kept, mean=[], std=[])
+    expected = np.asarray(shape.reader()(path)).transpose(2, 0, 1)[None] / 255
+    np.testing.assert_allclose(functions["prepared"](path, **vars(shape)), expected, rtol=0, atol=1e-6)
+
+
+def test_features_with_labels_that_were_text_are_read_with_their_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (example,) = blocks(text_of("docs/features.md"), "python")
+    exec(compile(example, "example", "exec"), {})
+    splits = DATASETS.create("feature_arrays", root="features.npz", validation_per_class=0, test_per_class=0)
+    assert splits.class_names == ["cat", "dog", "owl"]
+    assert splits.class_counts.tolist() == [4, 2, 2]
 
 
 def test_metadata_described_are_those_of_an_exported_file(trained):
