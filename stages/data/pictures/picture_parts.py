@@ -61,7 +61,14 @@ def _kept_in_memory(
     images = np.empty((len(files), side, side, settings.channels), np.uint8)
 
     def decode_into(row: int) -> None:
-        images[row] = decode(files[row], (side, side), settings.mode, settings.resize)
+        images[row] = decode(
+            files[row],
+            (side, side),
+            settings.mode,
+            settings.resize,
+            background=settings.background,
+            max_pixels=settings.max_pixels,
+        )
 
     rows = readable_rows(try_each(files, decode_into, settings.workers), len(files), settings)
     constants = {key: torch.tensor(values) for key, values in settings.given_constants.items()}
@@ -69,6 +76,8 @@ def _kept_in_memory(
         images if rows.all() else images[rows],
         labels[rows],
         resize=settings.resize,
+        background=settings.background,
+        max_pixels=settings.max_pixels,
         keep_constants=bool(constants),
         **constants,
     )
@@ -84,7 +93,11 @@ def _decoded_when_needed(
     rows = np.ones(len(paths), bool)
     if settings.unreadable == "skip":  # every picture is opened once, to know what to leave out
         files = [root / path for path in paths]
-        broken = try_each(files, lambda row: open_picture(files[row], settings.mode), settings.workers)
+
+        def attempt(row: int) -> None:
+            open_picture(files[row], settings.mode, settings.background, settings.max_pixels)
+
+        broken = try_each(files, attempt, settings.workers)
         rows = readable_rows(broken, len(files), settings)
     readable = [path for path, keep in zip(paths, rows, strict=True) if keep]
     return ImageFiles(root, readable, labels[rows], settings)
