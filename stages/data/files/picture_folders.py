@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from longtail.stages.data.files.picture_files import SUFFIXES, walk
+from longtail.stages.data.files.passed_over import PassedOver
+from longtail.stages.data.files.picture_files import picture_suffixes, walk
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import listed, looked_for
 
@@ -34,6 +35,7 @@ def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, li
     if not class_names:
         raise ValueError(f"{folders['train']}: must hold a folder per class, holds no folder")
     parts: dict[str, list[Picture]] = {}
+    passed = PassedOver()
     for part, folder in folders.items():
         parts[part] = []
         for class_folder in _subfolders(folder):
@@ -41,18 +43,22 @@ def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, li
                 raise ValueError(
                     f"{class_folder}: is not a class: {folders['train']} has no folder of that name"
                 )
+            here = PassedOver()
             pictures = [
                 Picture(path.relative_to(top).as_posix(), size, class_folder.name)
-                for path, size in walk(class_folder, None if allow_outside else top.resolve())
+                for path, size in walk(class_folder, None if allow_outside else top.resolve(), passed=here)
             ]
+            passed.counts += here.counts
             if not pictures and part == "train":
+                holds = f"holds none; {here}" if here else "holds none"
                 raise ValueError(
-                    f"{class_folder}: a class needs a picture ({' '.join(SUFFIXES)}), holds none"
+                    f"{class_folder}: a class needs a picture ({' '.join(picture_suffixes())}), {holds}"
                 )
             parts[part] += pictures
         if not parts[part]:
             raise ValueError(f"{folder}: holds no picture; remove it to hold {part} samples out of training")
         parts[part].sort()
+    passed.warn(top)
     return parts, class_names
 
 

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from longtail.stages.data import Request
+from longtail.stages.data.files.each_file import usable_cores
 from longtail.stages.data.pictures.augment import Augment, Mixture, draw_mixture, mixed
 from longtail.stages.data.pictures.decoding_workers import (
     end_workers,
@@ -22,7 +23,6 @@ from longtail.stages.data.pictures.preprocessing import Preprocessing
 from longtail.stages.data.pictures.read_picture import open_picture
 from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.data.pictures.torchvision_transform import picture_transform
-from longtail.stages.data.pictures.unreadable import usable_cores
 from longtail.stages.randomness import generator
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, of pixels in 0…255
