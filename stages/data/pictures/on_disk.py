@@ -197,8 +197,7 @@ class _DecodedBatches(Dataset):
                     torch.manual_seed(int(generator(*request.key, place).integers(2**63)))
                 path = self.part.path(index)
                 try:
-                    image = open_picture(path, settings.mode, settings.background, settings.max_pixels)
-                    pixels[place] = self.transform(image)
+                    pixels[place] = self.transform(open_picture(path, **settings.reading))
                 except Exception as error:  # Pillow raises anything, from OSError to IndexError
                     return (
                         f"{path}: cannot be read ({error or type(error).__name__}); repair or remove it, "

@@ -64,19 +64,12 @@ def _kept_in_memory(
     values = np.zeros(len(files), np.int64)
 
     def decode_into(row: int) -> None:
-        images[row] = decode(
-            files[row],
-            (side, side),
-            settings.mode,
-            settings.resize,
-            background=settings.background,
-            max_pixels=settings.max_pixels,
-        )
+        images[row] = decode(files[row], (side, side), resize=settings.resize, **settings.reading)
         values[row] = distinct_values(images[row])
 
     rows = readable_rows(try_each(files, decode_into, settings.workers), len(files), settings)
     warn_of_flat_pictures([path for path, keep in zip(paths, rows, strict=True) if keep], values[rows])
-    constants = {key: torch.tensor(values) for key, values in settings.given_constants.items()}
+    constants = {key: torch.tensor(given) for key, given in settings.given_constants.items()}
     return ImageArrays(
         images if rows.all() else images[rows],
         labels[rows],
@@ -98,11 +91,7 @@ def _decoded_when_needed(
     rows = np.ones(len(paths), bool)
     if settings.unreadable == "skip":  # every picture is opened once, to know what to leave out
         files = [root / path for path in paths]
-
-        def attempt(row: int) -> None:
-            open_picture(files[row], settings.mode, settings.background, settings.max_pixels)
-
-        broken = try_each(files, attempt, settings.workers)
+        broken = try_each(files, lambda row: open_picture(files[row], **settings.reading), settings.workers)
         rows = readable_rows(broken, len(files), settings)
     readable = [path for path, keep in zip(paths, rows, strict=True) if keep]
     _warn_of_flat_sample(root, readable, settings)
@@ -117,8 +106,7 @@ def _warn_of_flat_sample(root: Path, paths: Sequence[str], settings: PictureSett
     values = np.zeros(len(sample), np.int64)
 
     def look_at(row: int) -> None:
-        image = open_picture(root / sample[row], settings.mode, settings.background, settings.max_pixels)
-        values[row] = distinct_values(np.atleast_3d(image))
+        values[row] = distinct_values(np.atleast_3d(open_picture(root / sample[row], **settings.reading)))
 
     broken = try_each(sample, look_at, settings.workers)
     read = [row for row in range(len(sample)) if row not in broken]

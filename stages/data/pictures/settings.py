@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from longtail.stages.data.pictures.reading.channels import channel_count
 from longtail.stages.data.pictures.reading.opening import MAX_PIXELS
@@ -39,6 +39,11 @@ class PictureSettings:
     def channels(self) -> int:
         """Channels of a picture."""
         return channel_count(self.mode, self.background)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What ``open_picture`` and ``decode`` are told."""
+        return {"mode": self.mode, "background": self.background, "max_pixels": self.max_pixels}
 
     @property
     def given_constants(self) -> dict[str, list[float]]:
