@@ -11,7 +11,7 @@ from longtail.stages.wording import listed
 if TYPE_CHECKING:
     import numpy as np
 
-HANDFUL = 5  # a picture with fewer different values shows less than a drawing of two colours, smoothed
+HANDFUL = 5  # different values; a drawing in two colours has more when it is smoothed or compressed
 SAMPLE = 32  # pictures that are looked at where not all are decoded at once
 
 
@@ -29,13 +29,13 @@ def warn_of_flat_pictures(names: Sequence[str], values: np.ndarray, *, sampled: 
     of = f"{len(names)} pictures" + (" sampled" if sampled else "")
     constant, few = values == 1, values < HANDFUL
     for flat, what in (
-        (constant, "of one colour all over"),
-        (few & ~constant & (2 * few.sum() > len(names)), f"of fewer than {HANDFUL} different values"),
+        (constant, "show one colour all over"),
+        (few & ~constant & (2 * few.sum() > len(names)), f"have fewer than {HANDFUL} different values"),
     ):
         if flat.any():
             examples = [name for name, is_flat in zip(names, flat, strict=True) if is_flat]
             warnings.warn(
-                f"{len(examples)} of {of} are {what}: {listed(examples)}; from such pictures little can be "
-                "learned: look at them, and at `background` and `mode`",
+                f"{len(examples)} of {of} {what}: {listed(examples)}; if a person sees more on them, "
+                "`background` or `mode` is what loses it",
                 stacklevel=3,
             )

@@ -62,7 +62,7 @@ def test_image_folder_resizes_the_shorter_side_and_crops_the_centre(tmp_path):
     assert (inner == (200, 100, 50)).all()
 
 
-@pytest.mark.filterwarnings("ignore:.* little can be learned")
+@pytest.mark.filterwarnings("ignore:.* if a person sees more")
 def test_image_folder_averages_when_it_shrinks(tmp_path):
     (tmp_path / "a").mkdir()
     checks = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
@@ -79,7 +79,7 @@ def test_image_folder_mode_gray_has_one_channel(tmp_path):
     assert np.array_equal(data.train.images[0, ..., 0].numpy(), expected)
 
 
-@pytest.mark.filterwarnings("ignore:.* little can be learned")
+@pytest.mark.filterwarnings("ignore:.* if a person sees more")
 def test_image_folder_turns_pictures_upright(tmp_path):
     (tmp_path / "a").mkdir()
     pixels = np.zeros((16, 16, 3), np.uint8)
@@ -91,7 +91,7 @@ def test_image_folder_turns_pictures_upright(tmp_path):
     assert np.array_equal(image, np.rot90(pixels, -1))
 
 
-@pytest.mark.filterwarnings("ignore:.* little can be learned")
+@pytest.mark.filterwarnings("ignore:.* if a person sees more")
 @pytest.mark.parametrize(
     "suffix", [".PNG", ".jpg", ".JPEG", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff"]
 )
