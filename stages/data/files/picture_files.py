@@ -11,20 +11,30 @@ from longtail.stages.data.files.inside_root import inside_root
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 
 
-def walk(folder: Path, root: Path | None, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, int]]:
+def walk(folder: Path, root: Path | None) -> Iterator[tuple[Path, int]]:
     """Every picture at any depth below `folder` with its size in bytes, in no order; none leaves `root`."""
-    real = inside_root(folder, root)
+    for path, status in picture_stats(os.fspath(folder), root):
+        yield Path(path), status.st_size
+
+
+def picture_stats(
+    folder: str, root: Path | None, above: tuple[Path, ...] = ()
+) -> Iterator[tuple[str, os.stat_result]]:
+    """Every picture at any depth below `folder` and what the file system says of it, as :func:`walk`.
+
+    Paths are strings: making a Path takes longer than all that is asked of a picture here.
+    """
+    real = inside_root(Path(folder), root)
     if real in above:
         raise ValueError(f"{folder}: a link to a folder it lies in")
     with os.scandir(folder) as entries:
         for entry in entries:
-            path = Path(entry.path)
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                yield from walk(path, root, (*above, real))
-            elif path.suffix.lower() in SUFFIXES:
-                if entry.is_symlink() and not inside_root(path, root).exists():
-                    raise ValueError(f"{path}: a link to a file that is not there")
+                yield from picture_stats(entry.path, root, (*above, real))
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                if entry.is_symlink() and not inside_root(Path(entry.path), root).exists():
+                    raise ValueError(f"{entry.path}: a link to a file that is not there")
                 if entry.is_file():
-                    yield path, entry.stat().st_size
+                    yield entry.path, entry.stat()
