@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Raised when what a stage computes under the same settings changes its meaning.
 VERSIONS = {"representation": 2, "features": 2, "classifier": 2}
 ID_LENGTH = 16  # hexadecimal digits
+BY = "identity"  # the data setting that says whether pictures are known by content or by their sizes
 
 
 def make_id(stage: str, settings: dict[str, Any]) -> str:
@@ -31,33 +32,50 @@ def make_id(stage: str, settings: dict[str, Any]) -> str:
 
 
 def data_identity(store: Store, config: Config) -> dict[str, Any]:
-    """The data settings that differ from their defaults, without paths, and the content's hash."""
+    """The data settings that differ from their defaults, without paths, and the content's hash.
+
+    Where an earlier version has trained this configuration on the same pictures, its identity of them: the
+    hash of their names and sizes.
+    """
     spec = config.data
     known = registry("datasets").describe(spec.name).parameters
     settings = {k: v for k, v in spec.minimal().items() if k == "name" or not is_access(known[k].rule)}
-    return {**settings, "content": store.data_content(spec.name, spec.params)}
+    look = store.data_look(spec.name, spec.params)
+    identity = {**settings, "content": look.content}
+    if look.by_sizes is None or config.representation is None:
+        return identity
+    earlier = {**{k: v for k, v in settings.items() if k != BY}, "content": look.by_sizes}
+    run_id, earlier_id = (_representation_id(store, config, data) for data in (identity, earlier))
+    trained_anew = earlier_id == run_id or store.done("representations", run_id) is not None
+    return earlier if not trained_anew and store.is_adopted(earlier_id, look) else identity
 
 
-def representation_id(store: Store, config: Config) -> str:
-    """Id of stage one."""
+def representation_id(store: Store, config: Config, data: dict[str, Any] | None = None) -> str:
+    """Id of stage one; `data` is the identity of the data where these are not to be looked at."""
+    return _representation_id(store, config, data_identity(store, config) if data is None else data)
+
+
+def _representation_id(store: Store, config: Config, data: dict[str, Any]) -> str:
     settings = {
         "seed": config.seed,
-        "data": data_identity(store, config),
+        "data": data,
         "representation": {**config.representation.minimal(), **start_identity(store, config)},
     }
     return make_id("representation", settings)
 
 
-def feature_key(store: Store, config: Config, tensors: str | None) -> str:
+def feature_key(store: Store, config: Config, tensors: str | None, data: dict[str, Any] | None = None) -> str:
     """Key of a checkpoint's features, by its tensors' hash (None: the data are features)."""
-    return make_id("features", feature_identity(store, config, tensors))
+    return make_id("features", feature_identity(store, config, tensors, data))
 
 
-def feature_identity(store: Store, config: Config, tensors: str | None) -> FeatureIdentity:
-    """What a feature key is the hash of, repeated in the manifest."""
+def feature_identity(
+    store: Store, config: Config, tensors: str | None, data: dict[str, Any] | None = None
+) -> FeatureIdentity:
+    """What a feature key is the hash of, repeated in the manifest; `data` as in :func:`representation_id`."""
     identity: FeatureIdentity = {
         "tensors": tensors,
-        "data": data_identity(store, config),
+        "data": data_identity(store, config) if data is None else data,
         "transform": "evaluation" if tensors else "none",
         "views": config.features.views,
         "dtype": config.features.dtype,
