@@ -16,7 +16,7 @@ from longtail.pipeline.files.data_look import DataLook, LookedAt
 from longtail.pipeline.files.publish import publish_json
 from longtail.pipeline.files.set_memory import load_known, save_known
 from longtail.stages.data.files.stamped_files import Stamp, StampedFiles, stamp_of
-from longtail.stages.wording import counted
+from longtail.stages.wording import counted, listed
 
 log = logging.getLogger("longtail")
 
@@ -77,7 +77,9 @@ class DataHashes:
                 continue
             now = time.time_ns()
             digests.append(content_hash(name))
-            known.pop(key, None)
+            remembered = known.pop(key, None)
+            if remembered is not None and tuple(remembered[:4]) == stamp and remembered[4] != digests[-1]:
+                _warn_of_silent_changes([name])
             if stamp.size >= WORTH_KEEPING and _is_settled(stamp, now):
                 known[key] = [*stamp, digests[-1]]
         if known != before and not self.read_only:
@@ -98,10 +100,8 @@ class DataHashes:
         place = hashlib.sha256(os.fsencode(os.path.realpath(files.root))).hexdigest()[:16]
         memory = self.folder / f"{place}.hashes"
         known = load_known(memory)
-        if self.verify:
-            digests: list[bytes | None] = [None] * len(files)
-        else:
-            digests = known.matching(files.names, files.stamps)
+        remembered = known.matching(files.names, files.stamps)
+        digests = [None] * len(files) if self.verify else list(remembered)
         missing = [row for row, digest in enumerate(digests) if digest is None]
         if not missing:
             return [digest.hex() for digest in digests]
@@ -117,6 +117,9 @@ class DataHashes:
                     for row, digest in enumerate(digests)
                 ]
                 save_known(memory, known.with_files(files.names, files.stamps, settled))
+        if self.verify:
+            rows = zip(files.paths(), remembered, digests, strict=True)
+            _warn_of_silent_changes([path for path, before, now in rows if before not in (None, now)])
         return [digest.hex() for digest in digests]
 
 
@@ -144,6 +147,15 @@ def hash_rows(
             done.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _warn_of_silent_changes(paths: list[str]) -> None:
+    if paths:
+        log.warning(
+            "%s something else than when last read, though no time stamp says so: %s",
+            counted(len(paths), "file holds", "files hold"),
+            listed(paths),
+        )
 
 
 def usable_cores() -> int:

@@ -16,6 +16,7 @@ from longtail.pipeline.store.references import find_run, is_unknown
 from longtail.stages.parameters import Problem, is_access
 
 if TYPE_CHECKING:
+    from longtail.pipeline.files.data_look import DataLook
     from longtail.pipeline.store.contents import FeatureIdentity
     from longtail.pipeline.store.store import Store
 
@@ -37,17 +38,38 @@ def data_identity(store: Store, config: Config) -> dict[str, Any]:
     Where an earlier version has trained this configuration on the same pictures, its identity of them: the
     hash of their names and sizes.
     """
+    identity, earlier = _identities(store, config)
+    if earlier is None or config.representation is None:
+        return identity
+    run_id, earlier_id = (_representation_id(store, config, data) for data in (identity, earlier))
+    if store.done("representations", run_id) is None and store.is_adopted(earlier_id, _look(store, config)):
+        return earlier
+    return identity
+
+
+def is_of_same_data(store: Store, config: Config, run_id: str) -> bool:
+    """Whether a finished representation was trained on a configuration's data, split in the same way."""
+    trained_on = store.done("representations", run_id)["data"]
+    identity, earlier = _identities(store, config)
+    if trained_on == earlier != identity:
+        return store.is_adopted(run_id, _look(store, config))
+    return trained_on == identity
+
+
+def _identities(store: Store, config: Config) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The identity of the data, and the one that earlier versions gave them if that was another."""
     spec = config.data
     known = registry("datasets").describe(spec.name).parameters
     settings = {k: v for k, v in spec.minimal().items() if k == "name" or not is_access(known[k].rule)}
-    look = store.data_look(spec.name, spec.params)
-    identity = {**settings, "content": look.content}
-    if look.by_sizes is None or config.representation is None:
-        return identity
+    look = _look(store, config)
+    if look.by_sizes is None:
+        return {**settings, "content": look.content}, None
     earlier = {**{k: v for k, v in settings.items() if k != BY}, "content": look.by_sizes}
-    run_id, earlier_id = (_representation_id(store, config, data) for data in (identity, earlier))
-    trained_anew = earlier_id == run_id or store.done("representations", run_id) is not None
-    return earlier if not trained_anew and store.is_adopted(earlier_id, look) else identity
+    return {**settings, "content": look.content}, earlier
+
+
+def _look(store: Store, config: Config) -> DataLook:
+    return store.data_look(config.data.name, config.data.params)
 
 
 def representation_id(store: Store, config: Config, data: dict[str, Any] | None = None) -> str:
