@@ -14,7 +14,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from longtail.pipeline.errors import Damaged
+from longtail.pipeline.config import strict_yaml
+from longtail.pipeline.config.components import registry
+from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.checked_json import read_json, verified, with_checksum
 from longtail.pipeline.files.publish import publish_json
 
@@ -57,6 +59,20 @@ def is_adopted(store: Store, run_id: str, look: DataLook) -> bool:
         with suppress(OSError):  # under a read-only root it is looked at again the next time
             publish_json(folder / CONTENT, with_checksum({"content": look.content}))
     return True
+
+
+def identified_by(store: Store, run_id: str) -> str:
+    """By what a finished run knows its data, in words."""
+    folder = store.folder("representations", run_id)
+    if (folder / CONTENT).exists():
+        return "names and sizes, and the content that an earlier version left out"
+    try:
+        settings = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))["data"]
+        known = registry("datasets").describe(settings["name"]).parameters
+    except (LongtailError, OSError, ValueError, KeyError, TypeError):
+        return "not known, config.yaml is damaged"
+    by_content = "identity" not in known or settings.get("identity") == "content"
+    return "content" if by_content else "names and sizes"
 
 
 def _began(store: Store, run_id: str) -> int | None:

@@ -33,7 +33,7 @@ def picture_stats(
                 continue
             if entry.is_dir():
                 yield from picture_stats(entry.path, root, (*above, real))
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+            elif entry.name[entry.name.rfind(".") :].lower() in SUFFIXES:
                 if entry.is_symlink() and not inside_root(Path(entry.path), root).exists():
                     raise ValueError(f"{entry.path}: a link to a file that is not there")
                 if entry.is_file():
