@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from longtail.stages.data.files.picture_files import SUFFIXES, picture_stats
+from longtail.stages.data.files.passed_over import PassedOver
+from longtail.stages.data.files.picture_files import picture_stats, picture_suffixes
 from longtail.stages.data.files.stamped_files import Stamp, stamp_of
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import listed, looked_for
@@ -36,7 +37,7 @@ def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, li
     if not class_names:
         raise ValueError(f"{folders['train']}: must hold a folder per class, holds no folder")
     parts: dict[str, list[Picture]] = {}
-    fence = None if allow_outside else top.resolve()
+    fence, passed = None if allow_outside else top.resolve(), PassedOver()
     for part, folder in folders.items():
         parts[part] = []
         for class_folder in _subfolders(folder):
@@ -44,19 +45,23 @@ def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, li
                 raise ValueError(
                     f"{class_folder}: is not a class: {folders['train']} has no folder of that name"
                 )
-            inside, above = class_folder.relative_to(top).as_posix(), len(os.fspath(class_folder))
+            here, inside = PassedOver(), class_folder.relative_to(top).as_posix()
+            above = len(os.fspath(class_folder))
             pictures = [
                 Picture(inside + path[above:], stamp_of(status), class_folder.name)
-                for path, status in picture_stats(os.fspath(class_folder), fence)
+                for path, status in picture_stats(os.fspath(class_folder), fence, here)
             ]
+            passed.counts += here.counts
             if not pictures and part == "train":
+                holds = f"holds none; {here}" if here else "holds none"
                 raise ValueError(
-                    f"{class_folder}: a class needs a picture ({' '.join(SUFFIXES)}), holds none"
+                    f"{class_folder}: a class needs a picture ({' '.join(picture_suffixes())}), {holds}"
                 )
             parts[part] += pictures
         if not parts[part]:
             raise ValueError(f"{folder}: holds no picture; remove it to hold {part} samples out of training")
         parts[part].sort()
+    passed.warn(top)
     return parts, class_names
 
 
