@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 from longtail.stages.data.files.passed_over import PassedOver
-from longtail.stages.data.files.picture_files import picture_suffixes, walk
+from longtail.stages.data.files.picture_files import picture_stats, picture_suffixes
+from longtail.stages.data.files.stamped_files import Stamp, stamp_of
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import listed, looked_for
 
@@ -14,10 +16,10 @@ PART_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "tes
 
 
 class Picture(NamedTuple):
-    """A picture's path relative to the root (posix), its size in bytes and its class."""
+    """A picture's path relative to the root (posix), its stamp and its class."""
 
     path: str
-    size: int
+    stamp: Stamp
     label: str
 
 
@@ -35,7 +37,7 @@ def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, li
     if not class_names:
         raise ValueError(f"{folders['train']}: must hold a folder per class, holds no folder")
     parts: dict[str, list[Picture]] = {}
-    passed = PassedOver()
+    fence, passed = None if allow_outside else top.resolve(), PassedOver()
     for part, folder in folders.items():
         parts[part] = []
         for class_folder in _subfolders(folder):
@@ -43,10 +45,11 @@ def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, li
                 raise ValueError(
                     f"{class_folder}: is not a class: {folders['train']} has no folder of that name"
                 )
-            here = PassedOver()
+            here, inside = PassedOver(), class_folder.relative_to(top).as_posix()
+            above = len(os.fspath(class_folder))
             pictures = [
-                Picture(path.relative_to(top).as_posix(), size, class_folder.name)
-                for path, size in walk(class_folder, None if allow_outside else top.resolve(), passed=here)
+                Picture(inside + path[above:], stamp_of(status), class_folder.name)
+                for path, status in picture_stats(os.fspath(class_folder), fence, here)
             ]
             passed.counts += here.counts
             if not pictures and part == "train":
