@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -45,7 +46,10 @@ def looked_for(path: str | Path) -> str:
     ``'pictures' (/home/me/pictures, which is not there)``
     """
     full = os.path.abspath(os.path.expanduser(path))
-    state = "which is a file" if os.path.isfile(full) else "which is not there"
+    try:
+        state = f"which is {file_kind(os.stat(full).st_mode)}"
+    except (OSError, ValueError):
+        state = "which is a link to nothing" if os.path.islink(full) else "which is not there"
     return f"{str(path)!r} ({state if str(path) == full else f'{full}, {state}'})"
 
 
@@ -57,3 +61,15 @@ def encodable(path: object) -> str:
 def printable(path: object) -> str:
     """A path as text for any terminal: characters that are not printable become question marks."""
     return "".join(character if character.isprintable() else "?" for character in encodable(path))
+
+
+def file_kind(mode: int) -> str:
+    """What a file's mode says it is: ``a file``, ``a folder``, ``a FIFO``, ``a socket``, ``a device``."""
+    kinds = {stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO"}
+    return {**kinds, stat.S_IFSOCK: "a socket"}.get(stat.S_IFMT(mode), "a device")
+
+
+def excerpt(text: object, most: int = 40) -> str:
+    """The beginning of what a file or a user says, for a message: what it is about, not all of it."""
+    text = str(text)
+    return text if len(text) <= most else f"{text[:most]}…"

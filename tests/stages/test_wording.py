@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from longtail.stages.wording import as_written, counted, listed, looked_for, searched
+from longtail.stages.wording import as_written, counted, file_kind, listed, looked_for, searched
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,25 @@ def test_a_path_that_leads_nowhere_is_shown_in_full(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     assert looked_for("gone") == f"'gone' ({os.getcwd()}/gone, which is not there)"
     assert looked_for("file") == f"'file' ({os.getcwd()}/file, which is a file)"
+    (tmp_path / "link").symlink_to("gone")
+    os.mkfifo(tmp_path / "fifo")
+    assert looked_for("link") == f"'link' ({os.getcwd()}/link, which is a link to nothing)"
+    assert looked_for("fifo") == f"'fifo' ({os.getcwd()}/fifo, which is a FIFO)"
     assert searched([Path("data"), Path("/x")]) == f"data, /x; relative ones start in {os.getcwd()}"
     assert searched([Path("/x"), Path("/y")]) == "/x, /y"
     assert looked_for("/gone") == "'/gone' (which is not there)"
     assert looked_for("~/no such") == f"'~/no such' ({os.path.expanduser('~')}/no such, which is not there)"
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        (stat.S_IFREG, "a file"),
+        (stat.S_IFDIR, "a folder"),
+        (stat.S_IFSOCK, "a socket"),
+        (stat.S_IFBLK, "a device"),
+        (stat.S_IFCHR | 0o644, "a device"),
+    ],
+)
+def test_kinds_of_files_have_names(mode, words):
+    assert file_kind(mode) == words
