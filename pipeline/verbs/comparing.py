@@ -16,6 +16,7 @@ from longtail.pipeline.tables.records import METRICS, records
 from longtail.pipeline.verbs.options import (
     complete,
     config_argument,
+    force_option,
     format_option,
     overrides_argument,
     page_options,
@@ -173,8 +174,9 @@ def report(
     show_default=True,
     help="File to write: .svg, .png or .html.",
 )
+@force_option
 @click.pass_obj
-def boundaries(store: Store, config: str, overrides: tuple[str, ...], out: Path) -> None:
+def boundaries(store: Store, config: str, overrides: tuple[str, ...], out: Path, force: bool) -> None:
     """Draw decision boundaries on features of width two.
 
     Draws those of the joint classifier, of τ-normalisation from 0 to 1, of cosine and of class means. The
@@ -185,4 +187,4 @@ def boundaries(store: Store, config: str, overrides: tuple[str, ...], out: Path)
     """
     from longtail.pipeline.page.draw_boundaries import draw_boundaries
 
-    draw_boundaries(load_config(config, overrides), store, out)
+    draw_boundaries(load_config(config, overrides), store, out, force=force)
