@@ -13,6 +13,7 @@ from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.record_table import records_text
 from longtail.pipeline.tables.records import METRICS, records
+from longtail.pipeline.verbs.console import say
 from longtail.pipeline.verbs.options import (
     complete,
     config_argument,
@@ -49,7 +50,7 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     thresholds = config.evaluation.thresholds
     trials = records(sweep.trials, splits=(config.evaluation.choosing_split,), thresholds=thresholds)
     winners = records(sweep.winners, splits=("test",), thresholds=thresholds)
-    click.echo(records_text([*trials, *(row for row in winners if row not in trials)], form))
+    say(records_text([*trials, *(row for row in winners if row not in trials)], form))
 
 
 @click.command()
@@ -113,7 +114,7 @@ def ablate(
         if page is not None:
             results = [result for results in ablation.cells.values() for result in results]
             page(store, [ReferenceResults(results, None)], records(results), cells=cells)
-        click.echo(ablation_text(cells, metric, form))
+        say(ablation_text(cells, metric, form))
     if ablation.failed:
         raise LongtailError("\n".join(f"failed: {failure}" for failure in ablation.failed))
 

@@ -14,6 +14,7 @@ from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.record_table import records_text
 from longtail.pipeline.tables.records import Record
 from longtail.pipeline.tables.text import FORMATS
+from longtail.pipeline.verbs.console import say
 
 OVERRIDE = re.compile(r"[a-z_]\w*(\.\w+)*=")
 
@@ -147,6 +148,6 @@ def print_records(rows: list[Record], form: str, classes: bool) -> None:
     if classes:
         from longtail.pipeline.tables.by_class import classes_text
 
-        click.echo(classes_text(rows, form))
+        say(classes_text(rows, form))
     else:
-        click.echo(records_text(rows, form))
+        say(records_text(rows, form))

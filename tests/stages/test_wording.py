@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from longtail.stages.wording import as_written, counted, file_kind, listed, looked_for, searched
+from longtail.stages.wording import (
+    as_written,
+    counted,
+    excerpt,
+    file_kind,
+    for_terminal,
+    listed,
+    looked_for,
+    printable,
+    searched,
+)
 
 
 @pytest.mark.parametrize(
@@ -68,3 +79,41 @@ def test_a_path_that_leads_nowhere_is_shown_in_full(tmp_path, monkeypatch):
 )
 def test_kinds_of_files_have_names(mode, words):
     assert file_kind(mode) == words
+
+
+def test_a_long_text_is_cut_short():
+    assert excerpt("abc", 3) == "abc" and excerpt("abcd", 3) == "abc…" and excerpt(10**50) == f"{10**39}…"
+
+
+OBEYED = [
+    "\x00",
+    "\a",
+    "\b",
+    "\r",
+    "\x1b",
+    "\x7f",
+    "\x85",
+    "\x9b",
+    "\u202e",
+    "\u2066",
+    "\u200f",
+    "\u2028",
+    "\udc80",
+]
+
+
+@pytest.mark.parametrize("character", OBEYED)
+def test_what_a_terminal_would_obey_is_escaped(character):
+    assert for_terminal(f"a{character}b") == f"a\\u{ord(character):04x}b"
+    assert json.loads(for_terminal(json.dumps([character], ensure_ascii=False))) == [character]
+
+
+@pytest.mark.parametrize(
+    "text", ["é", "漢字", "👩\u200d🔬", "می\u200cخواهم", "a\u00a0b", "→ ± ─ ✓", "a\tb\nc", "\\x1b", "\u0301"]
+)
+def test_what_can_be_read_stays(text):
+    assert for_terminal(text) == text
+
+
+def test_a_name_stays_on_its_line():
+    assert printable("a\nb\tc\x1b\udcffé") == "a\\u000ab\\u0009c\\u001b?é"

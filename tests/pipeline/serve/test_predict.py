@@ -343,8 +343,8 @@ def test_formats_say_the_same():
 
 def test_names_that_are_no_text_are_printed_all_the_same():
     name = b"\xff\n.png".decode("utf-8", "surrogateescape")
-    assert printable(name) == "??.png"
-    assert "??.png" in "\n".join(
+    assert printable(name) == "?\\u000a.png"
+    assert "?\\u000a.png" in "\n".join(
         prediction_lines([(name, ["cat"], [1.0])], "table", **{**FORM, "names": [name]})
     )
 
