@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from longtail.stages.data.files.inside_root import inside_root
+from longtail.stages.data.files.picture_files import SUFFIXES, walk
 from longtail.stages.data.files.user_path import user_path
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import listed, looked_for
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 PART_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
@@ -58,25 +55,6 @@ def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, li
             raise ValueError(f"{folder}: holds no picture; remove it to hold {part} samples out of training")
         parts[part].sort()
     return parts, class_names
-
-
-def walk(folder: Path, root: Path | None, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, int]]:
-    """Every picture at any depth below `folder` with its size in bytes, in no order; none leaves `root`."""
-    real = inside_root(folder, root)
-    if real in above:
-        raise ValueError(f"{folder}: a link to a folder it lies in")
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from walk(path, root, (*above, real))
-            elif path.suffix.lower() in SUFFIXES:
-                if entry.is_symlink() and not inside_root(path, root).exists():
-                    raise ValueError(f"{path}: a link to a file that is not there")
-                if entry.is_file():
-                    yield path, entry.stat().st_size
 
 
 def _subfolders(folder: Path) -> list[Path]:
