@@ -12,7 +12,6 @@ from pathlib import Path
 
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.files.publish import publish_json
-from longtail.stages.data.files.regular_file import open_regular
 
 WORTH_KEEPING = 2**20  # bytes; smaller files are hashed faster than looked up
 SETTLED_NS = 2 * 10**9  # a file written this recently may change again under the same time stamp
@@ -63,9 +62,9 @@ class DataHashes:
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
+    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with open_regular(path) as opened:
-            file = gzip.GzipFile(fileobj=opened) if path.suffix == ".gz" else opened
+        with opener(path, "rb") as file:
             while chunk := file.read(2**20):
                 digest.update(chunk)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:

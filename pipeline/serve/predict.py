@@ -18,6 +18,7 @@ from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.prediction_lines import Prediction, prediction_lines
 from longtail.stages.data.files.user_path import user_path
+from longtail.stages.wording import file_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,6 +109,9 @@ def picture_paths(inputs: Sequence[str]) -> list[Path]:
             paths += inside
         elif path.is_file():
             paths.append(path)
+        elif path.exists():
+            kind = file_kind(path.stat().st_mode)
+            raise LongtailError(f"{path}: must be a picture or a folder, is {kind}")
         else:
             raise LongtailError(f"{path}: no such picture or folder")
     return paths

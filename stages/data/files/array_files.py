@@ -65,6 +65,8 @@ class ArrayFiles:
                 for name, partner in (pair, pair[::-1]):
                     if name not in self.names:
                         raise ValueError(f"{self.file(name)}: is missing, though {partner} is there")
+                    if not self.is_archive:
+                        require_regular(self.file(name))
                 parts[part] = pair
         if "train" not in parts:
             holds = listed(sorted(self.names), SHOWN) or "no array"
