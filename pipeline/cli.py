@@ -13,7 +13,8 @@ import click
 from longtail.pipeline.errors import ConfigError, Interrupted, LongtailError
 from longtail.pipeline.process.interrupt import stop_at_once
 from longtail.pipeline.verbs.catalogue import HELP_OPTIONS, VERBS, LazyCommand
-from longtail.pipeline.verbs.console import fail, log_to_stderr, set_log_level
+from longtail.pipeline.verbs.console import error_text, fail, log_to_stderr, set_log_level
+from longtail.stages.wording import for_terminal
 
 
 def import_components(context: click.Context, parameter: click.Parameter, modules: tuple[str, ...]) -> None:
@@ -83,6 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
             sys.stdout.flush()
         sys.exit(0)
     except click.ClickException as error:
+        error.message = for_terminal(error.message)
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
@@ -95,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     except ConfigError as error:
         fail(str(error), 2)
     except (LongtailError, ValueError, OSError, ImportError) as error:
-        fail(str(error), 1)
+        fail(error_text(error), 1)
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for this
             raise

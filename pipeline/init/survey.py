@@ -12,6 +12,7 @@ from pathlib import Path
 from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import LongtailError
 from longtail.stages.data.files.picture_folders import scan
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.data.pictures.reading.opening import opened
 from longtail.stages.data.pictures.transparency import fitting_background
 from longtail.stages.wording import listed
@@ -60,7 +61,7 @@ def survey_folder(folder: str) -> Survey:
         counts[part] = {name: tally[name] for name in names}
     paths = [picture.path for pictures in parts.values() for picture in pictures]
     step = max(1, math.ceil(len(paths) / SAMPLE))
-    top = Path(folder).expanduser()
+    top = user_path(folder)
     sample = [top / path for path in paths[::step]]
     sides, grey, broken = _read_headers(sample)
     names = [str(path.relative_to(top)) for path in broken]

@@ -1,4 +1,8 @@
-"""What is written to standard error: log lines, warnings, and one line for a failure."""
+"""The one place where text goes to a terminal: results, log lines, warnings, and one line for a failure.
+
+Names of files and classes, settings and messages of libraries may hold anything: what a terminal would obey
+instead of showing is escaped here.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,22 @@ from typing import NoReturn
 
 import click
 
+from longtail.stages.wording import excerpt, for_terminal
+
+MOST_LINE = 2000  # characters of a line of an error; it may quote what somebody wrote
+
+
+def say(text: object) -> None:
+    """Print a result on standard output."""
+    click.echo(for_terminal(str(text)))
+
+
+def error_text(error: Exception) -> str:
+    """What an exception says, without Python's ``[Errno 28]``: ``/x/DONE: No space left on device``."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
+
 
 def fail(message: str, status: int) -> NoReturn:
     """Print `message`, ``error:`` before each line, and exit with `status`.
@@ -18,9 +38,10 @@ def fail(message: str, status: int) -> NoReturn:
     if os.environ.get("LONGTAIL_TRACEBACK"):
         import traceback
 
-        traceback.print_exc()
-    for line in message.splitlines() or ["failed"]:
-        click.echo(f"{_coloured('error:', 'red')} {line}", err=True)
+        click.echo(for_terminal(traceback.format_exc()), err=True, nl=False)
+    for line in (message.strip("\n") or "failed").split("\n"):
+        shown = for_terminal(excerpt(line, MOST_LINE))
+        click.echo(f"{_coloured('error:', 'red')} {shown}", err=True)
     sys.exit(status)
 
 
@@ -55,7 +76,8 @@ class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if record.name == "py.warnings":  # "file:line: Category: text\n  source"
-            text = text.splitlines()[0].split("Warning: ", 1)[-1]
+            text = text.split("\n")[0].split("Warning: ", 1)[-1]
+        text = for_terminal(text)
         if record.levelno >= logging.WARNING:
             text = f"{_coloured('warning:', 'yellow')} {text}"
             if text in self.shown:  # each stage that needs the data reads them, and warns

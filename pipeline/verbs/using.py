@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from longtail.pipeline.store.store import Store
+from longtail.pipeline.verbs.console import say
 from longtail.pipeline.verbs.options import (
     classifier_option,
     force_option,
@@ -45,7 +46,7 @@ def predict(
     inputs, overrides = split_overrides(inputs)
     if not inputs:
         raise click.UsageError("name a picture, a folder of pictures, or an .npy file of features")
-    predict(store, reference, inputs, overrides, classifier=classifier, top=top, form=form, say=click.echo)
+    predict(store, reference, inputs, overrides, classifier=classifier, top=top, form=form, say=say)
 
 
 @click.command()
@@ -69,4 +70,4 @@ def export(
     """
     from longtail.pipeline.serve.export import export
 
-    click.echo(export(store, reference, file, overrides, classifier=classifier, force=force))
+    say(export(store, reference, file, overrides, classifier=classifier, force=force))

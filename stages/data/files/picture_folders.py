@@ -9,6 +9,7 @@ from typing import NamedTuple
 from longtail.stages.data.files.passed_over import PassedOver
 from longtail.stages.data.files.picture_files import picture_stats, picture_suffixes
 from longtail.stages.data.files.stamped_files import Stamp, stamp_of
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import listed, looked_for
 
@@ -29,7 +30,7 @@ def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, li
     Raises ValueError for a root without classes, an empty class or part, a class that train lacks, and links
     that lead outside (unless `allow_outside`).
     """
-    top = Path(root).expanduser()
+    top = user_path(root)
     if not top.is_dir():
         raise wrong("root", f"must be a folder of class folders, got {looked_for(root)}")
     folders = _part_folders(top)
