@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 from longtail.stages.data import DATASETS, Collection
@@ -11,9 +12,17 @@ from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.parameters import Count, Fraction, Index, Location, Share, wrong
 
 
-def sources(*, root: str, allow_outside: bool = False, **_) -> list[str]:
+def sources(
+    *,
+    root: str,
+    train: str | None = None,
+    val: str | None = None,
+    test: str | None = None,
+    allow_outside: bool = False,
+    **_,
+) -> list[str]:
     """``relative path<tab>size<tab>class`` of every picture, sorted; the pixels are not read."""
-    parts, _ = scan(root, allow_outside=allow_outside)
+    parts, _ = scan(root, allow_outside=allow_outside, train=train, val=val, test=test)
     return sorted(f"{p.path}\t{p.size}\t{p.label}" for pictures in parts.values() for p in pictures)
 
 
@@ -21,6 +30,9 @@ def sources(*, root: str, allow_outside: bool = False, **_) -> list[str]:
 def image_folder(
     *,
     root: Location,
+    train: str | None = None,
+    val: str | None = None,
+    test: str | None = None,
     image_size: Count = 32,
     resize: Count | None = None,
     mode: Literal["rgb", "gray"] = "rgb",
@@ -35,10 +47,14 @@ def image_folder(
     """Pictures in one folder per class, alone or below ``train``, ``val`` and ``test``.
 
     `root` holds a folder per class, or ``train`` and optionally ``val`` (or ``valid``, ``validation``) and
-    ``test`` with a folder per class each; a part that is not there is held out of training. Classes are the
-    sorted folder names of train. Pictures (png, jpg, bmp, gif, webp, ppm, pgm, tif) are found at any depth,
-    turned as their EXIF orientation says, resized with antialiasing until the shorter side has `resize`
-    pixels and cropped to the central square of `image_size`. Hidden files and other files are ignored.
+    ``test`` with a folder per class each; a part that is not there is held out of training. Similar names
+    (``Training``, ``test_set``, ``dev``) do where nothing else lies beside them, and a folder around the set
+    is stepped through, with a warning. `train`, `val` and `test` say which folders below `root` are the
+    parts, whatever their names; ``.`` is `root` itself, every other folder of which is then a class. Classes
+    are the sorted folder names of train. Pictures (png, jpg, bmp, gif, webp, ppm, pgm, tif) are found at any
+    depth, turned as their EXIF orientation says, resized with antialiasing until the shorter side has
+    `resize` pixels and cropped to the central square of `image_size`. Hidden files and other files are
+    ignored.
 
     `mode` rgb gives three channels, gray one. In memory (up to 4 GiB) they are decoded once, `resize` null
     meaning image_size, and normalised by their own mean and deviation. Otherwise they are decoded whenever
@@ -49,8 +65,9 @@ def image_folder(
     `unreadable` pictures are an error, or skipped with a warning, up to `skip_limit` of a part. Links may
     leave `root` only with `allow_outside`. `workers` threads or processes decode.
 
-    Raises ValueError for a class without pictures or unknown to train, for unreadable pictures (the first few
-    named), for links that leave `root`, and when the pixels would take more than 4 GiB.
+    Raises ValueError for a class without pictures or unknown to train, for folders that may be parts or
+    classes, for unreadable pictures (the first few named), for links that leave `root`, and when the pixels
+    would take more than 4 GiB.
 
     Source: your own pictures.
     """
@@ -65,7 +82,7 @@ def image_folder(
         skip_limit=skip_limit,
         workers=workers,
     )
-    parts, class_names = scan(root, allow_outside=allow_outside)
+    parts, class_names = scan(root, allow_outside=allow_outside, train=train, val=val, test=test, say=_remark)
     _refuse_other_encodings(class_names)
     label = {name: number for number, name in enumerate(class_names)}
     listed = {
@@ -73,6 +90,10 @@ def image_folder(
         for part, pictures in parts.items()
     }
     return picture_collection(root, listed, class_names, settings)
+
+
+def _remark(text: str) -> None:
+    warnings.warn(text, stacklevel=5)
 
 
 def _refuse_other_encodings(class_names: list[str]) -> None:
