@@ -20,6 +20,7 @@ def sources(
     val: str | None = None,
     test: str | None = None,
     class_names: str | None = None,
+    label_offset: int = 0,
     allow_outside: bool = False,
     **_,
 ) -> list[str]:
@@ -27,7 +28,9 @@ def sources(
 
     The pixels are not read.
     """
-    lists, names = read_lists(root, train=train, val=val, test=test, class_names=class_names)
+    lists, names = read_lists(
+        root, train=train, val=val, test=test, class_names=class_names, label_offset=label_offset
+    )
     sizes = PictureSizes(root, allow_outside)
     lines = [
         f"{part}\t{path}\t{sizes.of(path, where)}\t{label}"
@@ -46,6 +49,7 @@ def image_list(
     val: Location | None = None,
     test: Location | None = None,
     class_names: Location | None = None,
+    label_offset: Index = 0,
     image_size: Count = 224,
     resize: Count | None = None,
     mode: Literal["rgb", "gray"] = "rgb",
@@ -57,22 +61,28 @@ def image_list(
     allow_outside: bool = False,
     workers: int | None = None,
 ) -> Collection:
-    """Pictures named in lists: lines ``relative/path label``, or iNaturalist's JSON; paths below `root`.
+    """Pictures named in lists: lines ``relative/path label``, CSV, or COCO's and iNaturalist's JSON.
 
-    `train`, `val` and `test` are list files, labels from 0, in any order; a part without a list is held out
-    of training. Where `val` and `test` are the same pictures (iNaturalist publishes no labelled test),
-    choosing on them would leak: validation is held out of training instead, with a warning. Parts that share
-    some pictures, and lines that repeat one, are warned of. Classes are called what `class_names` says, a
-    name a line; else what JSON categories are called; else after the folder their training pictures lie in,
-    where each has its own; else by number.
+    `train`, `val` and `test` are list files of paths below `root`, in any order; a part without a list is
+    held out of training. Labels are numbers from `label_offset` on, or names, numbered in the order of
+    `class_names`, else sorted. A CSV has the two columns alone, or a header that names them (``path``,
+    ``filename``, ``image``...; ``label``, ``class``, ``category``...). Categories of a JSON may have any ids,
+    which are numbered in their order. Files are UTF-8, or UTF-16 with a byte order mark.
+
+    Where `val` and `test` are the same pictures (iNaturalist publishes no labelled test), choosing on them
+    would leak: validation is held out of training instead, with a warning. Parts that share some pictures,
+    and lines that repeat one, are warned of. Classes are called what `class_names` says, a name a line; else
+    what labels or JSON categories are called; else after the folder their training pictures lie in, where
+    each has its own; else by number.
 
     Pictures are resized until the shorter side has `resize` pixels and cropped to the central square of
     `image_size`; `in_memory`, `mode`, `mean`, `std`, `unreadable`, `skip_limit`, `allow_outside` and
     `workers` are as in image_folder.
 
-    Raises ValueError naming file and line for a label that is no integer or out of range or leaves most
-    classes empty, for a picture with two labels, a path that leaves `root`, a picture that is not there; for
-    lists that name no picture, and for a validation list that is the training list.
+    Raises ValueError naming file and line for a label that is no class or leaves most classes empty, for
+    labels that do not begin at `label_offset`, for another encoding, for a picture with two labels, a path
+    that leaves `root`, a picture that is not there; for lists that name no picture, and for a validation list
+    that is the training list.
 
     Source: Liu 2019 (arXiv 1904.05160) for ImageNet-LT's and Places-LT's lists; Van Horn 2018 (1707.06642)
     for iNaturalist's JSON.
@@ -88,7 +98,9 @@ def image_list(
         skip_limit=skip_limit,
         workers=workers,
     )
-    lists, names = read_lists(root, train=train, val=val, test=test, class_names=class_names)
+    lists, names = read_lists(
+        root, train=train, val=val, test=test, class_names=class_names, label_offset=label_offset
+    )
     warn_of_duplicates(lists)
     lists = without_leaks(lists)
     sizes = PictureSizes(root, allow_outside)
