@@ -12,7 +12,7 @@ from pathlib import Path
 from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import LongtailError
 from longtail.stages.data.files.picture_folders import scan
-from longtail.stages.data.pictures.read_picture import FORMATS
+from longtail.stages.data.pictures.reading.opening import opened
 from longtail.stages.wording import listed
 
 log = logging.getLogger("longtail")
@@ -67,12 +67,10 @@ def _read_headers(paths: Sequence[Path]) -> tuple[list[int], bool, list[Path]]:
 
     LongtailError when no picture can be read.
     """
-    from PIL import Image
-
     sides, modes, broken = [], set(), {}
     for path in paths:
         try:
-            with Image.open(path, formats=FORMATS) as picture:
+            with opened(path) as picture:
                 sides.append(min(picture.size))
                 modes.add(picture.mode)
         except Exception as error:  # Pillow raises anything, from OSError to IndexError

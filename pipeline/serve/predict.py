@@ -95,7 +95,7 @@ def _check_width(array: Path, model: FinishedModel) -> None:
 
 def picture_paths(inputs: Sequence[str]) -> list[Path]:
     """Every picture that is named, and those below every folder that is, sorted; LongtailError for none."""
-    from longtail.stages.data.files.picture_folders import SUFFIXES, walk
+    from longtail.stages.data.files.picture_files import SUFFIXES, walk
 
     paths: list[Path] = []
     for name in inputs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,9 @@ def train(config: Config, store: Store, run_id: str) -> None:
     Interrupted after a checkpoint when SIGINT or SIGTERM asked to stop.
     """
     resolve_device(config.system.device)  # refused before the data are read
+    look = store.data_look(config.data.name, config.data.params)
     splits = load_splits(config)
+    look.refuse_changes("reading")
     settings = config.representation
     patience = settings.early_stopping
     if patience is not None and not len(splits.val):
@@ -83,6 +86,7 @@ def train(config: Config, store: Store, run_id: str) -> None:
             stop=stop,
             progress=progress,
             checkpoint_interval=60 * config.system.checkpoint_minutes,
+            check_data=None if _in_memory(splits) else partial(look.refuse_changes, "training"),
         )
         for summary in epochs_to_train(config, splits, environment, session):
             session.after_epoch(summary)
@@ -98,8 +102,16 @@ def train(config: Config, store: Store, run_id: str) -> None:
                 )
                 break
         session.end()
+        look.refuse_changes("training")
         publish_done(store, run_id, session.memory, checkpoints, data_identity(store, config))
         stop.raise_if_requested()
+
+
+def _in_memory(splits: Splits) -> bool:
+    """Whether the training split was read once and for all."""
+    from longtail.stages.data.pictures.in_memory import ImageArrays
+
+    return isinstance(splits.train, ImageArrays)
 
 
 def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Environment]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Literal
 
 from longtail.stages.data import DATASETS, Collection
 from longtail.stages.data.files.picture_folders import scan
+from longtail.stages.data.files.stamped_files import StampedFiles
 from longtail.stages.data.pictures.picture_parts import picture_collection
 from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.parameters import Count, Fraction, Index, Location, Share, wrong
@@ -19,11 +21,15 @@ def sources(
     val: str | None = None,
     test: str | None = None,
     allow_outside: bool = False,
+    identity: Literal["content", "stat"] = "content",
     **_,
-) -> list[str]:
-    """``relative path<tab>size<tab>class`` of every picture, sorted; the pixels are not read."""
+) -> list[StampedFiles]:
+    """Every picture, sorted: ``relative path<tab>content's hash<tab>class``; by stat, size for hash."""
     parts, _ = scan(root, allow_outside=allow_outside, train=train, val=val, test=test)
-    return sorted(f"{p.path}\t{p.size}\t{p.label}" for pictures in parts.values() for p in pictures)
+    files = StampedFiles(os.path.expanduser(root), identity)
+    for path, stamp, label in sorted(picture for pictures in parts.values() for picture in pictures):
+        files.add(path, stamp, before=f"{path}\t", after=f"\t{label}")
+    return [files]
 
 
 @DATASETS.register("image_folder")
@@ -42,6 +48,7 @@ def image_folder(
     unreadable: Literal["error", "skip"] = "error",
     skip_limit: Index = 100,
     allow_outside: bool = False,
+    identity: Literal["content", "stat"] = "content",
     workers: int | None = None,
 ) -> Collection:
     """Pictures in one folder per class, alone or below ``train``, ``val`` and ``test``.
@@ -63,7 +70,8 @@ def image_folder(
     trained with.
 
     `unreadable` pictures are an error, or skipped with a warning, up to `skip_limit` of a part. Links may
-    leave `root` only with `allow_outside`. `workers` threads or processes decode.
+    leave `root` only with `allow_outside`. `identity` content identifies the data by what the pictures hold,
+    stat by their names and sizes. `workers` threads or processes decode.
 
     Raises ValueError for a class without pictures or unknown to train, for folders that may be parts or
     classes, for unreadable pictures (the first few named), for links that leave `root`, and when the pixels

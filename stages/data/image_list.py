@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 from longtail.stages.data import DATASETS, Collection
+from longtail.stages.data.files.listed_pictures import ListedPictures
 from longtail.stages.data.files.picture_lists import read_lists
-from longtail.stages.data.files.picture_sizes import PictureSizes
 from longtail.stages.data.files.repeated_pictures import warn_of_duplicates, without_leaks
+from longtail.stages.data.files.stamped_files import StampedFiles
 from longtail.stages.data.pictures.picture_parts import picture_collection
 from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.parameters import Count, Fraction, Index, Location, Share
@@ -22,23 +24,23 @@ def sources(
     class_names: str | None = None,
     label_offset: int = 0,
     allow_outside: bool = False,
+    identity: Literal["content", "stat"] = "content",
     **_,
-) -> list[str]:
-    """The classes' names, and ``part<tab>relative path<tab>size<tab>label`` of every picture, in order.
+) -> list[str | StampedFiles]:
+    """The classes' names, and ``part<tab>path<tab>content's hash<tab>label`` of every picture, in order.
 
-    The pixels are not read.
+    With `identity` stat a size takes the place of each hash.
     """
     lists, names = read_lists(
         root, train=train, val=val, test=test, class_names=class_names, label_offset=label_offset
     )
-    sizes = PictureSizes(root, allow_outside)
-    lines = [
-        f"{part}\t{path}\t{sizes.of(path, where)}\t{label}"
-        for part, entries in lists.items()
-        for path, label, where in zip(*entries, strict=True)
-    ]
-    sizes.refuse_missing()
-    return [*(f"class\t{name}" for name in names), *lines]
+    pictures, files = ListedPictures(root, allow_outside), StampedFiles(os.path.expanduser(root), identity)
+    for part, entries in lists.items():
+        for path, label, where in zip(*entries, strict=True):
+            stamp = pictures.stamp(path, where)
+            files.add(path, stamp, before=f"{part}\t{path}\t", after=f"\t{label}")
+    pictures.refuse_missing()
+    return [*(f"class\t{name}" for name in names), files]
 
 
 @DATASETS.register("image_list")
@@ -59,6 +61,7 @@ def image_list(
     unreadable: Literal["error", "skip"] = "error",
     skip_limit: Index = 100,
     allow_outside: bool = False,
+    identity: Literal["content", "stat"] = "content",
     workers: int | None = None,
 ) -> Collection:
     """Pictures named in lists: lines ``relative/path label``, CSV, or COCO's and iNaturalist's JSON.
@@ -76,8 +79,8 @@ def image_list(
     each has its own; else by number.
 
     Pictures are resized until the shorter side has `resize` pixels and cropped to the central square of
-    `image_size`; `in_memory`, `mode`, `mean`, `std`, `unreadable`, `skip_limit`, `allow_outside` and
-    `workers` are as in image_folder.
+    `image_size`; `in_memory`, `mode`, `mean`, `std`, `unreadable`, `skip_limit`, `allow_outside`,
+    `identity` and `workers` are as in image_folder.
 
     Raises ValueError naming file and line for a label that is no class or leaves most classes empty, for
     labels that do not begin at `label_offset`, for another encoding, for a picture with two labels, a path
@@ -103,10 +106,10 @@ def image_list(
     )
     warn_of_duplicates(lists)
     lists = without_leaks(lists)
-    sizes = PictureSizes(root, allow_outside)
+    pictures = ListedPictures(root, allow_outside)
     for entries in lists.values():
         for path, where in zip(entries.paths, entries.where, strict=True):
-            sizes.of(path, where)
-    sizes.refuse_missing()
+            pictures.stamp(path, where)
+    pictures.refuse_missing()
     listed = {part: (entries.paths, entries.labels) for part, entries in lists.items()}
     return picture_collection(root, listed, names, settings)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from longtail.stages.data.files.picture_files import SUFFIXES
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import counted, listed, looked_for
 
@@ -64,8 +65,6 @@ def subfolders(folder: Path) -> list[Path]:
 
 def loose_pictures(folder: Path) -> int:
     """The number of pictures that lie in `folder` itself."""
-    from longtail.stages.data.files.picture_folders import SUFFIXES
-
     with os.scandir(folder) as entries:
         return sum(
             not entry.name.startswith(".")

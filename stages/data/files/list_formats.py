@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from longtail.stages.data.files.folder_layout import PART_OF
 from longtail.stages.data.files.list_text import lines_of
+from longtail.stages.data.files.picture_files import SUFFIXES
 from longtail.stages.wording import listed
 
 PATH_COLUMNS = (
@@ -152,8 +153,6 @@ def _fields(path: Path, text: str, columns: _Columns) -> Iterator[tuple[str, str
 
 
 def _is_a_picture(label: str) -> bool:
-    from longtail.stages.data.files.picture_folders import SUFFIXES
-
     return os.path.splitext(label)[1].lower() in SUFFIXES
 
 

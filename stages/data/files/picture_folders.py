@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from longtail.stages.data.files.folder_layout import find_layout, loose_pictures, subfolders
-from longtail.stages.data.files.inside_root import inside_root
+from longtail.stages.data.files.picture_files import SUFFIXES, picture_stats
+from longtail.stages.data.files.stamped_files import Stamp, stamp_of
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import counted, looked_for
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
-
 
 class Picture(NamedTuple):
-    """A picture's path relative to the root (posix), its size in bytes and its class."""
+    """A picture's path relative to the root (posix), its stamp and its class."""
 
     path: str
-    size: int
+    stamp: Stamp
     label: str
 
 
@@ -52,6 +51,7 @@ def scan(
         holds = f"{counted(loose_pictures(folders['train']), 'picture')} and no folder"
         raise ValueError(f"{folders['train']}: must hold a folder per class, holds {holds}")
     parts: dict[str, list[Picture]] = {}
+    fence = None if allow_outside else top.resolve()
     for part, class_folders in classes.items():
         parts[part] = []
         for class_folder in class_folders:
@@ -59,9 +59,10 @@ def scan(
                 raise ValueError(
                     f"{class_folder}: is not a class: {folders['train']} has no folder of that name"
                 )
+            inside, above = class_folder.relative_to(top).as_posix(), len(os.fspath(class_folder))
             pictures = [
-                Picture(path.relative_to(top).as_posix(), size, class_folder.name)
-                for path, size in walk(class_folder, None if allow_outside else top.resolve())
+                Picture(inside + path[above:], stamp_of(status), class_folder.name)
+                for path, status in picture_stats(os.fspath(class_folder), fence)
             ]
             if not pictures and part == "train":
                 raise ValueError(
@@ -92,22 +93,3 @@ def _empty_part(part: str, folders: dict[str, Path], top: Path) -> ValueError:
         f"unknown; sort them into a folder per class, or set `train={train}` alone to hold {part} samples "
         "out of training"
     )
-
-
-def walk(folder: Path, root: Path | None, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, int]]:
-    """Every picture at any depth below `folder` with its size in bytes, in no order; none leaves `root`."""
-    real = inside_root(folder, root)
-    if real in above:
-        raise ValueError(f"{folder}: a link to a folder it lies in")
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from walk(path, root, (*above, real))
-            elif path.suffix.lower() in SUFFIXES:
-                if entry.is_symlink() and not inside_root(path, root).exists():
-                    raise ValueError(f"{path}: a link to a file that is not there")
-                if entry.is_file():
-                    yield path, entry.stat().st_size
