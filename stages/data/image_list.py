@@ -7,8 +7,8 @@ from typing import Literal
 
 from longtail.stages.data import DATASETS, Collection
 from longtail.stages.data.files.listed_pictures import ListedPictures
-from longtail.stages.data.files.picture_lists import read_lists
-from longtail.stages.data.files.repeated_pictures import warn_of_duplicates, without_leaks
+from longtail.stages.data.files.lists.picture_lists import read_lists
+from longtail.stages.data.files.lists.repeated_pictures import warn_of_duplicates, without_leaks
 from longtail.stages.data.files.stamped_files import StampedFiles
 from longtail.stages.data.pictures.picture_parts import picture_collection
 from longtail.stages.data.pictures.settings import PictureSettings

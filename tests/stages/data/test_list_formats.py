@@ -9,7 +9,7 @@ import pytest
 
 from longtail.pipeline.config.components import check_spec
 from longtail.stages.data import DATASETS
-from longtail.stages.data.files.picture_lists import read_lists
+from longtail.stages.data.files.lists.picture_lists import read_lists
 
 PATHS = ("a/1.png", "a/2.png", "b/1.png", "c/x y.png")
 NUMBERS = (list(PATHS), [0, 0, 1, 2])

@@ -81,7 +81,7 @@ def test_class_counts_name_the_setting_that_is_wrong(arguments, message):
 
 def test_unknown_profile_is_refused_by_name_when_a_set_is_split():
     with pytest.raises(
-        ValueError, match="^profile: must be one of exponential, step, binary, none, got 'linear'"
+        ValueError, match=r"^profile: must be one of exponential, step, binary, none, got 'linear'"
     ):
         make_splits(collection([5, 5]), profile="linear")
 

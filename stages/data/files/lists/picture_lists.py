@@ -7,9 +7,9 @@ import posixpath
 from pathlib import Path
 from typing import NamedTuple
 
-from longtail.stages.data.files.list_formats import RawList, parse_json, parse_lines
-from longtail.stages.data.files.list_labels import class_numbers
-from longtail.stages.data.files.list_text import lines_of, read_text
+from longtail.stages.data.files.lists.formats import RawList, parse_json, parse_lines
+from longtail.stages.data.files.lists.labels import class_numbers
+from longtail.stages.data.files.lists.text import lines_of, read_text
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import looked_for
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from longtail.stages.data.files.list_formats import RawList
+from longtail.stages.data.files.lists.formats import RawList
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import SHOWN, listed
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from longtail.stages.data.files.folder_layout import PART_OF
-from longtail.stages.data.files.list_text import lines_of
+from longtail.stages.data.files.lists.text import lines_of
 from longtail.stages.data.files.picture_files import SUFFIXES
 from longtail.stages.wording import listed
 
