@@ -117,19 +117,21 @@ def _show_config(config: Config, store: Store) -> None:
 
 @click.command()
 @click.argument("folder", metavar="FOLDER", type=click.Path())
+@overrides_argument
 @click.option("--output", metavar="FILE", help="File to write; FOLDER's name with .yaml by default.")
 @force_option
-def init(folder: str, output: str | None, force: bool) -> None:
+def init(folder: str, overrides: tuple[str, ...], output: str | None, force: bool) -> None:
     """Write a first configuration for a folder of pictures.
 
     Each choice is written with its reason. FOLDER holds a folder per class, directly or below train/, val/
-    and test/.
+    and test/. KEY=VALUE says how pictures are read: data.train=..., data.allow_outside=true,
+    data.image_size=... and the like.
 
     Example: longtail init path/to/pictures
     """
     from longtail.pipeline.init.first_config import write_first_config
 
-    say(write_first_config(folder, output, force=force))
+    say(write_first_config(folder, output, overrides, force=force))
 
 
 @click.command()
