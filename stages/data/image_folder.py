@@ -8,7 +8,7 @@ from longtail.stages.data import DATASETS, Collection
 from longtail.stages.data.files.picture_folders import scan
 from longtail.stages.data.pictures.picture_parts import picture_collection
 from longtail.stages.data.pictures.settings import PictureSettings
-from longtail.stages.parameters import Count, Fraction, Index, Location, Share, wrong
+from longtail.stages.parameters import Fraction, Index, Location, PictureSide, Share, wrong
 
 
 def sources(*, root: str, allow_outside: bool = False, **_) -> list[str]:
@@ -21,8 +21,8 @@ def sources(*, root: str, allow_outside: bool = False, **_) -> list[str]:
 def image_folder(
     *,
     root: Location,
-    image_size: Count = 32,
-    resize: Count | None = None,
+    image_size: PictureSide = 32,
+    resize: PictureSide | None = None,
     mode: Literal["rgb", "gray"] = "rgb",
     in_memory: bool = True,
     mean: list[Fraction] | None = None,

@@ -10,7 +10,7 @@ from longtail.stages.data.files.picture_sizes import PictureSizes
 from longtail.stages.data.files.repeated_pictures import warn_of_duplicates, without_leaks
 from longtail.stages.data.pictures.picture_parts import picture_collection
 from longtail.stages.data.pictures.settings import PictureSettings
-from longtail.stages.parameters import Count, Fraction, Index, Location, Share
+from longtail.stages.parameters import Fraction, Index, Location, PictureSide, Share
 
 
 def sources(
@@ -46,8 +46,8 @@ def image_list(
     val: Location | None = None,
     test: Location | None = None,
     class_names: Location | None = None,
-    image_size: Count = 224,
-    resize: Count | None = None,
+    image_size: PictureSide = 224,
+    resize: PictureSide | None = None,
     mode: Literal["rgb", "gray"] = "rgb",
     in_memory: bool = False,
     mean: list[Fraction] | None = None,
