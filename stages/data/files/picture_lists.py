@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from longtail.stages.parameters import wrong
-from longtail.stages.wording import SHOWN, listed, looked_for
+from longtail.stages.wording import MOST_DIGITS, SHOWN, listed, looked_for
 
 
 class PictureList(NamedTuple):
@@ -83,8 +83,8 @@ def _read_lines(path: Path, text: str) -> PictureList:
         if len(words) != 2:
             raise ValueError(f"{where}: must be 'relative/path label', got {line.strip()!r}")
         picture, label = words
-        if not (label.isascii() and label.isdigit()):
-            raise ValueError(f"{where}: label must be an integer ≥ 0, got {label!r}")
+        if not (label.isascii() and label.isdigit() and len(label) <= MOST_DIGITS):
+            raise ValueError(f"{where}: label must be an integer ≥ 0, got {label[:MOST_DIGITS]!r}")
         _add(entries, picture.strip(), int(label), where)
     return entries
 
@@ -100,7 +100,7 @@ def _read_json(path: Path, text: str) -> tuple[PictureList, list[str]]:
         marks = ((a["image_id"], a["category_id"]) for a in content["annotations"])
         labels = _without_repeats(path, "annotation of image", marks)
         numbered = sorted(names) == list(range(len(names)))
-    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
         raise ValueError(
             f"{path}: must hold images (id, file_name) and annotations (image_id, category_id) ({error!r})"
         ) from None
