@@ -102,8 +102,11 @@ class _Pool:
         status = worker.process.wait()
         self.end(worker)
         self.deaths += 1
-        doing = "as it started" if worker.task is None else f"while at {self.names[worker.task]}"
-        told = f"a process {_end_in_words(status)} {doing}"
+        end = _end_in_words(status)
+        at_task = worker.task is not None
+        told = (
+            f"{self.names[worker.task]}: its process {end}" if at_task else f"a process {end} as it started"
+        )
         log.warning("%s", told)
         self.lost.append(told)
         if self.waiting and self.deaths < MOST_DEATHS:
@@ -122,7 +125,7 @@ class _Pool:
         missing = f"; {counted(len(self.waiting), 'task')} not begun" if self.waiting else ""
         raise LongtailError(
             f"{listed(self.lost)}{missing}. What is done is kept, and the same command continues; "
-            "where memory ran out, fewer --jobs need less"
+            "if memory ran out, fewer --jobs need less"
         )
 
 
