@@ -35,7 +35,7 @@ log = logging.getLogger("longtail")
 @click.command()
 @with_config
 @format_option
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes to use.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes to use.")
 def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     """Compare classifiers and their parameters on cached features.
 
@@ -58,10 +58,12 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
 @config_argument
 @overrides_argument
 @click.option("--vary", multiple=True, metavar="KEY=a,b,c", help="A setting and its values; may be repeated.")
-@click.option("--seeds", type=click.IntRange(1), metavar="N", help="Number of seeds, from `seed` upwards.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 1000), metavar="N", help="Number of seeds, from `seed` upwards."
+)
 @click.option(
     "--data-seeds",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1000),
     metavar="N",
     help="Number of splits, from `data.seed` upwards.",
 )

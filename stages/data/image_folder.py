@@ -11,7 +11,7 @@ from longtail.stages.data.files.picture_folders import scan
 from longtail.stages.data.files.stamped_files import StampedFiles
 from longtail.stages.data.pictures.picture_parts import picture_collection
 from longtail.stages.data.pictures.settings import PictureSettings
-from longtail.stages.parameters import Count, Fraction, HexColour, Index, Location, Share, wrong
+from longtail.stages.parameters import Count, Fraction, HexColour, Index, Location, PictureSide, Share, wrong
 
 
 def sources(
@@ -39,8 +39,8 @@ def image_folder(
     train: str | None = None,
     val: str | None = None,
     test: str | None = None,
-    image_size: Count = 32,
-    resize: Count | None = None,
+    image_size: PictureSide = 32,
+    resize: PictureSide | None = None,
     mode: Literal["rgb", "gray"] = "rgb",
     background: Literal["white", "black", "gray", "alpha"] | HexColour = "white",
     in_memory: bool = True,

@@ -12,7 +12,7 @@ from longtail.stages.data.files.lists.repeated_pictures import warn_of_duplicate
 from longtail.stages.data.files.stamped_files import StampedFiles
 from longtail.stages.data.pictures.picture_parts import picture_collection
 from longtail.stages.data.pictures.settings import PictureSettings
-from longtail.stages.parameters import Count, Fraction, HexColour, Index, Location, Share
+from longtail.stages.parameters import Count, Fraction, HexColour, Index, Location, PictureSide, Share
 
 
 def sources(
@@ -52,8 +52,8 @@ def image_list(
     test: Location | None = None,
     class_names: Location | None = None,
     label_offset: Index = 0,
-    image_size: Count = 224,
-    resize: Count | None = None,
+    image_size: PictureSide = 224,
+    resize: PictureSide | None = None,
     mode: Literal["rgb", "gray"] = "rgb",
     background: Literal["white", "black", "gray", "alpha"] | HexColour = "white",
     in_memory: bool = False,

@@ -15,7 +15,15 @@ from longtail.stages.heads import is_cosine
 from longtail.stages.linear_scores import linear_scores
 from longtail.stages.losses.corrections import corrected_twice
 from longtail.stages.network import Head
-from longtail.stages.parameters import Count, Fraction, LossSpec, NonNegative, Positive, SamplerSpec
+from longtail.stages.parameters import (
+    BatchSize,
+    Epochs,
+    Fraction,
+    LossSpec,
+    NonNegative,
+    Positive,
+    SamplerSpec,
+)
 from longtail.stages.priors import uniform_bias
 from longtail.stages.randomness import generator
 from longtail.stages.registry import split_spec
@@ -50,8 +58,8 @@ class CRT(LinearClassifier):
         lr: Positive = 0.2,
         momentum: Fraction = 0.9,
         weight_decay: NonNegative = 5e-4,
-        batch_size: Count = 512,
-        epochs: Count = 10,
+        batch_size: BatchSize = 512,
+        epochs: Epochs = 10,
         random_state=None,
     ):
         self.solver = solver

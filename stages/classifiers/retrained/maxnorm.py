@@ -11,7 +11,7 @@ from longtail.stages.classifiers.tools.sgd import Model, SgdSettings, fit_sgd
 from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy
 from longtail.stages.linear_scores import linear_scores
 from longtail.stages.network import Head
-from longtail.stages.parameters import Beta, Count, Fraction, NonNegative, Positive
+from longtail.stages.parameters import BatchSize, Beta, Epochs, Fraction, NonNegative, Positive
 from longtail.stages.priors import class_weights, effective_share
 
 ABOVE_SMALLEST = 0.1  # Alshammari 2022's released code: δ lies a tenth of the way from min‖W‖ to max‖W‖
@@ -49,8 +49,8 @@ class MaxNorm(LinearClassifier):
         lr: Positive = 0.01,
         momentum: Fraction = 0.9,
         weight_decay: NonNegative = 0.1,
-        batch_size: Count = 64,
-        epochs: Count = 10,
+        batch_size: BatchSize = 64,
+        epochs: Epochs = 10,
         random_state=None,
     ):
         self.beta = beta
