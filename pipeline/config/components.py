@@ -49,32 +49,40 @@ class Spec:
         return registry(self.kind).describe(self.name)
 
     def minimal(self) -> dict[str, Any]:
-        """Name and parameters that differ from their defaults: what ids are made from."""
+        """Name and parameters that differ from their first defaults: what ids are made from."""
         return {"name": self.name, **self.changed()}
 
     def changed(self) -> dict[str, Any]:
-        """The parameters that differ from their defaults."""
-        return self._resolved(keep_defaults=False)
+        """The parameters that differ from their first defaults.
+
+        A default that is no longer the first one (``first_defaults`` of the component) is therefore written
+        out, and the first one is left out: whatever an id or a label once meant, it still means.
+        """
+        first = dict(self.component.facts.get("first_defaults", ()))
+        changed = {}
+        for key, parameter in self.component.parameters.items():
+            value, default = self.params.get(key, parameter.default), first.get(key, parameter.default)
+            nested = spec_kind(parameter.rule)
+            if nested:
+                value = check_spec(nested, value).minimal()
+                default = check_spec(nested, default).at_first()
+            if value is not REQUIRED and value != default:
+                changed[key] = value
+        return changed
+
+    def at_first(self) -> dict[str, Any]:
+        """:meth:`minimal` of a component whose other parameters have their first defaults."""
+        return {k: v for k, v in self.minimal().items() if k == "name" or k in self.params}
 
     def full(self) -> dict[str, Any]:
         """Name and all parameters, defaults filled in."""
-        return {"name": self.name, **self._resolved(keep_defaults=True)}
-
-    def _resolved(self, *, keep_defaults: bool) -> dict[str, Any]:
-        resolved = {}
+        full = {"name": self.name}
         for key, parameter in self.component.parameters.items():
             value = self.params.get(key, parameter.default)
             nested = spec_kind(parameter.rule)
-            if nested:
-                value, default = (
-                    getattr(check_spec(nested, v), "full" if keep_defaults else "minimal")()
-                    for v in (value, parameter.default)
-                )
-            else:
-                default = parameter.default
-            if value is not REQUIRED and (keep_defaults or value != default):
-                resolved[key] = value
-        return resolved
+            if value is not REQUIRED:
+                full[key] = check_spec(nested, value).full() if nested else value
+        return full
 
 
 def check_spec(kind: str, value: Any, default: Spec | None = None) -> Spec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -109,7 +110,7 @@ def fit_sgd(
         if validation is None:
             kept, kept_epoch = arrays, epoch + 1
             continue
-        metrics = _validation_metrics(model, arrays, validation, sampler.class_counts)
+        metrics = validation_metrics(partial(model.scores, arrays), validation, sampler.class_counts)
         if loss is not None:
             loss.set_class_accuracy(metrics["class_accuracy"])
         if metrics["balanced_accuracy"] > best:
@@ -174,13 +175,16 @@ class _Training:
         return arrays
 
 
-def _validation_metrics(model: Model, arrays: Arrays, validation: Features, class_counts: np.ndarray) -> dict:
-    """The metrics of `arrays` on validation features."""
+def validation_metrics(scores: Callable[[np.ndarray], np.ndarray], validation: Features, counts) -> dict:
+    """The metrics of ``scores(X (N, D)) → (N, C)`` on validation features; `counts` (C,) training samples.
+
+    A class without training samples is never predicted.
+    """
     from longtail.stages.metrics.scores import evaluate
 
-    X, width = validation.X, max(validation.X.shape[1], len(class_counts))
-    scores = np.concatenate([model.scores(arrays, X[block]) for block in row_blocks(len(X), width)])
-    return evaluate(np.where(class_counts > 0, scores, -np.inf), validation.y, class_counts)
+    X, width = validation.X, max(validation.X.shape[1], len(counts))
+    given = np.concatenate([scores(X[block]) for block in row_blocks(len(X), width)])
+    return evaluate(np.where(counts > 0, given, -np.inf), validation.y, counts)
 
 
 def numpy_scores(function, arrays: Mapping[str, np.ndarray], *inputs: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from longtail.pipeline.config import strict_yaml
-from longtail.pipeline.config.components import Spec
+from longtail.pipeline.config.components import KINDS, Spec, check_spec, registry
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import shipped_folder
 from longtail.pipeline.errors import Damaged, LongtailError
@@ -35,6 +35,7 @@ from longtail.pipeline.store.identity import (
     representation_id,
 )
 from longtail.pipeline.store.store import Store
+from longtail.stages.registry import REQUIRED
 from tests.pipeline.store.results import finished_result
 from tests.places import CHECKOUT
 
@@ -173,6 +174,34 @@ def test_classifier_id_follows_features_parameters_and_seed(store):
         for seed in (0, 1)
     }
     assert len(ids) == 24
+
+
+def test_a_changed_default_is_written_into_ids_and_its_first_value_is_left_out():
+    config = load_config("digits_lt")
+
+    def id_of_classifier(value):
+        return classifier_id(config, "k", check_spec("classifiers", value))
+
+    before = make_id("classifier", {"features": "k", "classifier": {"name": "maxnorm"}, "seed": 0})
+    assert id_of_classifier({"name": "maxnorm", "weight_decay": 0.1}) == before
+    chosen = {"name": "maxnorm", "weight_decay": "validation"}
+    assert id_of_classifier("maxnorm") == id_of_classifier(chosen) != before
+    for wrapped in ("maxnorm", chosen):
+        spec = check_spec("classifiers", {"name": "temperature", "classifier": wrapped})
+        assert spec.minimal() == {"name": "temperature", "classifier": chosen}
+
+
+def test_first_defaults_are_values_of_parameters_that_have_another_default_now():
+    for kind in KINDS:
+        for name in registry(kind).names():
+            component = registry(kind).describe(name)
+            for key, value in dict(component.facts.get("first_defaults", ())).items():
+                registry(kind).check(name, {**_required(component), key: value})
+                assert component.parameters[key].default != value
+
+
+def _required(component):
+    return {key: "resnet18" for key, p in component.parameters.items() if p.default is REQUIRED}
 
 
 # -- the data's identity ------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ VARIANTS = [
     ("knn", {"vote": "class_balanced", "feature": "l2"}),
     ("logit_adjustment", {"tau": "validation"}),
     ("marc", {"solver": "sgd"}),
+    ("maxnorm", {"weight_decay": 0.01}),
     ("ncm", {"feature": "none"}),
     ("ncm", {"feature": "none", "distance": "cosine"}),
     ("ncm", {"feature": "l2", "distance": "euclidean"}),
