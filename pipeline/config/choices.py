@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("longtail")
 
+EXAMPLES = {"weight_decay": 0.01}  # numbers a message proposes instead of "validation"; else 1
+
 
 def check_choices(config: Config, *, refuse: bool = True) -> None:
     """ConfigError when a classifier has a choice to make and certainly no samples to make it on.
@@ -54,18 +56,15 @@ def cannot_choose(config: Config, spec: Spec, setting: str | None = None) -> str
     """Why a classifier that :func:`chooses` cannot be fitted without samples to choose on, and the fixes."""
     part = "test" if config.evaluation.protocol == "paper" else "validation"
     fixed = [key for key, value in flat(spec.full()).items() if value == "validation"]
-    instead = f"give a fixed {fixed[0]} ({_with_a_number(spec, fixed[0])})" if fixed else "leave it out"
+    instead = "leave it out"
+    if fixed:
+        number = EXAMPLES.get(fixed[0], 1)
+        instead = f"give a fixed {fixed[0]} ({{name: {spec.name}, {fixed[0]}: {number}}})"
     why = f"{setting} leaves none" if setting else "there is none"
     return (
         f"{spec.name} chooses on {part} samples and {why}; hold some out "
         f"(data.{part}_per_class=5, say) or {instead}"
     )
-
-
-def _with_a_number(spec: Spec, key: str) -> str:
-    """The classifier with the default a parameter first had, or else 1, as a configuration has it."""
-    number = dict(spec.component.facts.get("first_defaults", ())).get(key, 1)
-    return f"{{name: {spec.name}, {key}: {number}}}"
 
 
 def has_cosine_head(config: Config) -> bool:

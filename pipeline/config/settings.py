@@ -30,17 +30,13 @@ class Settings(BaseModel):
         return {key: _plain(value, "full") for key, value in self}
 
     def minimal(self) -> dict[str, Any]:
-        """The settings that differ from their first defaults: what ids are made from."""
+        """The settings that differ from their defaults: what ids are made from."""
         values = {key: _plain(value, "minimal") for key, value in self}
         defaults = {
-            key: _plain(field.get_default(call_default_factory=True), "at_first")
+            key: _plain(field.get_default(call_default_factory=True), "minimal")
             for key, field in type(self).model_fields.items()
         }
         return {key: value for key, value in values.items() if value != defaults[key]}
-
-    def at_first(self) -> dict[str, Any]:
-        """:meth:`minimal`: a section's own defaults have not changed."""
-        return self.minimal()
 
 
 def _plain(value: Any, form: str) -> Any:

@@ -74,7 +74,7 @@ class MaxNorm(LinearClassifier):
     """
 
     uses_views = True
-    first_defaults = (("weight_decay", 0.1),)
+    in_every_id = ("weight_decay",)  # its default was .1 once
 
     def __init__(
         self,

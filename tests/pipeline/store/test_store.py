@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from longtail.pipeline.config import strict_yaml
-from longtail.pipeline.config.components import KINDS, Spec, check_spec, registry
+from longtail.pipeline.config.components import Spec, check_spec
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import shipped_folder
 from longtail.pipeline.errors import Damaged, LongtailError
@@ -35,7 +35,6 @@ from longtail.pipeline.store.identity import (
     representation_id,
 )
 from longtail.pipeline.store.store import Store
-from longtail.stages.registry import REQUIRED
 from tests.pipeline.store.results import finished_result
 from tests.places import CHECKOUT
 
@@ -176,32 +175,23 @@ def test_classifier_id_follows_features_parameters_and_seed(store):
     assert len(ids) == 24
 
 
-def test_a_changed_default_is_written_into_ids_and_its_first_value_is_left_out():
+def test_maxnorm_of_the_earlier_default_is_not_taken_for_the_one_that_chooses():
     config = load_config("digits_lt")
 
     def id_of_classifier(value):
         return classifier_id(config, "k", check_spec("classifiers", value))
 
-    before = make_id("classifier", {"features": "k", "classifier": {"name": "maxnorm"}, "seed": 0})
-    assert id_of_classifier({"name": "maxnorm", "weight_decay": 0.1}) == before
+    def made_from(**classifier):
+        return make_id("classifier", {"features": "k", "classifier": classifier, "seed": 0})
+
     chosen = {"name": "maxnorm", "weight_decay": "validation"}
-    assert id_of_classifier("maxnorm") == id_of_classifier(chosen) != before
+    assert id_of_classifier("maxnorm") == id_of_classifier(chosen) == made_from(**chosen)
+    assert id_of_classifier("maxnorm") != made_from(name="maxnorm")
+    named = {"name": "maxnorm", "weight_decay": 0.005}  # means what it meant
+    assert id_of_classifier(named) == made_from(**named)
     for wrapped in ("maxnorm", chosen):
         spec = check_spec("classifiers", {"name": "temperature", "classifier": wrapped})
         assert spec.minimal() == {"name": "temperature", "classifier": chosen}
-
-
-def test_first_defaults_are_values_of_parameters_that_have_another_default_now():
-    for kind in KINDS:
-        for name in registry(kind).names():
-            component = registry(kind).describe(name)
-            for key, value in dict(component.facts.get("first_defaults", ())).items():
-                registry(kind).check(name, {**_required(component), key: value})
-                assert component.parameters[key].default != value
-
-
-def _required(component):
-    return {key: "resnet18" for key, p in component.parameters.items() if p.default is REQUIRED}
 
 
 # -- the data's identity ------------------------------------------------------------------------------------
