@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -72,7 +72,8 @@ class Model:
 
     `start` are the arrays training starts from, by name. ``objective(tensors, features (B, D), labels (B,))``
     is a batch's scalar, ``scores(arrays, X (N, D))`` are (N, C). ``after_step(tensors)`` may change the
-    tensors in place. Weight decay leaves those named in `undecayed` alone. `owner` is named in errors.
+    tensors in place. Weight decay leaves those named in `undecayed` alone; `rates` are factors of the
+    learning rate, 1 for the tensors it does not name. `owner` is named in errors.
     """
 
     owner: str
@@ -81,6 +82,7 @@ class Model:
     scores: Callable[[Arrays, np.ndarray], np.ndarray]
     after_step: Callable[[Tensors], None] | None = None
     undecayed: Collection[str] = ()
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 def fit_sgd(
@@ -155,8 +157,8 @@ class _Training:
 
     def step(self, features: torch.Tensor, labels: torch.Tensor, rate: float) -> None:
         """One step on features (B, D) and labels (B,) at a learning rate."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for group, name in zip(self.optimizer.param_groups, self.tensors, strict=True):
+            group["lr"] = rate * self.model.rates.get(name, 1.0)
         value = self.model.objective(self.tensors, features, labels)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
