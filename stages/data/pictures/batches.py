@@ -36,11 +36,16 @@ class Batch(NamedTuple):
             yield self
             return
         total = len(self.labels)
-        count = max(1, min(count, total // self.smallest))
-        for rows in torch.arange(total, device=self.labels.device).tensor_split(count):
+        rows_of_pieces = torch.arange(total, device=self.labels.device)
+        for rows in rows_of_pieces.tensor_split(number_of_pieces(total, count, self.smallest)):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             partners = None if self.partners is None else self.partners[part]
             yield Batch(self.inputs[part], self.labels[part], partners, self.share)
+
+
+def number_of_pieces(total: int, count: int, smallest: int) -> int:
+    """How many pieces of at least `smallest` samples a batch of `total` is cut into, `count` at most."""
+    return max(1, min(count, total // smallest))
 
 
 class Batches:
@@ -74,6 +79,13 @@ class Batches:
         """Batches an epoch."""
         whole, left = divmod(len(self.sampler), self.batch_size)
         return whole + (left >= self.smallest if whole else 1)
+
+    def piece_sizes(self, count: int) -> set[int]:
+        """The sizes of the pieces of an epoch's batches, each cut into up to `count`."""
+        before = (len(self) - 1) * self.batch_size
+        whole = {len(self.sampler) - before, *([self.batch_size] if before else [])}
+        cut = [(total, number_of_pieces(total, count, self.smallest)) for total in whole]
+        return {size for total, pieces in cut for size in (total // pieces, -(-total // pieces))}
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch (from 0), beginning with batch `start`."""
