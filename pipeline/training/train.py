@@ -129,6 +129,8 @@ def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Envi
         may_compile = config.system.compile == "auto" and epochs and trainee.reweighting is None
         if may_compile and worth_compiling(trainee, config.representation):
             environment = replace(environment, compile=True)
+    if environment.compile:
+        log.info("the first batch of each size takes longer than the rest: the network is compiled for it")
     return trainee, environment
 
 
