@@ -140,6 +140,8 @@ def resume_or_start(config: Config, store: Store, trainee: Trainee, checkpoints:
     if memory is None:
         memory = start(config, store, trainee, checkpoints)
     if memory.class_accuracy is not None:
+        # What the loss used in the last epoch; what it uses next follows from that epoch's accuracies.
+        trainee.loss.restore_adapted(memory.history[-1].get("loss_state") or {})
         trainee.loss.set_class_accuracy(memory.class_accuracy)
     return memory
 

@@ -49,6 +49,7 @@ class UniformBatch(Sampler):
         return self.batch_size
 
     def epoch_indices(self, epoch: int) -> np.ndarray:
+        """The batches of an epoch one after another, `per_class` samples of every class in each."""
         rng = self._generator(epoch)
         batches = len(self) // self.batch_size
         draw = np.arange(batches * self.per_class)  # of one class in an epoch
