@@ -1,4 +1,4 @@
-"""Pictures that tests draw byte by byte: what Pillow cannot write, and dark glyphs on a transparent ground."""
+"""Pictures that tests draw: PNG that Pillow does not write, and dark glyphs on a transparent ground."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def png(
 
 
 def glyph(label: int, seed: int, side: int = 12) -> np.ndarray:
-    """Opacity (side, side) uint8 of a glyph: a bar, a column, a ring or a cross by `label`, moved by `seed`."""
+    """Opacity (side, side) uint8 of a glyph: bar, column, ring or cross by `label`, moved by `seed`."""
     rng = np.random.default_rng([label, seed])
     opacity = np.zeros((side, side), np.uint8)
     row, col = rng.integers(3, side - 3, 2)

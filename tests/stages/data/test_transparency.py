@@ -43,7 +43,7 @@ def of_colours(values: list[int], bits: int) -> bytes:
     return bytes(pixels) if bits == 8 else words(*(257 * value for value in pixels))
 
 
-# Rows of four pixels, the last of them 50 or nearest to that, and declared transparent: bits, kind, row, tRNS.
+# Rows of four pixels, the last of them transparent and 50 or near to that: bits, kind, row, tRNS.
 ONE_CLEAR_VALUE = {
     "2-bit grey": (2, GREY, bytes([0b00_01_10_00]), words(0)),
     "4-bit grey": (4, GREY, bytes([0x05, 0xA3]), words(3)),
@@ -56,9 +56,9 @@ ONE_CLEAR_VALUE = {
     "8-bit colour and alpha": (
         8,
         COLOUR_ALPHA,
-        bytes([0, 0, 0, 255, 85, 85, 85, 255, 170, 170, 170, 255, 50, 50, 50, 0]),
+        bytes([0] * 3 + [255] + [85] * 3 + [255] + [170] * 3 + [255] + [50] * 3 + [0]),
         b"",
-    ),  # fmt: skip  # noqa: E501
+    ),
 }
 
 
