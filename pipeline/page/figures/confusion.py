@@ -127,14 +127,14 @@ class Samples:
 
 
 def _load(run: RunResults, identity: dict[str, Any]) -> Splits | None:
-    from longtail.pipeline.config import strict_yaml
     from longtail.pipeline.config.loading import check_config
     from longtail.pipeline.errors import LongtailError
+    from longtail.pipeline.store.run_records import CONFIG, run_settings
     from longtail.pipeline.training.splits import load_splits
 
-    path = run.store.folder("representations", run.representation) / "config.yaml"
+    path = run.store.folder("representations", run.representation) / CONFIG
     try:
-        config = check_config(strict_yaml.load(path.read_text(encoding="utf-8"), str(path)), str(path))
+        config = check_config(run_settings(run.store, run.representation), str(path))
         if data_identity(run.store, config) != identity:
             return None  # other pictures than the ones that were judged
         return load_splits(config)

@@ -24,27 +24,35 @@ def picture_suffixes() -> tuple[str, ...]:
     return SUFFIXES + (tuple(NEEDS) if importlib.util.find_spec("pillow_heif") else ())
 
 
-def walk(
-    folder: Path, root: Path | None, above: tuple[Path, ...] = (), passed: PassedOver | None = None
-) -> Iterator[tuple[Path, int]]:
+def walk(folder: Path, root: Path | None, *, passed: PassedOver | None = None) -> Iterator[tuple[Path, int]]:
     """Every picture at any depth below `folder` with its size in bytes, in no order; none leaves `root`.
 
     Other files are counted in `passed`, hidden ones apart.
     """
-    real = inside_root(folder, root)
+    for path, status in picture_stats(os.fspath(folder), root, passed):
+        yield Path(path), status.st_size
+
+
+def picture_stats(
+    folder: str, root: Path | None, passed: PassedOver | None = None, above: tuple[Path, ...] = ()
+) -> Iterator[tuple[str, os.stat_result]]:
+    """Every picture at any depth below `folder` and what the file system says of it, as :func:`walk`.
+
+    Paths are strings: making a Path takes longer than all that is asked of a picture here.
+    """
+    real, suffixes = inside_root(Path(folder), root), frozenset(picture_suffixes())
     if real in above:
         raise ValueError(f"{folder}: a link to a folder it lies in")
     with os.scandir(folder) as entries:
         for entry in entries:
-            path = Path(entry.path)
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                yield from walk(path, root, (*above, real), passed)
-            elif path.suffix.lower() in picture_suffixes():
-                if entry.is_symlink() and not inside_root(path, root).exists():
-                    raise ValueError(f"{path}: a link to a file that is not there")
+                yield from picture_stats(entry.path, root, passed, (*above, real))
+            elif entry.name[entry.name.rfind(".") :].lower() in suffixes:
+                if entry.is_symlink() and not inside_root(Path(entry.path), root).exists():
+                    raise ValueError(f"{entry.path}: a link to a file that is not there")
                 if entry.is_file():
-                    yield path, entry.stat().st_size
+                    yield entry.path, entry.stat()
             elif passed is not None:
                 passed.add(entry.name)

@@ -124,7 +124,8 @@ def test_image_folder_finds_nested_pictures_and_ignores_the_rest(tmp_path):
     (tmp_path / "a" / "._000.png").write_text("no picture")
     (tmp_path / "README.md").write_text("no class")
     with pytest.warns(UserWarning, match=r": 1 file not read: 1 \.txt$"):
-        lines = [line.split("\t") for line in DATASETS.sources("image_folder", {"root": str(tmp_path)})]
+        (files,) = DATASETS.sources("image_folder", {"root": str(tmp_path)})
+    lines = [line.split("\t") for line in files.lines(files.sizes())]
     assert [(path, label) for path, _, label in lines] == [
         ("a/000.png", "a"),
         ("a/deep/er/000.png", "a"),
@@ -139,10 +140,12 @@ def test_image_folder_sources_are_the_same_wherever_the_root_lies(tmp_path):
     for place in ("here", "there"):
         write_pictures(tmp_path / place, {"train/a": 2, "train/b": 1, "test/a": 1})
     here, there = (
-        DATASETS.sources("image_folder", {"root": str(tmp_path / place), "image_size": 8})
+        DATASETS.sources("image_folder", {"root": str(tmp_path / place), "image_size": 8})[0]
         for place in ("here", "there")
     )
-    assert here == there == sorted(here) and len(here) == 4
+    assert here.lines("abcd") == there.lines("abcd") == sorted(here.lines("abcd"))
+    assert here.lines("abcd")[0] == "test/a/000.png\ta\ta"
+    assert next(here.paths()) == str(tmp_path / "here/test/a/000.png")
 
 
 def test_image_folder_order_is_that_of_relative_paths(tmp_path):
