@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from longtail.pipeline.config.components import registry
+from longtail.pipeline.config.weights_reference import is_published
 from longtail.stages.parameters import Problem
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def disagreements(config: Config) -> list[Problem]:
         *_of_views(config),
         *_of_augment(config),
         *_of_published_weights(config),
+        *_of_alpha(config),
         *_of_reweighting(config),
     ]
 
@@ -92,6 +94,15 @@ def _of_published_weights(config: Config) -> list[Problem]:
     if config.data.full().get("mode") == "gray":
         reasons.append(f"{PUBLISHED}'s take colour, got data.mode=gray; data.mode=rgb shows grey as colour")
     return [Problem("representation.weights", reason) for reason in reasons]
+
+
+def _of_alpha(config: Config) -> list[Problem]:
+    """Pictures with one channel more than published weights take."""
+    weights = config.representation.weights
+    if not weights or not is_published(weights) or config.data.full().get("background") != "alpha":
+        return []
+    rule = "those published take three channels, got data.background=alpha, which adds one"
+    return [Problem("representation.weights", f"{rule}; data.background=white lays pictures on white")]
 
 
 def backbones_with_published_weights() -> list[str]:

@@ -70,7 +70,10 @@ def survey_folder(folder: str, given: Mapping[str, Any] | None = None) -> Survey
     sample = [top / path for path in paths[::step]]
     sides, grey, broken = _read_headers(sample)
     names = [str(path.relative_to(top)) for path in broken]
-    return Survey(counts, sides, grey, names, *fitting_background(sample))
+    transparent, background = fitting_background(sample)
+    if transparent:
+        log.info("%d of %d pictures sampled are transparent somewhere", transparent, len(sample))
+    return Survey(counts, sides, grey, names, transparent, background)
 
 
 def _read_headers(paths: Sequence[Path]) -> tuple[list[int], bool, list[Path]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.pipeline.config.sections import System
+from longtail.pipeline.config.setting_names import data_settings, in_settings
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.process.environment import limit_threads, resolve_device
 from longtail.pipeline.serve.finished_model import FinishedModel, load_finished_model, takes_pictures
@@ -159,6 +160,7 @@ def _of_pictures(
     from longtail.stages.features import batch_rows
 
     shape, read = model.preprocessing, model.preprocessing.reader()
+    named = data_settings(model.result.settings.data)
     device = resolve_device(system.device)
     workers = None if system.workers == "auto" else system.workers
     model.backbone.to(device)
@@ -173,7 +175,7 @@ def _of_pictures(
 
         failed = try_each(batch, attempt, workers)
         for row, reason in sorted(failed.items()):
-            log.warning("cannot be read: %s", reason)
+            log.warning("cannot be read: %s", in_settings(reason, named))
             unreadable.append(batch[row])
         good = [row for row in range(len(batch)) if row not in failed]
         if good:

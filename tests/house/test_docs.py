@@ -210,18 +210,21 @@ def test_prediction_and_export_run_as_written(copy_of_trained, capsys):
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("mode", ["rgb", "gray"])
 @pytest.mark.parametrize("resize", [None, 15])
-def test_example_of_an_exported_file_reads_pictures_as_longtail_does(tmp_path, mode, kept, resize):
+@pytest.mark.parametrize("background", ["white", "gray", "#102030", "alpha"])
+def test_example_of_an_exported_file_reads_pictures_as_longtail_does(
+    tmp_path, mode, kept, resize, background
+):
     if resize is None and not kept:
         resize = 12
     (example,) = blocks(text_of("docs/predict-and-export.md"), "python")
     functions: dict = {}
     exec(example.split("\nsession = ")[0].replace("import onnxruntime\n", ""), functions)
     path = tmp_path / "a.png"
-    pixels = np.random.default_rng(0).integers(0, 256, (31, 44, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (31, 44, 4), np.uint8)
     Image.fromarray(pixels).save(path)
-    shape = Preprocessing(height=12, width=12, resize=resize, mode=mode, kept=kept, mean=[], std=[])
+    shape = Preprocessing(12, 12, resize, mode, kept=kept, mean=[], std=[], background=background)
     expected = np.asarray(shape.reader()(path)).transpose(2, 0, 1)[None] / 255
-    np.testing.assert_allclose(functions["prepared"](path, **vars(shape)), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(functions["prepared"](path, **vars(shape)), expected, rtol=0, atol=1.01 / 255)
 
 
 def test_features_with_labels_that_were_text_are_read_with_their_names(tmp_path, monkeypatch):

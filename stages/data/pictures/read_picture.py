@@ -47,8 +47,9 @@ def decode(
 
     height, width = size
     filled = (width, height) if resize is None else (resize, resize)
-    # Pillow resizes transparent pictures premultiplied: what nobody sees does not colour what somebody does.
-    image = ImageOps.fit(open_picture(path, mode, background, max_pixels), filled, Image.Resampling.BILINEAR)
+    # Multiplied before they are resized, colours that nobody sees do not run into those that somebody does.
+    image = premultiplied(open_picture(path, mode, background, max_pixels))
+    image = ImageOps.fit(image, filled, Image.Resampling.BILINEAR)
     left, top = (filled[0] - width) // 2, (filled[1] - height) // 2
-    image = premultiplied(image.crop((left, top, left + width, top + height)))
+    image = image.crop((left, top, left + width, top + height))
     return np.asarray(image).reshape(height, width, -1)

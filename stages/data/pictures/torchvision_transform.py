@@ -26,12 +26,14 @@ def _middle(image: Image) -> Image:
 def picture_transform(image_size: int, resize: int, augment: Augment | None) -> v2.Compose:
     """A transform to (C, S, S) uint8, S `image_size`: random as `augment` says, or evaluation's (None).
 
-    Colours come out multiplied by alpha, where there is one; jitter changes the colours alone.
+    Colours come out multiplied by alpha, where there is one; jitter changes them before that.
     """
     from torchvision.transforms import v2  # takes seconds, and counting pictures does without
 
-    augment = augment or Augment()
-    steps: list = [_middle, v2.Resize(resize), v2.CenterCrop(image_size)]
+    if augment is None:
+        steps = [_middle, premultiplied, v2.Resize(resize), v2.CenterCrop(image_size), v2.PILToTensor()]
+        return v2.Compose(steps)
+    steps = [_middle, v2.Resize(resize), v2.CenterCrop(image_size)]
     if augment.resized_crop is not None:
         steps = [v2.RandomResizedCrop(image_size, scale=(augment.resized_crop, 1.0))]
     if augment.pad:

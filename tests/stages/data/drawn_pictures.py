@@ -1,4 +1,4 @@
-"""Pictures that tests draw byte by byte: what Pillow cannot write, and dark glyphs on a transparent ground."""
+"""Pictures that tests draw: PNG that Pillow does not write, and dark glyphs on a transparent ground."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-GREY, COLOUR, PALETTE, GREY_ALPHA, COLOUR_ALPHA = 0, 2, 3, 4, 6  # PNG's types of pixels
+GREY, COLOUR, GREY_ALPHA, COLOUR_ALPHA = 0, 2, 4, 6  # PNG's types of pixels
 
 
 def png(
@@ -28,7 +28,7 @@ def png(
 
 
 def glyph(label: int, seed: int, side: int = 12) -> np.ndarray:
-    """Opacity (side, side) uint8 of a glyph: a bar, a column, a ring or a cross by `label`, moved by `seed`."""
+    """Opacity (side, side) uint8 of a glyph: bar, column, ring or cross by `label`, moved by `seed`."""
     rng = np.random.default_rng([label, seed])
     opacity = np.zeros((side, side), np.uint8)
     row, col = rng.integers(3, side - 3, 2)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from longtail.stages.data import DATASETS, Request
+from longtail.stages.data.image_folder import image_folder
 from longtail.stages.data.pictures import transparency
 from longtail.stages.data.pictures.augment import Augment
 from longtail.stages.data.pictures.on_disk import ImageFiles
@@ -23,7 +24,6 @@ from tests.stages.data.drawn_pictures import (
     COLOUR_ALPHA,
     GREY,
     GREY_ALPHA,
-    PALETTE,
     dark_glyph,
     glyph,
     png,
@@ -43,7 +43,7 @@ def of_colours(values: list[int], bits: int) -> bytes:
     return bytes(pixels) if bits == 8 else words(*(257 * value for value in pixels))
 
 
-# Rows of four pixels, the last of them 50 or nearest to that, and declared transparent: bits, kind, row, tRNS.
+# Rows of four pixels, the last of them transparent and 50 or near to that: bits, kind, row, tRNS.
 ONE_CLEAR_VALUE = {
     "2-bit grey": (2, GREY, bytes([0b00_01_10_00]), words(0)),
     "4-bit grey": (4, GREY, bytes([0x05, 0xA3]), words(3)),
@@ -56,9 +56,9 @@ ONE_CLEAR_VALUE = {
     "8-bit colour and alpha": (
         8,
         COLOUR_ALPHA,
-        bytes([0, 0, 0, 255, 85, 85, 85, 255, 170, 170, 170, 255, 50, 50, 50, 0]),
+        bytes([0] * 3 + [255] + [85] * 3 + [255] + [170] * 3 + [255] + [50] * 3 + [0]),
         b"",
-    ),  # fmt: skip
+    ),
 }
 
 
@@ -175,17 +175,17 @@ def test_colours_that_nobody_sees_do_not_matter_at_any_size(tmp_path, background
         colour = np.where(opacity > 0, 10, hidden).astype(np.uint8)
         pixels = np.dstack([colour, colour, colour, opacity])
         Image.fromarray(pixels).save(tmp_path / name / "a" / "x.png")
-        splits = DATASETS.create(
-            "image_folder", root=str(tmp_path / name), image_size=8, in_memory=in_memory, mode=mode,
-            background=background, mean=None, validation_per_class=0, test_per_class=0, workers=1,
-        )  # fmt: skip
-        preprocessing = splits.train.preprocessing
+        train = image_folder(
+            root=str(tmp_path / name), image_size=8, in_memory=in_memory, mode=mode, background=background,
+            workers=1,
+        ).train  # fmt: skip
+        part = train.normalized_like(train)
+        preprocessing = part.preprocessing
         assert preprocessing.background == background
         seen[name] = preprocessing.reader()(tmp_path / name / "a" / "x.png")
-        mean, std = (torch.tensor(splits.train.constants[key]).view(-1, 1, 1) for key in ("mean", "std"))
+        mean, std = (torch.tensor(part.constants[key]).view(-1, 1, 1) for key in ("mean", "std"))
         read = torch.from_numpy(seen[name].copy()).permute(2, 0, 1)
-        torch.testing.assert_close(splits.train.batch([0])[0] * std + mean, read.float(), rtol=0, atol=1e-3)
-        assert splits.input_shape == (read.shape[0], 8, 8)
+        torch.testing.assert_close(part.batch([0])[0] * std + mean, read.float(), rtol=0, atol=1e-3)
     assert np.array_equal(seen["dark"], seen["noise"]) and seen["dark"].std() > 10
 
 
@@ -238,4 +238,4 @@ def test_pictures_in_folders_are_the_same_in_every_form(tmp_path):
     }
     for form, pixels in read.items():
         np.testing.assert_allclose(pixels.astype(int), read["white"], rtol=0, atol=1, err_msg=form)
-    assert is_transparent(next(sets["P"].rglob("*.png"))) and PALETTE
+    assert is_transparent(next(sets["P"].rglob("*.png")))

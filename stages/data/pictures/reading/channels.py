@@ -42,7 +42,9 @@ def in_channels(image: Image, mode: str, background: str) -> Image:
         kept = opaque + "A"
         if image.mode != "RGBA":
             return image.convert(opaque).convert(kept)
-        return image.convert("RGBa").convert("RGBA").convert(kept)
+        image = image.convert(kept)
+        image.paste((0,) * len(kept), mask=image.getchannel("A").point(lambda alpha: 255 * (alpha == 0)))
+        return image
     if image.mode == "RGBA":
         from PIL import Image as images
 
