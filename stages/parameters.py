@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import re
 import types
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, Predicate
 
 from longtail.stages.wording import as_written
 
@@ -40,6 +41,18 @@ class Suffix:
     words: str
 
 
+@dataclass(frozen=True)
+class Words:
+    """Says in words what a rule admits that a function decides."""
+
+    words: str
+
+
+def is_hex_colour(text: str) -> bool:
+    """Whether `text` is a colour as ``#rrggbb``, six hexadecimal digits."""
+    return re.fullmatch("#[0-9a-fA-F]{6}", text) is not None
+
+
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Le(1)]
@@ -47,6 +60,7 @@ Share = Annotated[float, Gt(0), Le(1)]
 Beta = Annotated[float, Ge(0), Lt(1)]
 Count = Annotated[int, Ge(1)]
 Index = Annotated[int, Ge(0)]
+HexColour = Annotated[str, Predicate(is_hex_colour), Words("a colour '#rrggbb'")]
 Location = Annotated[str, Access("a path")]
 Permission = Annotated[bool, Access("true or false")]
 TimmModel = Annotated[str, Suffix("a model of timm, written as timm/resnet18")]
@@ -129,7 +143,7 @@ def _describe_one(rule: Any) -> str:
             return "a name or {name, ...parameters}"
         bounds = []
         for mark in marks:
-            if isinstance(mark, Access | Suffix):
+            if isinstance(mark, Access | Suffix | Words):
                 return mark.words
             for symbol, bound in ((">", "gt"), ("≥", "ge"), ("<", "lt"), ("≤", "le")):
                 if hasattr(mark, bound):

@@ -12,7 +12,8 @@ from pathlib import Path
 from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import LongtailError
 from longtail.stages.data.files.picture_folders import scan
-from longtail.stages.data.pictures.read_picture import FORMATS
+from longtail.stages.data.pictures.reading.opening import opened
+from longtail.stages.data.pictures.transparency import fitting_background
 from longtail.stages.wording import listed
 
 log = logging.getLogger("longtail")
@@ -29,6 +30,8 @@ class Survey:
     sides: list[int]  # shorter sides, in pixels, of the pictures sampled
     grey: bool  # no picture sampled has colour
     broken: list[str] = field(default_factory=list)  # pictures sampled that cannot be read
+    transparent: int = 0  # pictures sampled with a pixel that is not opaque
+    background: str = "white"  # on which what those show stands out
 
     @property
     def total(self) -> int:
@@ -42,7 +45,7 @@ class Survey:
 
 
 def survey_folder(folder: str) -> Survey:
-    """Count the pictures of every class and read the headers of some; nothing is decoded.
+    """Count the pictures of every class and read the headers of some; only transparent ones are decoded.
 
     ValueError when the folder holds no classes with pictures, LongtailError when it holds only one class or
     when no picture sampled can be read.
@@ -58,8 +61,10 @@ def survey_folder(folder: str) -> Survey:
     paths = [picture.path for pictures in parts.values() for picture in pictures]
     step = max(1, math.ceil(len(paths) / SAMPLE))
     top = Path(folder).expanduser()
-    sides, grey, broken = _read_headers([top / path for path in paths[::step]])
-    return Survey(counts, sides, grey, [str(path.relative_to(top)) for path in broken])
+    sample = [top / path for path in paths[::step]]
+    sides, grey, broken = _read_headers(sample)
+    names = [str(path.relative_to(top)) for path in broken]
+    return Survey(counts, sides, grey, names, *fitting_background(sample))
 
 
 def _read_headers(paths: Sequence[Path]) -> tuple[list[int], bool, list[Path]]:
@@ -67,12 +72,10 @@ def _read_headers(paths: Sequence[Path]) -> tuple[list[int], bool, list[Path]]:
 
     LongtailError when no picture can be read.
     """
-    from PIL import Image
-
     sides, modes, broken = [], set(), {}
     for path in paths:
         try:
-            with Image.open(path, formats=FORMATS) as picture:
+            with opened(path) as picture:
                 sides.append(min(picture.size))
                 modes.add(picture.mode)
         except Exception as error:  # Pillow raises anything, from OSError to IndexError

@@ -13,8 +13,8 @@ from longtail.pipeline.page.labels import classifier_text, shortened
 from longtail.pipeline.store.classifier_files import load_classifier, load_predictions
 from longtail.pipeline.store.contents import EpochRow, Provenance
 from longtail.pipeline.store.finished_results import ReferenceResults
+from longtail.pipeline.store.records.run_records import history, provenance
 from longtail.pipeline.store.result import Metrics, Result
-from longtail.pipeline.store.run_records import history, provenance
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.records import Record
 from longtail.stages.metrics.shots import shot_group
@@ -161,9 +161,9 @@ class RunResults:
     @cached_property
     def features(self) -> FeatureSet:
         """The verified features."""
-        from longtail.pipeline.work.feature_cache import fetch
+        from longtail.pipeline.work.feature_cache import load_verified
 
-        features = fetch(self.store, self.first.features)
+        features = load_verified(self.store, self.first.features)
         if features is None:
             raise Missing("the cached features are gone; `longtail extract CONFIG` makes them again")
         return features

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from longtail.pipeline.files.publish import publish_bytes
 from longtail.pipeline.store.contents import EpochRow
-from longtail.pipeline.store.run_records import HISTORY
+from longtail.pipeline.store.records.run_records import HISTORY
 from longtail.pipeline.training.checkpoint import Best, Memory
 
 if TYPE_CHECKING:

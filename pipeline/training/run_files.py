@@ -17,8 +17,8 @@ from longtail.pipeline.files.publish import publish_bytes, publish_json
 from longtail.pipeline.files.tensor_files import load_tensors
 from longtail.pipeline.process.environment import Environment
 from longtail.pipeline.process.provenance import earlier_environment, provenance
-from longtail.pipeline.store.finished import read_listed
-from longtail.pipeline.store.run_records import CONFIG, HISTORY, PROVENANCE, RUN_FILES, run_settings
+from longtail.pipeline.store.records.done import read_listed
+from longtail.pipeline.store.records.run_records import CONFIG, HISTORY, PROVENANCE, RUN_FILES, run_settings
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.history import history_file
 
@@ -45,7 +45,9 @@ class RunFiles:
         if _content(folder / CONFIG) != settings:
             publish_bytes(folder / CONFIG, settings)
         if earlier_environment(folder / PROVENANCE) is None:
-            beginning = {**provenance(self.environment), "data": training_data_facts(self.splits)}
+            by = self.config.data.full().get("identity", "content")
+            data = {**training_data_facts(self.splits), "identity": by}
+            beginning = {**provenance(self.environment), "data": data}
             imports = origins(self.config.data, self.config.representation)
             publish_json(folder / PROVENANCE, {**beginning, "imports": imports} if imports else beginning)
 

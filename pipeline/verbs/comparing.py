@@ -23,6 +23,7 @@ from longtail.pipeline.verbs.options import (
     split_overrides,
     splits_of,
     table_options,
+    verify_option,
     with_config,
 )
 
@@ -73,6 +74,7 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     help="What a table shows: accuracy, error, many, few, class_accuracy_std...; may be repeated.",
 )
 @format_option
+@verify_option
 @page_options
 @click.pass_obj
 def ablate(
@@ -125,6 +127,7 @@ def ablate(
     shell_complete=complete("references"),
 )
 @table_options
+@verify_option
 @page_options
 @click.pass_obj
 def report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 
 import click
@@ -12,7 +13,8 @@ from longtail.pipeline.config.choices import check_choices
 from longtail.pipeline.config.components import KINDS
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
-from longtail.pipeline.store.identity import representation_id
+from longtail.pipeline.store.identity import data_identity, representation_id
+from longtail.pipeline.store.remembered_data import DATA_GONE, remembered_run, used_without_data
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.text import FORMATS
 from longtail.pipeline.verbs.options import (
@@ -21,7 +23,10 @@ from longtail.pipeline.verbs.options import (
     force_option,
     format_option_of,
     overrides_argument,
+    verify_option,
 )
+
+log = logging.getLogger("longtail")
 
 LIKE_AN_ID = re.compile("[0-9a-f]+")
 
@@ -46,6 +51,7 @@ def list_(kind: str | None, form: str) -> None:
 @config_or_run_argument
 @overrides_argument
 @click.option("--schema", is_flag=True, help="Print the JSON schema of configurations, for editors.")
+@verify_option
 @click.pass_obj
 def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema: bool) -> None:
     """Show a full configuration, its class counts and progress.
@@ -79,18 +85,31 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
 
 
 def _show_config(config: Config, store: Store) -> None:
-    """Print every setting, the class counts and, when a run has begun, how far it has come."""
+    """Print every setting, the class counts and, when a run has begun, how far it has come.
+
+    Where the data are gone, those of a finished run take the place of the counts.
+    """
     from longtail.pipeline.tables.states import run_progress
     from longtail.pipeline.training.continuation import check_start
     from longtail.pipeline.work.class_chart import class_chart
 
     check_choices(config, refuse=False)
+    try:
+        data = data_identity(store, config)
+    except DATA_GONE as error:
+        run_id = remembered_run(store, config)
+        if run_id is None:
+            raise
+        log.warning("%s", used_without_data(error, run_id))
+        click.echo(strict_yaml.dump(config.full()).rstrip())
+        click.echo("\n" + "\n".join(run_progress(store, run_id)))
+        return
     check_start(config, store)
     click.echo(strict_yaml.dump(config.full()).rstrip())
     click.echo()
     click.echo(class_chart(config))
     if config.representation is not None:
-        run_id = representation_id(store, config)
+        run_id = representation_id(store, config, data)
         if store.folder("representations", run_id).exists():
             click.echo("\n" + "\n".join(run_progress(store, run_id)))
 

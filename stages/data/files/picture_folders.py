@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from longtail.stages.data.files.inside_root import inside_root
+from longtail.stages.data.files.passed_over import PassedOver
+from longtail.stages.data.files.picture_files import picture_stats, picture_suffixes
+from longtail.stages.data.files.stamped_files import Stamp, stamp_of
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import listed, looked_for
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 PART_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
 class Picture(NamedTuple):
-    """A picture's path relative to the root (posix), its size in bytes and its class."""
+    """A picture's path relative to the root (posix), its stamp and its class."""
 
     path: str
-    size: int
+    stamp: Stamp
     label: str
 
 
@@ -37,6 +37,7 @@ def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, li
     if not class_names:
         raise ValueError(f"{folders['train']}: must hold a folder per class, holds no folder")
     parts: dict[str, list[Picture]] = {}
+    fence, passed = None if allow_outside else top.resolve(), PassedOver()
     for part, folder in folders.items():
         parts[part] = []
         for class_folder in _subfolders(folder):
@@ -44,38 +45,24 @@ def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, li
                 raise ValueError(
                     f"{class_folder}: is not a class: {folders['train']} has no folder of that name"
                 )
+            here, inside = PassedOver(), class_folder.relative_to(top).as_posix()
+            above = len(os.fspath(class_folder))
             pictures = [
-                Picture(path.relative_to(top).as_posix(), size, class_folder.name)
-                for path, size in walk(class_folder, None if allow_outside else top.resolve())
+                Picture(inside + path[above:], stamp_of(status), class_folder.name)
+                for path, status in picture_stats(os.fspath(class_folder), fence, here)
             ]
+            passed.counts += here.counts
             if not pictures and part == "train":
+                holds = f"holds none; {here}" if here else "holds none"
                 raise ValueError(
-                    f"{class_folder}: a class needs a picture ({' '.join(SUFFIXES)}), holds none"
+                    f"{class_folder}: a class needs a picture ({' '.join(picture_suffixes())}), {holds}"
                 )
             parts[part] += pictures
         if not parts[part]:
             raise ValueError(f"{folder}: holds no picture; remove it to hold {part} samples out of training")
         parts[part].sort()
+    passed.warn(top)
     return parts, class_names
-
-
-def walk(folder: Path, root: Path | None, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, int]]:
-    """Every picture at any depth below `folder` with its size in bytes, in no order; none leaves `root`."""
-    real = inside_root(folder, root)
-    if real in above:
-        raise ValueError(f"{folder}: a link to a folder it lies in")
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from walk(path, root, (*above, real))
-            elif path.suffix.lower() in SUFFIXES:
-                if entry.is_symlink() and not inside_root(path, root).exists():
-                    raise ValueError(f"{path}: a link to a file that is not there")
-                if entry.is_file():
-                    yield path, entry.stat().st_size
 
 
 def _subfolders(folder: Path) -> list[Path]:
