@@ -120,7 +120,10 @@ def test_pictures_written_since_a_run_began_are_not_its_own(legacy, pictures, ca
 
 def test_a_run_on_transparent_pictures_is_not_adopted(tmp_path, monkeypatch, caplog):
     pictures = write_grounds(tmp_path / "pictures")
-    Image.new("RGBA", (8, 8), (10, 20, 30, 40)).save(pictures / "class1" / "clear.png")
+    with Image.open(pictures / "class1" / "0.bmp") as opaque:
+        clear = opaque.convert("RGBA")
+    clear.putpixel((3, 3), (10, 20, 30, 40))
+    clear.save(pictures / "class1" / "clear.png")
     known = identity._identities
     with monkeypatch.context() as patch:
         patch.setattr(identity, "_identities", lambda *asked: (known(*asked)[1], None))
