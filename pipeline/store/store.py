@@ -16,8 +16,8 @@ from longtail.pipeline.files.checked_json import read_json, verified, with_check
 from longtail.pipeline.files.data_hashes import DataHashes
 from longtail.pipeline.files.data_look import DataLook
 from longtail.pipeline.files.publish import canonical_json, publish_json, sha256_of
-from longtail.pipeline.store.adoption import is_adopted
 from longtail.pipeline.store.contents import ClassifierDone, EpochRow, Manifest, RepresentationDone
+from longtail.pipeline.store.data.adoption import is_adopted
 from longtail.pipeline.store.result import Result
 from longtail.stages.wording import listed
 

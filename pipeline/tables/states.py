@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from longtail.pipeline.config import strict_yaml
-from longtail.pipeline.store.adoption import identified_by
 from longtail.pipeline.store.contents import EpochRow
+from longtail.pipeline.store.data.adoption import identified_by
 from longtail.pipeline.store.inventory import measure
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
