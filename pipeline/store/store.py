@@ -58,6 +58,8 @@ class Store:
 
     def is_adopted(self, run_id: str, look: DataLook) -> bool:
         """Whether a representation of an earlier version belongs to these data; asked once for each look."""
+        if not self.folder("representations", run_id).is_dir():  # perhaps discarded since
+            return False
         asked = run_id, look.content
         if asked not in self._adopted or not self.one_command:
             self._adopted[asked] = is_adopted(self, run_id, look)
