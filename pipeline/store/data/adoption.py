@@ -32,8 +32,6 @@ CONTENT = "content.json"  # beside an adopted run: what its pictures held
 def is_adopted(store: Store, run_id: str, look: DataLook) -> bool:
     """Whether the representation `run_id`, named by names and sizes, was trained on what `look` has seen."""
     folder = store.folder("representations", run_id)
-    if not folder.is_dir():
-        return False
     try:
         return verified(read_json(folder / CONTENT), folder / CONTENT).get("content") == look.content
     except (FileNotFoundError, Damaged):
