@@ -17,6 +17,8 @@ from longtail.pipeline.store.choose_classifier import choose_classifier
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.prediction_lines import Prediction, prediction_lines
+from longtail.stages.data.files.user_path import user_path
+from longtail.stages.wording import file_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +102,7 @@ def picture_paths(inputs: Sequence[str]) -> list[Path]:
 
     paths: list[Path] = []
     for name in inputs:
-        path = Path(name).expanduser()
+        path = user_path(name)
         if path.is_dir():
             passed = PassedOver()
             inside = sorted(picture for picture, _ in walk(path, None, passed=passed))
@@ -112,6 +114,9 @@ def picture_paths(inputs: Sequence[str]) -> list[Path]:
             paths += inside
         elif path.is_file():
             paths.append(path)
+        elif path.exists():
+            kind = file_kind(path.stat().st_mode)
+            raise LongtailError(f"{path}: must be a picture or a folder, is {kind}")
         else:
             raise LongtailError(f"{path}: no such picture or folder")
     return paths
@@ -122,7 +127,7 @@ def _array(inputs: Sequence[str]) -> Path | None:
     arrays = [name for name in inputs if name.endswith(".npy")]
     if arrays and len(inputs) > 1:
         raise LongtailError(f"{arrays[0]}: features come one file at a time, got {len(inputs)} inputs")
-    return Path(arrays[0]).expanduser() if arrays else None
+    return user_path(arrays[0]) if arrays else None
 
 
 def _rows(path: Path) -> int:
@@ -130,7 +135,9 @@ def _rows(path: Path) -> int:
     import numpy as np
 
     from longtail.stages.data.feature_arrays import check_features
+    from longtail.stages.data.files.regular_file import require_regular
 
+    require_regular(path)
     try:
         X = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

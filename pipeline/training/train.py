@@ -130,6 +130,8 @@ def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Envi
         may_compile = config.system.compile == "auto" and epochs and trainee.reweighting is None
         if may_compile and worth_compiling(trainee, config.representation):
             environment = replace(environment, compile=True)
+    if environment.compile:
+        log.info("the first batch of each size takes longer than the rest: the network is compiled for it")
     return trainee, environment
 
 
@@ -139,6 +141,8 @@ def resume_or_start(config: Config, store: Store, trainee: Trainee, checkpoints:
     if memory is None:
         memory = start(config, store, trainee, checkpoints)
     if memory.class_accuracy is not None:
+        # What the loss used in the last epoch; what it uses next follows from that epoch's accuracies.
+        trainee.loss.restore_adapted(memory.history[-1].get("loss_state") or {})
         trainee.loss.set_class_accuracy(memory.class_accuracy)
     return memory
 

@@ -17,6 +17,7 @@ from longtail.pipeline.store.data.remembered import DATA_GONE, remembered_run, u
 from longtail.pipeline.store.identity import data_identity, representation_id
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.text import FORMATS
+from longtail.pipeline.verbs.console import say
 from longtail.pipeline.verbs.options import (
     config_or_run_argument,
     dry_run_option,
@@ -44,7 +45,7 @@ def list_(kind: str | None, form: str) -> None:
     """
     from longtail.pipeline.tables.listing import listing
 
-    click.echo(listing(kind, form))
+    say(listing(kind, form))
 
 
 @click.command()
@@ -66,14 +67,14 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
     if schema:
         from longtail.pipeline.config.schema import schema as config_schema
 
-        click.echo(json.dumps(config_schema(), indent=1, ensure_ascii=False))
+        say(json.dumps(config_schema(), indent=1, ensure_ascii=False))
         return
     from longtail.pipeline.store.references import find_result, is_unknown
     from longtail.pipeline.tables.states import result_state
 
     result = None if overrides else find_result(store, reference)
     if result is not None:
-        click.echo(result_state(store, *result))
+        say(result_state(store, *result))
         return
     try:
         config = load_config(reference, overrides)
@@ -105,30 +106,32 @@ def _show_config(config: Config, store: Store) -> None:
         click.echo("\n" + "\n".join(run_progress(store, run_id)))
         return
     check_start(config, store)
-    click.echo(strict_yaml.dump(config.full()).rstrip())
-    click.echo()
-    click.echo(class_chart(config))
+    say(strict_yaml.dump(config.full()).rstrip())
+    say("")
+    say(class_chart(config))
     if config.representation is not None:
         run_id = representation_id(store, config, data)
         if store.folder("representations", run_id).exists():
-            click.echo("\n" + "\n".join(run_progress(store, run_id)))
+            say("\n" + "\n".join(run_progress(store, run_id)))
 
 
 @click.command()
 @click.argument("folder", metavar="FOLDER", type=click.Path())
+@overrides_argument
 @click.option("--output", metavar="FILE", help="File to write; FOLDER's name with .yaml by default.")
 @force_option
-def init(folder: str, output: str | None, force: bool) -> None:
+def init(folder: str, overrides: tuple[str, ...], output: str | None, force: bool) -> None:
     """Write a first configuration for a folder of pictures.
 
     Each choice is written with its reason. FOLDER holds a folder per class, directly or below train/, val/
-    and test/.
+    and test/. KEY=VALUE says how pictures are read: data.train=..., data.allow_outside=true,
+    data.image_size=... and the like.
 
     Example: longtail init path/to/pictures
     """
     from longtail.pipeline.init.first_config import write_first_config
 
-    click.echo(write_first_config(folder, output, force=force))
+    say(write_first_config(folder, output, overrides, force=force))
 
 
 @click.command()
@@ -146,4 +149,4 @@ def clean(store: Store, dry_run: bool, unfinished: bool, states: bool) -> None:
     """
     from longtail.pipeline.store.clean import clean
 
-    click.echo(clean(store, dry_run=dry_run, unfinished=unfinished, states=states))
+    say(clean(store, dry_run=dry_run, unfinished=unfinished, states=states))

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from longtail.pipeline.config.components import registry
-from longtail.pipeline.errors import Damaged, LongtailError
+from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.checked_json import read_json, verified, with_checksum
 from longtail.pipeline.files.publish import publish_json
 from longtail.pipeline.store.records.run_records import provenance, run_settings
@@ -67,7 +67,7 @@ def identified_by(store: Store, run_id: str) -> str:
     try:
         settings = run_settings(store, run_id)["data"]
         known = registry("datasets").describe(settings["name"]).parameters
-    except (LongtailError, OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, Damaged, ValueError, KeyError, TypeError):
         return "not known, config.yaml is damaged"
     by_content = "identity" not in known or settings.get("identity") == "content"
     return "content" if by_content else "names and sizes"

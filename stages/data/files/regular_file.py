@@ -10,17 +10,10 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from longtail.stages.wording import file_kind
+
 MOST_LIST_BYTES = 2**31  # lists of pictures, iNaturalist's JSON
 MOST_NAMES_BYTES = 2**26  # names of classes
-
-KINDS = (
-    (stat.S_ISREG, "a file"),
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 
 
 class UnreadableFile(ValueError):
@@ -29,11 +22,6 @@ class UnreadableFile(ValueError):
     def __init__(self, path: str | Path, reason: str):
         self.path, self.reason = Path(path), reason
         super().__init__(f"{path}: {reason}")
-
-
-def kind_of(status: os.stat_result) -> str:
-    """What a path leads to, as messages call it: ``a file``, ``a folder``, ``a FIFO``, ``a device``."""
-    return next((words for is_kind, words in KINDS if is_kind(status.st_mode)), "of an unknown kind")
 
 
 def require_regular(path: str | Path) -> os.stat_result:
@@ -90,7 +78,7 @@ def read_text(path: str | Path, most: int) -> str:
 
 def _refuse_special(path: str | Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableFile(path, f"must be a file, is {kind_of(status)}")
+        raise UnreadableFile(path, f"must be a file, is {file_kind(status.st_mode)}")
 
 
 def _unreadable(path: str | Path, error: OSError | ValueError) -> UnreadableFile:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.stages.data.files.each_file import try_each
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.data.parts import Collection
 from longtail.stages.data.pictures.flat_pictures import SAMPLE, distinct_values, warn_of_flat_pictures
 from longtail.stages.data.pictures.read_picture import decode, open_picture
@@ -32,7 +33,7 @@ def picture_collection(
     that cannot be read.
     """
     settings.check(count=sum(len(paths) for paths, _ in listed.values()))
-    top = Path(root).expanduser()
+    top = user_path(root)
     parts = {part: picture_part(top, paths, labels, settings) for part, (paths, labels) in listed.items()}
     return Collection(parts["train"], parts.get("val"), parts.get("test"), class_names)
 

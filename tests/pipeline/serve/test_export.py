@@ -184,7 +184,7 @@ def test_existing_file_stays_unless_forced(store, tmp_path):
     path.write_text("mine")
     command = ["--root", store.root, "export", result(store, "crt").run, path]
     (line,) = failed(1, *command)
-    assert line == f"error: {path}: exists already; --force overwrites a file"
+    assert line == f"error: {path}: exists already; --force overwrites it"
     assert path.read_text() == "mine"
     ok(*command, "--force")
     assert zipfile.is_zipfile(path)

@@ -182,6 +182,9 @@ def test_several_parameterisations_are_listed_with_their_ids(copy_of, pictures, 
         (["nonsense", "{picture}"], "no such configuration"),
         (["{run}", "{picture}", "--classifier", "crd"], "no finished classifier 'crd'; did you mean 'crt'?"),
         (["{run}", "gone.png"], "gone.png: no such picture or folder"),
+        (["{run}", "/dev/null"], "/dev/null: must be a picture or a folder, is a device"),
+        (["{run}", "~nosuchuser/a.png"], "~nosuchuser/a.png: ~nosuchuser is nobody's home folder here"),
+        (["/dev/zero", "{picture}"], "/dev/zero: no such configuration file or recipe; it is a device"),
         (["{run}", "{empty}"], "holds no picture"),
         (["{run}", "{features}"], "was trained on pictures (digits); name pictures"),
     ],
@@ -343,8 +346,8 @@ def test_formats_say_the_same():
 
 def test_names_that_are_no_text_are_printed_all_the_same():
     name = b"\xff\n.png".decode("utf-8", "surrogateescape")
-    assert printable(name) == "??.png"
-    assert "??.png" in "\n".join(
+    assert printable(name) == "?\\u000a.png"
+    assert "?\\u000a.png" in "\n".join(
         prediction_lines([(name, ["cat"], [1.0])], "table", **{**FORM, "names": [name]})
     )
 

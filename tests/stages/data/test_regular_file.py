@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
 from pathlib import Path
 
 import pytest
 
 from longtail.stages.data.files.regular_file import (
     UnreadableFile,
-    kind_of,
     open_regular,
     read_bytes,
     read_text,
@@ -117,12 +115,6 @@ def test_text_is_utf8_in_any_convention_of_lines(tmp_path):
     path.write_bytes(b"ab\xff")
     with pytest.raises(UnreadableFile, match=r"text: is not UTF-8 text \(byte 2\)"):
         read_text(path, 100)
-
-
-def test_kinds_have_names():
-    assert kind_of(os.stat("/")) == "a folder"
-    assert kind_of(os.stat_result((stat.S_IFBLK, *range(9)))) == "a device"
-    assert kind_of(os.stat_result((0, *range(9)))) == "of an unknown kind"
 
 
 def test_a_home_that_nobody_has_is_named():

@@ -58,7 +58,7 @@ ONE_CLEAR_VALUE = {
         COLOUR_ALPHA,
         bytes([0, 0, 0, 255, 85, 85, 85, 255, 170, 170, 170, 255, 50, 50, 50, 0]),
         b"",
-    ),  # fmt: skip  # noqa: E501
+    ),  # fmt: skip
 }
 
 
