@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 
@@ -13,9 +14,10 @@ def write_grounds(root: Path, *, shift: int = 0) -> Path:
     for c in range(3):
         (root / f"class{c}").mkdir(parents=True, exist_ok=True)
         for k in range(8):
-            shade = 100 * ((c + shift) % 3) + 3 * k
-            Image.new("RGB", (8, 8), (shade, shade, 255 - shade)).save(root / f"class{c}/{k}.bmp")
-    return root
+            shade = 100 * ((c + shift) % 3)
+            noise = np.random.default_rng(k).integers(0, 40, (8, 8, 3))
+            pixels = noise + np.array([shade, shade, 215 - shade])
+            Image.fromarray(pixels.astype(np.uint8)).save(root / f"class{c}/{k}.bmp")
 
 
 def exchange(root: Path, *, shift: int = 1) -> None:

@@ -13,8 +13,8 @@ from longtail.pipeline.page.labels import classifier_text, shortened
 from longtail.pipeline.store.classifier_files import load_classifier, load_predictions
 from longtail.pipeline.store.contents import EpochRow, Provenance
 from longtail.pipeline.store.finished_results import ReferenceResults
+from longtail.pipeline.store.records.run_records import history, provenance
 from longtail.pipeline.store.result import Metrics, Result
-from longtail.pipeline.store.run_records import history, provenance
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.records import Record
 from longtail.stages.metrics.shots import shot_group

@@ -11,8 +11,8 @@ from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.tensor_files import load_tensors
 from longtail.pipeline.store.classifier_files import load_classifier
 from longtail.pipeline.store.contents import Manifest
+from longtail.pipeline.store.records.run_records import run_settings
 from longtail.pipeline.store.result import Result
-from longtail.pipeline.store.run_records import run_settings
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.state_tensors import load_network
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from longtail.pipeline.config.imports import require_imports
 from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.publish import sha256_of
-from longtail.pipeline.store.finished import DONE
+from longtail.pipeline.store.records.done import DONE
 from longtail.pipeline.store.store import Store
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
+from longtail.pipeline.store.data.remembered import DATA_GONE, remembered_identities, used_without_data
 from longtail.pipeline.store.identity import classifier_id, data_identity, feature_key, representation_id
 from longtail.pipeline.store.references import ID_FIELDS, find_result, is_unknown
-from longtail.pipeline.store.remembered_data import DATA_GONE, remembered_identities, used_without_data
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
 

@@ -21,8 +21,8 @@ from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.files import epoch_files
 from longtail.pipeline.files.at_work import is_at_work
 from longtail.pipeline.files.publish import TEMPORARY
-from longtail.pipeline.store.finished import DONE, MANIFEST
 from longtail.pipeline.store.identity import ID_LENGTH
+from longtail.pipeline.store.records.done import DONE, MANIFEST
 from longtail.pipeline.store.store import Store
 from longtail.stages.data.files.regular_file import open_regular
 from longtail.stages.wording import counted, printable

@@ -15,11 +15,11 @@ from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.data_hashes import DataHashes
 from longtail.pipeline.files.data_look import DataLook
 from longtail.pipeline.files.publish import canonical_json, publish_bytes, sha256_of
-from longtail.pipeline.store.adoption import is_adopted
 from longtail.pipeline.store.contents import ClassifierDone, Manifest, RepresentationDone
-from longtail.pipeline.store.finished import DONE, MANIFEST, read_done, read_manifest, write_done
+from longtail.pipeline.store.data.adoption import is_adopted
+from longtail.pipeline.store.records.done import DONE, MANIFEST, read_done, read_manifest, write_done
+from longtail.pipeline.store.records.result_index import ReadResult, ResultIndex, folder_names, read_result
 from longtail.pipeline.store.result import Result
-from longtail.pipeline.store.result_index import ReadResult, ResultIndex, folder_names, read_result
 from longtail.stages.wording import listed
 
 T = TypeVar("T")
@@ -62,6 +62,8 @@ class Store:
 
     def is_adopted(self, run_id: str, look: DataLook) -> bool:
         """Whether a representation of an earlier version belongs to these data; asked once for each look."""
+        if not self.folder("representations", run_id).is_dir():  # perhaps discarded since
+            return False
         asked = run_id, look.content
         if asked not in self._adopted or not self.one_command:
             self._adopted[asked] = is_adopted(self, run_id, look)

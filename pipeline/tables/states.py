@@ -9,11 +9,11 @@ import time
 
 from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.at_work import is_at_work
-from longtail.pipeline.store.adoption import identified_by
 from longtail.pipeline.store.contents import EpochRow
+from longtail.pipeline.store.data.adoption import identified_by
 from longtail.pipeline.store.inventory import measure
+from longtail.pipeline.store.records.run_records import history, run_settings, settings_text, unverified
 from longtail.pipeline.store.result import Result
-from longtail.pipeline.store.run_records import history, run_settings, settings_text, unverified
 from longtail.pipeline.store.store import Store
 from longtail.stages.wording import counted
 

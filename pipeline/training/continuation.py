@@ -13,7 +13,7 @@ from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.epoch_files import BEST_WEIGHTS
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
 from longtail.pipeline.store.identity import earlier_run, is_of_same_data
-from longtail.pipeline.store.run_records import provenance, run_settings
+from longtail.pipeline.store.records.run_records import provenance, run_settings
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Checkpoints, Memory
 from longtail.stages.wording import counted

@@ -8,7 +8,7 @@ from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import Damaged, DamagedWeights
 from longtail.pipeline.files.epoch_files import BEST_WEIGHTS, weights_name
 from longtail.pipeline.files.tensor_files import load_tensors
-from longtail.pipeline.store.run_records import RUN_FILES, damaged_files
+from longtail.pipeline.store.records.run_records import RUN_FILES, damaged_files
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Checkpoints, Memory
 from longtail.pipeline.training.state_tensors import load_network

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from longtail.pipeline.files.publish import publish_bytes
 from longtail.pipeline.store.contents import EpochRow
-from longtail.pipeline.store.run_records import HISTORY
+from longtail.pipeline.store.records.run_records import HISTORY
 from longtail.pipeline.training.checkpoint import Best, Memory
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def publish_history(folder: Path, history: list[EpochRow]) -> None:
 
 
 def history_file(history: list[EpochRow]) -> bytes:
-    """What ``history.jsonl`` holds."""
-    return "".join(json.dumps(row) + "\n" for row in history).encode()
+    """What ``history.jsonl`` holds: the same bytes whether or not training was interrupted."""
+    return "".join(json.dumps(row, sort_keys=True) + "\n" for row in history).encode()
 
 
 def is_stalled(memory: Memory, patience: int | None) -> bool:

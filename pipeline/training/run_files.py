@@ -17,8 +17,8 @@ from longtail.pipeline.files.publish import publish_bytes, publish_json
 from longtail.pipeline.files.tensor_files import load_tensors
 from longtail.pipeline.process.environment import Environment
 from longtail.pipeline.process.provenance import earlier_environment, provenance
-from longtail.pipeline.store.finished import read_listed
-from longtail.pipeline.store.run_records import CONFIG, HISTORY, PROVENANCE, RUN_FILES, run_settings
+from longtail.pipeline.store.records.done import read_listed
+from longtail.pipeline.store.records.run_records import CONFIG, HISTORY, PROVENANCE, RUN_FILES, run_settings
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.history import history_file
 

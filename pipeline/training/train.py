@@ -25,7 +25,7 @@ from longtail.pipeline.process.interrupt import StopRequests
 from longtail.pipeline.process.progress import TrainingProgress
 from longtail.pipeline.process.provenance import earlier_environment
 from longtail.pipeline.store.identity import data_identity
-from longtail.pipeline.store.run_records import PROVENANCE
+from longtail.pipeline.store.records.run_records import PROVENANCE
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Best, Checkpoints, Memory
 from longtail.pipeline.training.continuation import continue_run

@@ -13,8 +13,8 @@ from longtail.pipeline.config.choices import check_choices
 from longtail.pipeline.config.components import KINDS
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
+from longtail.pipeline.store.data.remembered import DATA_GONE, remembered_run, used_without_data
 from longtail.pipeline.store.identity import data_identity, representation_id
-from longtail.pipeline.store.remembered_data import DATA_GONE, remembered_run, used_without_data
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.text import FORMATS
 from longtail.pipeline.verbs.console import say

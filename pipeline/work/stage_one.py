@@ -38,6 +38,7 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
     run_id = representation_id(store, config)
     if fresh:
         store.discard("representations", run_id)
+        run_id = representation_id(store, config)  # no longer that of an earlier version's run
     done = store.done("representations", run_id)
     if done is not None:
         log.debug("representation %s: done", run_id)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from longtail.pipeline.store.result_index import SETTLED_NS
+from longtail.pipeline.store.records.result_index import SETTLED_NS
 from tests.benchmarks.measuring import best, report
 from tests.pipeline.store.many_results import many_results
 

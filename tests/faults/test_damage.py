@@ -14,8 +14,8 @@ import pytest
 
 from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
-from longtail.pipeline.store import run_records
-from longtail.pipeline.store.run_records import run_settings
+from longtail.pipeline.store.records import run_records
+from longtail.pipeline.store.records.run_records import run_settings
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Best, Checkpoints, Memory
 from longtail.pipeline.work.feature_cache import load_verified

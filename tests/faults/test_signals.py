@@ -97,7 +97,7 @@ def test_signal_outside_training_ends_at_once(whole, survey, tmp_path, number):
     survey(f"{signal.Signals(number).name} in extraction and stage two", [s[4] for s in syncs], check)
 
 
-@full_only
+@pytest.mark.faults
 def test_clean_beside_a_stopped_training_takes_nothing_from_it(whole, survey, tmp_path):
     def check(operations: int) -> None:
         root = tmp_path / "root"

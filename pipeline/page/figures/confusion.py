@@ -129,7 +129,7 @@ class Samples:
 def _load(run: RunResults, identity: dict[str, Any]) -> Splits | None:
     from longtail.pipeline.config.loading import check_config
     from longtail.pipeline.errors import LongtailError
-    from longtail.pipeline.store.run_records import CONFIG, run_settings
+    from longtail.pipeline.store.records.run_records import CONFIG, run_settings
     from longtail.pipeline.training.splits import load_splits
 
     path = run.store.folder("representations", run.representation) / CONFIG

@@ -14,7 +14,7 @@ from longtail.pipeline.store import identity
 from longtail.pipeline.store.identity import data_identity, representation_id
 from longtail.pipeline.store.inventory import FOREIGN, inventory
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.work.execute import run_stage_two
+from longtail.pipeline.work.execute import run_stage_one, run_stage_two
 from tests.command_line import failed, ok
 from tests.picture_runs import exchange, on_pictures, write_grounds
 
@@ -120,7 +120,10 @@ def test_pictures_written_since_a_run_began_are_not_its_own(legacy, pictures, ca
 
 def test_a_run_on_transparent_pictures_is_not_adopted(tmp_path, monkeypatch, caplog):
     pictures = write_grounds(tmp_path / "pictures")
-    Image.new("RGBA", (8, 8), (10, 20, 30, 40)).save(pictures / "class1" / "clear.png")
+    with Image.open(pictures / "class1" / "0.bmp") as opaque:
+        clear = opaque.convert("RGBA")
+    clear.putpixel((3, 3), (10, 20, 30, 40))
+    clear.save(pictures / "class1" / "clear.png")
     known = identity._identities
     with monkeypatch.context() as patch:
         patch.setattr(identity, "_identities", lambda *asked: (known(*asked)[1], None))
@@ -139,6 +142,14 @@ def test_training_goes_on_from_an_adopted_run(legacy, pictures):
     exchange(pictures)
     *_, message = failed(1, "--root", legacy, "represent", *words, "seed=1")
     assert "trained on other data" in message
+
+
+def test_a_fresh_run_in_place_of_an_adopted_one_has_the_id_it_has_everywhere(legacy, pictures, tmp_path):
+    (run_id,) = (path.name for path in (legacy / "representations").iterdir())
+    config = config_on(pictures)
+    one = run_stage_one(config, Store(legacy, one_command=True), fresh=True)
+    assert one.id == representation_id(Store(tmp_path / "empty"), config) != run_id
+    assert [path.name for path in (legacy / "representations").iterdir()] == [one.id]
 
 
 def test_a_read_only_look_adopts_without_a_record(legacy, pictures):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from longtail.pipeline.files.checked_json import with_checksum
-from longtail.pipeline.store.run_records import CONFIG, HISTORY, PROVENANCE, RUN_FILES
+from longtail.pipeline.store.records.run_records import CONFIG, HISTORY, PROVENANCE, RUN_FILES
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.run_files import mend_run_files
 from tests.command_line import SHORT, Outcome, failed, ok

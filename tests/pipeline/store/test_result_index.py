@@ -14,8 +14,8 @@ import pytest
 
 from longtail.pipeline.files import checked_json
 from longtail.pipeline.files.publish import sha256_of
-from longtail.pipeline.store import result_index
-from longtail.pipeline.store.result_index import INDEX
+from longtail.pipeline.store.records import result_index
+from longtail.pipeline.store.records.result_index import INDEX
 from longtail.pipeline.store.store import Store
 from tests.command_line import ok
 from tests.finished_runs import results_by_classifier
@@ -199,7 +199,7 @@ def test_an_index_that_another_process_keeps_busy_is_done_without(store, monkeyp
 def test_processes_that_index_at_once_all_see_everything(store):
     code = (
         "import sys\n"
-        "from longtail.pipeline.store import result_index\n"
+        "from longtail.pipeline.store.records import result_index\n"
         "from longtail.pipeline.store.store import Store\n"
         "result_index.WORTH_INDEXING, result_index.SETTLED_NS = 3, -10**12\n"
         "print(*{len(list(Store(sys.argv[1]).results())) for _ in range(10)})\n"

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.checked_json import parse_json
 from longtail.pipeline.files.row_cache import Row, RowCache, row_of
-from longtail.pipeline.store.finished import DONE, read_done, read_listed
+from longtail.pipeline.store.records.done import DONE, read_done, read_listed
 from longtail.pipeline.store.result import Result
 from longtail.stages.wording import printable
 

@@ -18,7 +18,7 @@ from longtail.pipeline.config.components import registry
 from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.checked_json import read_json, verified, with_checksum
 from longtail.pipeline.files.publish import publish_json
-from longtail.pipeline.store.run_records import provenance, run_settings
+from longtail.pipeline.store.records.run_records import provenance, run_settings
 
 if TYPE_CHECKING:
     from longtail.pipeline.files.data_look import DataLook
@@ -32,8 +32,6 @@ CONTENT = "content.json"  # beside an adopted run: what its pictures held
 def is_adopted(store: Store, run_id: str, look: DataLook) -> bool:
     """Whether the representation `run_id`, named by names and sizes, was trained on what `look` has seen."""
     folder = store.folder("representations", run_id)
-    if not folder.is_dir():
-        return False
     try:
         return verified(read_json(folder / CONTENT), folder / CONTENT).get("content") == look.content
     except (FileNotFoundError, Damaged):

@@ -10,7 +10,7 @@ from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.errors import ConfigError, Damaged
 from longtail.pipeline.files.checked_json import parse_json, read_record
 from longtail.pipeline.store.contents import EpochRow, Provenance, RepresentationDone
-from longtail.pipeline.store.finished import read_listed
+from longtail.pipeline.store.records.done import read_listed
 
 if TYPE_CHECKING:
     from longtail.pipeline.store.store import Store
