@@ -18,6 +18,7 @@ def write_grounds(root: Path, *, shift: int = 0) -> Path:
             noise = np.random.default_rng(k).integers(0, 40, (8, 8, 3))
             pixels = noise + np.array([shade, shade, 215 - shade])
             Image.fromarray(pixels.astype(np.uint8)).save(root / f"class{c}/{k}.bmp")
+    return root
 
 
 def exchange(root: Path, *, shift: int = 1) -> None:

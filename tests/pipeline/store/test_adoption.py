@@ -76,7 +76,7 @@ def test_an_earlier_run_is_found_and_what_it_lacks_is_made_on_it(legacy, picture
 def test_the_earlier_identity_is_the_hash_of_names_sizes_and_classes(pictures):
     paths = sorted(pictures.rglob("*.bmp"))
     lines = [f"{p.relative_to(pictures)}\t{p.stat().st_size}\t{p.parent.name}\n" for p in paths]
-    look = Store("nowhere").data_look("image_folder", {"root": str(pictures)})
+    look = Store("nowhere", read_only=True).data_look("image_folder", {"root": str(pictures)})
     assert look.by_sizes == hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -85,7 +85,7 @@ def test_the_identity_is_the_hash_of_names_contents_and_classes(pictures):
         f"{p.relative_to(pictures)}\t{hashlib.sha256(p.read_bytes()).hexdigest()}\t{p.parent.name}\n"
         for p in sorted(pictures.rglob("*.bmp"))
     ]
-    found = data_identity(Store("nowhere"), config_on(pictures))["content"]
+    found = data_identity(Store("nowhere", read_only=True), config_on(pictures))["content"]
     assert found == hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
