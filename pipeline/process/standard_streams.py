@@ -51,8 +51,8 @@ class _StandardOutput(io.FileIO):
 
 
 def _naming_itself(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """Standard output over again, with errors that name it."""
-    stream.flush()  # what was printed before stays before
+    """Standard output over again, with errors that name it; what was written before comes first."""
+    stream.flush()
     raw = _StandardOutput(stream.fileno(), "w", closefd=False)
     options = {"encoding": stream.encoding, "errors": stream.errors, "line_buffering": stream.line_buffering}
     return io.TextIOWrapper(io.BufferedWriter(raw), **options)
