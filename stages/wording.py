@@ -13,6 +13,8 @@ _OBEYED = re.compile(
 )
 
 SHOWN = 5  # items a message lists before it counts the rest
+MOST_DIGITS = 40  # of an integer that a message shows
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def listed(items: Iterable[object], shown: int = SHOWN, *, total: int | None = None) -> str:
@@ -31,10 +33,31 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 
 
 def as_written(value: object) -> str:
-    """A setting as YAML writes it: ``true``, ``null``, ``'text'``, ``3``."""
+    """A setting as YAML writes it: ``true``, ``null``, ``'text'``, ``3``; huge integers by their size."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if _is_huge(value):  # Python refuses to write 4,300 digits
+        return f"an integer of more than {MOST_DIGITS} digits"
+    if isinstance(value, list) and any(map(_is_huge, value)):
+        return f"[{', '.join(map(as_written, value))}]"
     return repr(value)
+
+
+def _is_huge(value: object) -> bool:
+    return isinstance(value, int) and abs(value) >= 10**MOST_DIGITS
+
+
+def bound_text(bound: float) -> str:
+    """The bound of a rule: ``0.5``, ``1024``, ``10⁹``, ``2⁶³ − 1``."""
+    if abs(bound) < 10**5 or bound != int(bound):
+        return f"{bound:g}"
+    if bound < 0:
+        return f"−{bound_text(-bound)}"
+    for offset, base, exponent in ((0, 10, len(str(int(bound))) - 1), (1, 2, int(bound).bit_length())):
+        if bound + offset == type(bound)(base**exponent):
+            power = f"{base}{str(exponent).translate(SUPERSCRIPTS)}"
+            return f"{power} − {offset}" if offset else power
+    return str(int(bound))
 
 
 def searched(folders: Iterable[Path]) -> str:

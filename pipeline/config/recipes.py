@@ -99,6 +99,10 @@ def parse_override(text: str) -> dict[str, Any]:
     steps = key.strip().split(".")
     if not equals or not all(steps):
         raise ConfigError(f"an override must be KEY=VALUE with a dotted key, got {text!r}")
+    if len(steps) > strict_yaml.MOST_DEPTH:
+        raise ConfigError(
+            f"an override's key must have at most {strict_yaml.MOST_DEPTH} dots, got {len(steps)}"
+        )
     setting = strict_yaml.load(value, key)
     if key.strip() in AS_WRITTEN and setting is not None:
         setting = value

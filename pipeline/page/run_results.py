@@ -158,9 +158,9 @@ class RunResults:
     @cached_property
     def features(self) -> FeatureSet:
         """The verified features."""
-        from longtail.pipeline.work.feature_cache import fetch
+        from longtail.pipeline.work.feature_cache import load_verified
 
-        features = fetch(self.store, self.first.features)
+        features = load_verified(self.store, self.first.features)
         if features is None:
             raise Missing("the cached features are gone; `longtail extract CONFIG` makes them again")
         return features

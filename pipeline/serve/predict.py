@@ -97,15 +97,20 @@ def _check_width(array: Path, model: FinishedModel) -> None:
 
 def picture_paths(inputs: Sequence[str]) -> list[Path]:
     """Every picture that is named, and those below every folder that is, sorted; LongtailError for none."""
-    from longtail.stages.data.files.picture_files import SUFFIXES, walk
+    from longtail.stages.data.files.passed_over import PassedOver
+    from longtail.stages.data.files.picture_files import picture_suffixes, walk
 
     paths: list[Path] = []
     for name in inputs:
         path = user_path(name)
         if path.is_dir():
-            inside = sorted(picture for picture, _ in walk(path, None))
+            passed = PassedOver()
+            inside = sorted(picture for picture, _ in walk(path, None, passed=passed))
             if not inside:
-                raise LongtailError(f"{path}: holds no picture ({' '.join(SUFFIXES)})")
+                rest = f"; {passed}" if passed else ""
+                raise LongtailError(f"{path}: holds no picture ({' '.join(picture_suffixes())}){rest}")
+            if passed:
+                log.warning("%s: %s", path, passed)
             paths += inside
         elif path.is_file():
             paths.append(path)
@@ -150,7 +155,7 @@ def _of_pictures(
     """Predictions of pictures in order; one that cannot be read is warned of and added to `unreadable`."""
     import numpy as np
 
-    from longtail.stages.data.pictures.unreadable import try_each
+    from longtail.stages.data.files.each_file import try_each
     from longtail.stages.features import batch_rows
 
     shape, read = model.preprocessing, model.preprocessing.reader()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
-from longtail.pipeline.store.identity import classifier_id, feature_key, representation_id
+from longtail.pipeline.store.identity import classifier_id, data_identity, feature_key, representation_id
 from longtail.pipeline.store.references import ID_FIELDS, find_result, is_unknown
+from longtail.pipeline.store.remembered_data import DATA_GONE, remembered_identities, used_without_data
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
+
+log = logging.getLogger("longtail")
 
 
 class ReferenceResults(NamedTuple):
@@ -70,14 +74,29 @@ def _of_reference(
 
 
 def results_of_config(store: Store, config: Config) -> list[Result]:
-    """The finished classifiers of a configuration, in its order; those that are missing are left out."""
+    """The finished classifiers of a configuration, in its order; those that are missing are left out.
+
+    Where the data are gone, those on what the data held when the last such run was made, with a warning.
+    """
+    try:
+        return _results(store, config, data_identity(store, config))
+    except DATA_GONE as error:
+        for data in remembered_identities(store, config):
+            results = _results(store, config, data)
+            if results:
+                log.warning("%s", used_without_data(error, results[0].representation or results[0].features))
+                return results
+        raise
+
+
+def _results(store: Store, config: Config, data: dict[str, Any]) -> list[Result]:
     tensors = None
     if config.representation is not None:
-        done = store.done("representations", representation_id(store, config))
+        done = store.done("representations", representation_id(store, config, data))
         if done is None:
             return []
         tensors = done[config.features.checkpoint]["tensors"]
-    key = feature_key(store, config, tensors)
+    key = feature_key(store, config, tensors, data)
     ids = (classifier_id(config, key, spec) for spec in config.classifiers)
     return [result for result in map(store.result, ids) if result is not None]
 

@@ -35,10 +35,12 @@ Done = Callable[[str, str], Any]  # Store.done, asked once for each result
 _ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 _TEMPORARY = re.compile(rf"\..+\.\d+-[0-9a-f]{{8}}{re.escape(TEMPORARY)}")
 _AT_ROOT = re.compile(r"fingerprints\.json|README\.md|\.gitignore")
+FINGERPRINTS, HASHES = "fingerprints", ".hashes"  # a folder of hashes of data files, and their names' end
 CURVES = "tensorboard"  # a folder inside that of a representation, written with system.tensorboard
 _OWN = {
     "representations": re.compile(
-        r"config\.yaml|provenance\.json|history\.jsonl|best\.safetensors|DONE|" + epoch_files.PATTERN
+        r"config\.yaml|provenance\.json|content\.json|history\.jsonl|best\.safetensors|DONE|"
+        + epoch_files.PATTERN
     ),
     "features": re.compile(r"manifest\.json|head\.safetensors|(train|val|test)[\w.-]*\.npy"),
     "classifiers": re.compile(r"(weights|predictions)\.safetensors|result\.json|DONE"),
@@ -76,6 +78,9 @@ def inventory(store: Store) -> list[Item]:
             items += _results(store, done, path.name)
         elif _AT_ROOT.fullmatch(path.name) and _is_file(path):
             items.append(_item(path, "other", PLAIN))
+        elif path.name == FINGERPRINTS and _is_folder(path):
+            items.append(_item(path, "other", PLAIN))
+            items += [_loose(own, "other") for own in _entries(path) if own.suffix != HASHES]
         else:
             items.append(_loose(path, "other"))
     return items

@@ -14,7 +14,9 @@ from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.checked_json import read_json, verified, with_checksum
 from longtail.pipeline.files.data_hashes import DataHashes
+from longtail.pipeline.files.data_look import DataLook
 from longtail.pipeline.files.publish import canonical_json, publish_json, sha256_of
+from longtail.pipeline.store.adoption import is_adopted
 from longtail.pipeline.store.contents import ClassifierDone, EpochRow, Manifest, RepresentationDone
 from longtail.pipeline.store.result import Result
 from longtail.stages.wording import listed
@@ -27,27 +29,43 @@ class Store:
 
     `read_only` keeps it from remembering the hashes of data files, all it would write by itself. With
     `one_command` data are looked at once: what a command begins with is what its results are named after.
+    `verify` hashes data files again, whatever is remembered of them.
     """
 
-    def __init__(self, root: str | Path, *, read_only: bool = False, one_command: bool = False):
-        self.root, self.one_command = Path(root), one_command
-        self._data_hashes = DataHashes(self.root / "fingerprints.json", read_only=read_only)
-        self._contents: dict[str, str] = {}
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        read_only: bool = False,
+        one_command: bool = False,
+        verify: bool = False,
+    ):
+        self.root, self.read_only, self.one_command, self.verify = Path(root), read_only, one_command, verify
+        self._data_hashes = DataHashes(self.root / "fingerprints.json", read_only=read_only, verify=verify)
+        self._looks: dict[str, DataLook] = {}
+        self._adopted: dict[tuple[str, str], bool] = {}
 
     # -- content --------------------------------------------------------------------------------------
 
-    def data_content(self, name: str, params: Mapping[str, Any]) -> str:
-        """SHA-256 of what a data set's files hold."""
+    def data_look(self, name: str, params: Mapping[str, Any]) -> DataLook:
+        """What a data set's files hold."""
         asked = canonical_json({"name": name, **params})
-        if asked not in self._contents or not self.one_command:
+        if asked not in self._looks or not self.one_command:
             with settings_named(data_settings(name)):
                 sources = registry("datasets").sources(name, dict(params))
-            self._contents[asked] = self._data_hashes.of(sources)
-        return self._contents[asked]
+            self._looks[asked] = self._data_hashes.look(sources)
+        return self._looks[asked]
+
+    def is_adopted(self, run_id: str, look: DataLook) -> bool:
+        """Whether a representation of an earlier version belongs to these data; asked once for each look."""
+        asked = run_id, look.content
+        if asked not in self._adopted or not self.one_command:
+            self._adopted[asked] = is_adopted(self, run_id, look)
+        return self._adopted[asked]
 
     def file_hash(self, path: Path) -> str:
         """SHA-256 of one file's content, remembered while the file stays as it is."""
-        return self._data_hashes.of([path])
+        return self._data_hashes.of([path])  # of a list of one: ids of earlier versions hold that hash
 
     # -- directories ----------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from longtail.pipeline.config import strict_yaml
+from longtail.pipeline.store.adoption import identified_by
 from longtail.pipeline.store.contents import EpochRow
 from longtail.pipeline.store.inventory import measure
 from longtail.pipeline.store.result import Result
@@ -97,6 +98,8 @@ def run_progress(store: Store, run_id: str) -> list[str]:
     lines, rows = [str(folder)], store.history(run_id)
     done = store.done("representations", run_id)
     lines += [f"state: finished, {counted(len(rows), 'epoch')}"] if done else _unfinished(folder, rows)
+    if done:
+        lines.append(f"data identified by: {identified_by(store, run_id)}")
     if rows:
         last = rows[-1]
         lines.append(f"last epoch: loss {last['loss']:.4f}, {last['images_per_second']:.0f} images/s")

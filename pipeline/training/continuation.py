@@ -15,7 +15,7 @@ from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.checked_json import read_json
 from longtail.pipeline.files.epoch_files import BEST_WEIGHTS
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
-from longtail.pipeline.store.identity import data_identity, earlier_run
+from longtail.pipeline.store.identity import earlier_run, is_of_same_data
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Checkpoints, Memory
 from longtail.pipeline.training.run_files import PROVENANCE
@@ -44,7 +44,7 @@ def check_init(config: Config, store: Store) -> str:
     run_id = earlier_run(store, config.representation)
     folder = store.folder("representations", run_id)
     done = store.done("representations", run_id)
-    if done["data"] != data_identity(store, config):
+    if not is_of_same_data(store, config, run_id):
         raise LongtailError(
             f"representation.init: {folder} was trained on other data or another split, so that its best "
             f"epoch and this run's validation would not be its own; "

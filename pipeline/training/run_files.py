@@ -33,7 +33,9 @@ class RunFiles:
             publish_bytes(
                 folder / "config.yaml", strict_yaml.dump(representation_settings(self.config)).encode()
             )
-            beginning = {**provenance(self.environment), "data": training_data_facts(self.splits)}
+            by = self.config.data.full().get("identity", "content")
+            data = {**training_data_facts(self.splits), "identity": by}
+            beginning = {**provenance(self.environment), "data": data}
             imports = origins(self.config.data, self.config.representation)
             publish_json(folder / PROVENANCE, {**beginning, "imports": imports} if imports else beginning)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,9 @@ def train(config: Config, store: Store, run_id: str) -> None:
     Interrupted after a checkpoint when SIGINT or SIGTERM asked to stop.
     """
     resolve_device(config.system.device)  # refused before the data are read
+    look = store.data_look(config.data.name, config.data.params)
     splits = load_splits(config)
+    look.refuse_changes("reading")
     settings = config.representation
     patience = settings.early_stopping
     if patience is not None and not len(splits.val):
@@ -83,6 +86,7 @@ def train(config: Config, store: Store, run_id: str) -> None:
             stop=stop,
             progress=progress,
             checkpoint_interval=60 * config.system.checkpoint_minutes,
+            check_data=None if _in_memory(splits) else partial(look.refuse_changes, "training"),
         )
         for summary in epochs_to_train(config, splits, environment, session):
             session.after_epoch(summary)
@@ -98,8 +102,16 @@ def train(config: Config, store: Store, run_id: str) -> None:
                 )
                 break
         session.end()
+        look.refuse_changes("training")
         publish_done(store, run_id, session.memory, checkpoints, data_identity(store, config))
         stop.raise_if_requested()
+
+
+def _in_memory(splits: Splits) -> bool:
+    """Whether the training split was read once and for all."""
+    from longtail.stages.data.pictures.in_memory import ImageArrays
+
+    return isinstance(splits.train, ImageArrays)
 
 
 def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Environment]:
@@ -117,6 +129,8 @@ def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Envi
         may_compile = config.system.compile == "auto" and epochs and trainee.reweighting is None
         if may_compile and worth_compiling(trainee, config.representation):
             environment = replace(environment, compile=True)
+    if environment.compile:
+        log.info("the first batch of each size takes longer than the rest: the network is compiled for it")
     return trainee, environment
 
 
@@ -126,6 +140,8 @@ def resume_or_start(config: Config, store: Store, trainee: Trainee, checkpoints:
     if memory is None:
         memory = start(config, store, trainee, checkpoints)
     if memory.class_accuracy is not None:
+        # What the loss used in the last epoch; what it uses next follows from that epoch's accuracies.
+        trainee.loss.restore_adapted(memory.history[-1].get("loss_state") or {})
         trainee.loss.set_class_accuracy(memory.class_accuracy)
     return memory
 

@@ -25,6 +25,7 @@ from longtail.pipeline.verbs.options import (
     split_overrides,
     splits_of,
     table_options,
+    verify_option,
     with_config,
 )
 
@@ -34,7 +35,7 @@ log = logging.getLogger("longtail")
 @click.command()
 @with_config
 @format_option
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes to use.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes to use.")
 def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     """Compare classifiers and their parameters on cached features.
 
@@ -57,10 +58,12 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
 @config_argument
 @overrides_argument
 @click.option("--vary", multiple=True, metavar="KEY=a,b,c", help="A setting and its values; may be repeated.")
-@click.option("--seeds", type=click.IntRange(1), metavar="N", help="Number of seeds, from `seed` upwards.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 1000), metavar="N", help="Number of seeds, from `seed` upwards."
+)
 @click.option(
     "--data-seeds",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1000),
     metavar="N",
     help="Number of splits, from `data.seed` upwards.",
 )
@@ -75,6 +78,7 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     help="What a table shows: accuracy, error, many, few, class_accuracy_std...; may be repeated.",
 )
 @format_option
+@verify_option
 @page_options
 @click.pass_obj
 def ablate(
@@ -127,6 +131,7 @@ def ablate(
     shell_complete=complete("references"),
 )
 @table_options
+@verify_option
 @page_options
 @click.pass_obj
 def report(

@@ -13,9 +13,14 @@ from typing import NoReturn
 
 import click
 
+from longtail.pipeline.process.standard_streams import silence
 from longtail.stages.wording import excerpt, for_terminal
 
 MOST_LINE = 2000  # characters of a line of an error; it may quote what somebody wrote
+MOST_SHOWN = 300  # characters of a bug's message
+
+UNEXPECTED = 70  # the exit status of a bug; EX_SOFTWARE of sysexits.h
+_show_tracebacks = False
 
 
 def say(text: object) -> None:
@@ -23,26 +28,54 @@ def say(text: object) -> None:
     click.echo(for_terminal(str(text)))
 
 
-def error_text(error: Exception) -> str:
-    """What an exception says, without Python's ``[Errno 28]``: ``/x/DONE: No space left on device``."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}"
-    return str(error)
+def show_tracebacks(wanted: bool) -> None:
+    """Whether :func:`fail` prints the traceback of the exception at hand before its line."""
+    global _show_tracebacks
+    _show_tracebacks = wanted
 
 
 def fail(message: str, status: int) -> NoReturn:
-    """Print `message`, ``error:`` before each line, and exit with `status`.
-
-    With LONGTAIL_TRACEBACK set in the environment, the traceback is printed first.
-    """
-    if os.environ.get("LONGTAIL_TRACEBACK"):
-        import traceback
-
-        click.echo(for_terminal(traceback.format_exc()), err=True, nl=False)
+    """Print `message`, ``error:`` before each line, and exit with `status`."""
+    if _show_tracebacks:
+        write_to_stderr(for_terminal(_traceback().rstrip()))
     for line in (message.strip("\n") or "failed").split("\n"):
         shown = for_terminal(excerpt(line, MOST_LINE))
-        click.echo(f"{_coloured('error:', 'red')} {shown}", err=True)
+        write_to_stderr(f"{_coloured('error:', 'red')} {shown}")
     sys.exit(status)
+
+
+def fail_unexpectedly(error: Exception) -> NoReturn:
+    """Say in one line that `error` is a bug, keep its traceback in a file, and exit with UNEXPECTED."""
+    import tempfile
+
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    try:
+        file, path = tempfile.mkstemp(prefix="longtail-", suffix="-traceback.txt")
+        with open(file, "w", encoding="utf-8", errors="backslashreplace") as written:
+            written.write(f"{' '.join(sys.argv)}\n\n{_traceback()}")
+        where = f"the traceback is in {path}"
+    except OSError as reason:
+        where = f"its traceback could not be written ({reason.strerror}); longtail --debug shows it"
+    fail(f"a mistake in longtail: {what[:MOST_SHOWN]} ({where})", UNEXPECTED)
+
+
+def _traceback() -> str:
+    """The traceback of the exception at hand, and the one it has in a worker process."""
+    import traceback
+
+    return traceback.format_exc() + getattr(sys.exc_info()[1], "trace", "")
+
+
+def write_to_stderr(text: str) -> None:
+    """Write a line to standard error; where that takes no more, what is said is lost and the work goes on."""
+    try:
+        tqdm = sys.modules.get("tqdm")
+        if tqdm is None:
+            click.echo(text, err=True)
+        else:
+            tqdm.tqdm.write(text, file=sys.stderr)
+    except OSError:
+        silence(sys.stderr)
 
 
 def log_to_stderr() -> None:
@@ -83,8 +116,4 @@ class _StderrHandler(logging.Handler):
             if text in self.shown:  # each stage that needs the data reads them, and warns
                 return
             self.shown.add(text)
-        tqdm = sys.modules.get("tqdm")
-        if tqdm is None:
-            click.echo(text, err=True)
-        else:
-            tqdm.tqdm.write(text, file=sys.stderr)
+        write_to_stderr(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 
 import click
@@ -12,7 +13,8 @@ from longtail.pipeline.config.choices import check_choices
 from longtail.pipeline.config.components import KINDS
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
-from longtail.pipeline.store.identity import representation_id
+from longtail.pipeline.store.identity import data_identity, representation_id
+from longtail.pipeline.store.remembered_data import DATA_GONE, remembered_run, used_without_data
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.text import FORMATS
 from longtail.pipeline.verbs.console import say
@@ -22,7 +24,10 @@ from longtail.pipeline.verbs.options import (
     force_option,
     format_option_of,
     overrides_argument,
+    verify_option,
 )
+
+log = logging.getLogger("longtail")
 
 LIKE_AN_ID = re.compile("[0-9a-f]+")
 
@@ -47,6 +52,7 @@ def list_(kind: str | None, form: str) -> None:
 @config_or_run_argument
 @overrides_argument
 @click.option("--schema", is_flag=True, help="Print the JSON schema of configurations, for editors.")
+@verify_option
 @click.pass_obj
 def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema: bool) -> None:
     """Show a full configuration, its class counts and progress.
@@ -80,37 +86,52 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
 
 
 def _show_config(config: Config, store: Store) -> None:
-    """Print every setting, the class counts and, when a run has begun, how far it has come."""
+    """Print every setting, the class counts and, when a run has begun, how far it has come.
+
+    Where the data are gone, those of a finished run take the place of the counts.
+    """
     from longtail.pipeline.tables.states import run_progress
     from longtail.pipeline.training.continuation import check_start
     from longtail.pipeline.work.class_chart import class_chart
 
     check_choices(config, refuse=False)
+    try:
+        data = data_identity(store, config)
+    except DATA_GONE as error:
+        run_id = remembered_run(store, config)
+        if run_id is None:
+            raise
+        log.warning("%s", used_without_data(error, run_id))
+        click.echo(strict_yaml.dump(config.full()).rstrip())
+        click.echo("\n" + "\n".join(run_progress(store, run_id)))
+        return
     check_start(config, store)
     say(strict_yaml.dump(config.full()).rstrip())
     say("")
     say(class_chart(config))
     if config.representation is not None:
-        run_id = representation_id(store, config)
+        run_id = representation_id(store, config, data)
         if store.folder("representations", run_id).exists():
             say("\n" + "\n".join(run_progress(store, run_id)))
 
 
 @click.command()
 @click.argument("folder", metavar="FOLDER", type=click.Path())
+@overrides_argument
 @click.option("--output", metavar="FILE", help="File to write; FOLDER's name with .yaml by default.")
 @force_option
-def init(folder: str, output: str | None, force: bool) -> None:
+def init(folder: str, overrides: tuple[str, ...], output: str | None, force: bool) -> None:
     """Write a first configuration for a folder of pictures.
 
     Each choice is written with its reason. FOLDER holds a folder per class, directly or below train/, val/
-    and test/.
+    and test/. KEY=VALUE says how pictures are read: data.train=..., data.allow_outside=true,
+    data.image_size=... and the like.
 
     Example: longtail init path/to/pictures
     """
     from longtail.pipeline.init.first_config import write_first_config
 
-    say(write_first_config(folder, output, force=force))
+    say(write_first_config(folder, output, overrides, force=force))
 
 
 @click.command()

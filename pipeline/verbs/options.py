@@ -42,11 +42,28 @@ config_or_run_argument = click.argument(
 )
 
 
+def verify_option(command: Callable) -> Callable:
+    """``--verify``: the command's Store hashes data files anew."""
+
+    def verifying(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+        if asked and context.obj is not None:  # None where a shell asks for completions
+            context.obj = Store(context.obj.root, one_command=True, verify=True)
+
+    return click.option(
+        "--verify",
+        is_flag=True,
+        expose_value=False,
+        callback=verifying,
+        help="Read the data again, even where no time stamp says that they changed.",
+    )(command)
+
+
 def with_config(command: Callable) -> Callable:
-    """``CONFIG [KEY=VALUE ...]``: the command gets a validated Config and the Store."""
+    """``CONFIG [KEY=VALUE ...]`` and --verify: the command gets a validated Config and the Store."""
 
     @config_argument
     @overrides_argument
+    @verify_option
     @click.pass_obj
     @wraps(command)
     def wrapped(store: Store, config: str, overrides: tuple[str, ...], **options):

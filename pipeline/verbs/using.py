@@ -26,7 +26,9 @@ from longtail.pipeline.verbs.options import (
     type=click.Path(),  # for the shell's completion
 )
 @classifier_option
-@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes to name for each.")
+@click.option(
+    "--top", type=click.IntRange(1, 10**6), default=5, show_default=True, help="Classes to name for each."
+)
 @format_option
 @click.pass_obj
 def predict(

@@ -58,7 +58,10 @@ class Workbench:
     def features(self) -> FeatureSet:
         """The verified features, extracted first if need be."""
         if self._features is None:
+            data = self.config.data
+            look = self.store.data_look(data.name, data.params)
             self.key, self._features = open_features(self.config, self.store)
+            look.refuse_changes("this command")  # before anything is published that is named after them
         return self._features
 
     def classifier_id(self, spec: Spec) -> str:

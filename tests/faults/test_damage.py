@@ -16,7 +16,7 @@ from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Best, Checkpoints, Memory
-from longtail.pipeline.work.feature_cache import fetch
+from longtail.pipeline.work.feature_cache import load_verified
 from tests.faults.processes import succeed
 from tests.faults.roots import assert_same, essence
 from tests.faults.sizes import full_only, small_and_full
@@ -107,7 +107,7 @@ def _features(whole, folder: Path, file: str) -> Kept:
     store = Store(folder)
 
     def read():
-        found = fetch(store, source.name)
+        found = load_verified(store, source.name)
         if found is None:
             return None
         head = found.head

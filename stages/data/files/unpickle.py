@@ -15,6 +15,7 @@ class PlainUnpickler(pickle.Unpickler):
     """Makes containers, bytes, text, numbers and numpy arrays, and refuses to look up anything else."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """What a pickle may look up; UnpicklingError, with its name, for anything else."""
         import codecs
 
         import numpy as np

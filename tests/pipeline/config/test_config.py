@@ -162,7 +162,7 @@ def test_full_names_every_setting():
     full = load_config("digits_lt").full()
     assert set(full) == set(Config.model_fields)
     assert full["representation"]["schedule"] == {
-        "name": "one_cycle", "warmup_epochs": None, "start": 0.04, "end": 4e-6,
+        "name": "one_cycle", "warmup_epochs": None, "start": 0.04, "end": 4e-6, "per": "step",
     }  # fmt: skip
     assert full["classifiers"][1]["sampler"] == {"name": "class_balanced", "samples_per_class": 4}
 

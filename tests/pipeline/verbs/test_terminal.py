@@ -11,6 +11,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from longtail.pipeline.cli import cli
+from longtail.pipeline.errors import in_words
 from longtail.pipeline.verbs import console
 from tests.command_line import SMALL, longtail, ok
 
@@ -91,7 +92,7 @@ def test_a_failure_is_cut_where_it_quotes_too_much(capsys):
 
 
 def test_a_traceback_is_shown_and_not_obeyed(capsys, monkeypatch):
-    monkeypatch.setenv("LONGTAIL_TRACEBACK", "1")
+    monkeypatch.setattr(console, "_show_tracebacks", True)
     with pytest.raises(SystemExit):
         try:
             raise ValueError(HOSTILE)
@@ -102,10 +103,8 @@ def test_a_traceback_is_shown_and_not_obeyed(capsys, monkeypatch):
 
 
 def test_errors_of_the_system_begin_with_the_file():
-    assert console.error_text(OSError(28, "No space left on device", "/x/DONE")) == (
-        "/x/DONE: No space left on device"
-    )
-    assert console.error_text(OSError("text")) == "text" and console.error_text(ValueError("v")) == "v"
+    assert in_words(OSError(28, "No space left on device", "/x/DONE")) == "/x/DONE: No space left on device"
+    assert in_words(OSError("text")) == "text" and in_words(ValueError("v")) == "v"
 
 
 def test_names_that_a_shell_cannot_show_are_not_offered(tmp_path, monkeypatch):

@@ -46,8 +46,8 @@ def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[ImageFile]:
         width, height = _size(image)
         if width * height > max_pixels:
             raise ValueError(
-                f"has {width}×{height} pixels, {width * height / 1e6:.1f} million, more than "
-                f"`max_pixels={max_pixels}`"
+                f"has {width}×{height} pixels, {width * height / 1e6:.1f} million, where `max_pixels` "
+                f"admits {max_pixels}"
             )
         yield image
 
