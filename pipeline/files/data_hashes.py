@@ -15,6 +15,7 @@ from longtail.pipeline.files.content_hash import content_hash
 from longtail.pipeline.files.data_look import DataLook, LookedAt
 from longtail.pipeline.files.publish import publish_json
 from longtail.pipeline.files.set_memory import load_known, save_known
+from longtail.stages.data.files.regular_file import refuse_special
 from longtail.stages.data.files.stamped_files import Stamp, StampedFiles, stamp_of
 from longtail.stages.wording import counted, listed
 
@@ -47,7 +48,9 @@ class DataHashes:
         alone = StampedFiles("")
         for source in sources:
             if isinstance(source, Path):
-                alone.add(os.path.abspath(source), stamp_of(source.stat()))
+                status = source.stat()
+                refuse_special(source, status)  # sooner than it is opened to be hashed
+                alone.add(os.path.abspath(source), stamp_of(status))
         looked_at = [LookedAt(alone, self._alone(alone))]
         digests = iter(looked_at[0].digests)
         content, by_sizes = hashlib.sha256(), hashlib.sha256()

@@ -87,6 +87,9 @@ def test_inputs_that_are_no_files_end_in_one_line(home, survey):
     np.save(endless / "train.y.npy", np.arange(12) % 3)
     (home / "binary.yaml").write_bytes(bytes(range(256)))
     (home / "passwd.yaml").write_text("base: /etc/passwd\n")
+    os.mkfifo(home / "pictures" / "a" / "fifo.png")
+    (home / "odd.txt").write_text((home / "list.txt").read_text() + "a/fifo.png 0\n")
+    of_list = ["image_list", f"data.root={home / 'pictures'}", "data.val=null", "data.test=null"]
     odd = (fifo, "/dev/zero", home / "binary.yaml")
     commands = [
         *([verb, path] for verb in ("show", "run", "report") for path in odd),
@@ -96,6 +99,11 @@ def test_inputs_that_are_no_files_end_in_one_line(home, survey):
         ["run", "features", f"data.root={endless}"],
         ["run", "features", f"data.root={fifo}"],
         ["run", "image_folder", "data.root=~nosuchuser/x"],
+        ["run", *of_list, f"data.train={fifo}"],
+        ["run", *of_list, "data.train=/dev/zero"],
+        ["run", *of_list, "data.train=/etc/passwd"],
+        ["run", *of_list, f"data.train={home / 'list.txt'}", f"data.class_names={fifo}"],
+        ["run", *of_list, f"data.train={home / 'odd.txt'}"],
         ["predict", "digits_lt", fifo],
         ["init", fifo],
     ]

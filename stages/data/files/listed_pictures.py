@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from longtail.stages.data.files.inside_root import inside_root
+from longtail.stages.data.files.regular_file import refuse_special
 from longtail.stages.data.files.stamped_files import Stamp, stamp_of
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import counted, listed
@@ -35,6 +36,7 @@ class ListedPictures:
             if stat.S_ISLNK(status.st_mode):
                 inside_root(Path(full), self.fence)
                 status = os.stat(full)
+            refuse_special(full, status)
             return stamp_of(status)
         except (FileNotFoundError, NotADirectoryError):
             self.missing.append(f"{full} ({where})")

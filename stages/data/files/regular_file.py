@@ -33,7 +33,7 @@ def require_regular(path: str | Path) -> os.stat_result:
         status = os.stat(path)
     except (OSError, ValueError) as error:  # the latter for a NUL in its name
         raise _unreadable(path, error) from None
-    _refuse_special(path, status)
+    refuse_special(path, status)
     return status
 
 
@@ -47,7 +47,7 @@ def open_regular(path: str | Path) -> BinaryIO:
     except OSError as error:
         raise _unreadable(path, error) from None
     try:
-        _refuse_special(path, os.fstat(handle))
+        refuse_special(path, os.fstat(handle))
     except UnreadableFile:
         file.close()
         raise
@@ -76,7 +76,8 @@ def read_text(path: str | Path, most: int) -> str:
         raise UnreadableFile(path, f"is not UTF-8 text (byte {error.start})") from None
 
 
-def _refuse_special(path: str | Path, status: os.stat_result) -> None:
+def refuse_special(path: str | Path, status: os.stat_result) -> None:
+    """UnreadableFile unless `status`, that of `path` with links followed, is a regular file's."""
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableFile(path, f"must be a file, is {file_kind(status.st_mode)}")
 

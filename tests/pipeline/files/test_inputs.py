@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.weights_reference import weights_file
@@ -43,6 +44,15 @@ def base(path: Path) -> None:
     load_config(str(derived))
 
 
+def in_a_list(path: Path, **settings: str) -> None:
+    """Read a list of two pictures: `path`, and one that is as it should be."""
+    Image.new("L", (8, 8)).save(path.with_name("good.png"))
+    lines = path.with_name("good.txt")
+    lines.write_text(f"good.png 0\n{path.name if path.suffix == '.png' else 'good.png'} 0\n")
+    given = {"root": str(path.parent), "train": str(lines), "allow_outside": True, **settings}
+    DATASETS.sources("image_list", given)
+
+
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "configuration": ("config.yaml", lambda path: load_config(str(path))),
     "base": ("base.yaml", base),
@@ -59,9 +69,16 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "CIFAR, binary": ("train.bin", lambda path: cifar.read_binary(path, "CIFAR100")),
     "CIFAR, pickled": ("train", lambda path: cifar.read_python(path, "CIFAR100")),
     "CIFAR, names": ("fine_label_names.txt", lambda path: cifar.read_names(path, "CIFAR100")),
+    "list": ("list.txt", lambda path: in_a_list(path, train=str(path))),
+    "JSON list": ("list.json", lambda path: in_a_list(path, val=str(path))),
+    "names of classes beside a list": ("names.txt", lambda path: in_a_list(path, class_names=str(path))),
+    "picture in a list": ("a.png", in_a_list),
     "picture": ("a.png", lambda path: open_picture(path, "rgb")),
 }
-WHOLE = ("configuration", "base", "names of classes", "CIFAR, binary", "CIFAR, pickled", "CIFAR, names")
+WHOLE = (
+    "configuration", "base", "names of classes", "CIFAR, binary", "CIFAR, pickled", "CIFAR, names", "list",
+    "JSON list", "names of classes beside a list",
+)  # fmt: skip
 
 
 def sparse(path: Path) -> None:
@@ -88,6 +105,8 @@ def test_what_is_no_file_is_named_at_once(tmp_path, reader, kind):
     make(tmp_path / name)
     if reader == "archive of features" and kind == "folder":
         words = "must hold train.X and train.y"  # in which arrays may lie
+    if reader == "picture in a list" and kind == "link to nothing":
+        words = "is not there"
     with pytest.raises((LongtailError, ValueError)) as caught:
         read(tmp_path / name)
     said = str(caught.value)
@@ -112,6 +131,7 @@ def test_an_idx_file_is_read_as_far_as_its_header_says(tmp_path):
     ("name", "settings"),
     [
         ("image_folder", {}),
+        ("image_list", {"train": "list.txt"}),
         ("feature_arrays", {}),
         ("mnist", {}),
         ("cifar10", {}),
@@ -125,3 +145,22 @@ def test_a_home_that_nobody_has_is_named_by_every_data_set(name, settings):
 def test_a_home_that_nobody_has_is_named_for_weights():
     with pytest.raises(LongtailError, match=r"^representation\.weights: ~nosuchuser/w\.pth: ~nosuchuser is"):
         weights_file("~nosuchuser/w.pth")
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("root:x:0:0:SECRET:/root:/bin/bash\nbin:x:1:1:SECRET:/bin:/bin/sh\n", False),
+        ("-----BEGIN-PRIVATE-KEY-----\nSECRET\n", False),
+        ("a.png 0\nSECRET\n", True),  # a list with a line that is wrong
+        ("a.png,0\nSECRET,\n", True),
+        ("SECRET,\nb,\n", False),
+        ("path,label\nSECRET,\n", True),
+        (f"a.png 0\n{'x' * 100}SECRET\n", False),
+    ],
+)
+def test_a_file_that_is_no_list_is_not_quoted(tmp_path, text, quoted):
+    (tmp_path / "list.txt").write_text(text)
+    with pytest.raises(ValueError, match=r"list\.txt") as caught:
+        DATASETS.sources("image_list", {"root": str(tmp_path), "train": str(tmp_path / "list.txt")})
+    assert ("SECRET" in str(caught.value)) == quoted and len(str(caught.value)) < 500

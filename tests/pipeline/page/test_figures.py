@@ -354,12 +354,12 @@ def test_runs_alike_in_all_but_their_id_are_rows_of_their_own():
     assert all(words.endswith(c[0].id) for words, c in matrix.runs_by_row(parts).items())
 
 
-def test_what_no_figure_can_show_is_replaced_in_a_row():
+def test_what_no_figure_can_show_is_escaped_in_a_row():
     def at(root):
         return toy(result(settings=run_settings(all={"root": root})))
 
     drawing = matrix.matrix([at("a\x01"), at("b\udcff")])
-    assert page_svg(drawing, "x").count("?") == 2
+    assert page_svg(drawing, "x").count("root=a\\u0001") == 2  # as the highest and as the lowest
 
 
 def test_gains_over_the_baseline_are_the_cells_best_first_and_filled_where_sure():

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from longtail.stages.data.files.folder_layout import PART_OF
 from longtail.stages.data.files.lists.text import lines_of
 from longtail.stages.data.files.picture_files import picture_suffixes
-from longtail.stages.wording import listed
+from longtail.stages.wording import excerpt, listed
 
 PATH_COLUMNS = (
     "path", "filepath", "file_path", "file", "filename", "file_name", "image", "image_path", "image_file",
@@ -114,7 +114,7 @@ def _reader(text: str, delimiter: str) -> Iterator[list[str]]:
 
 def _words(path: Path, text: str, columns: _Columns) -> Iterator[tuple[str, str, str, str]]:
     """Where, path, label and split of each line whose last word is the label."""
-    skip = columns.has_header
+    skip = is_list = columns.has_header
     for number, line in enumerate(lines_of(text), 1):
         if not line.strip():
             continue
@@ -123,13 +123,17 @@ def _words(path: Path, text: str, columns: _Columns) -> Iterator[tuple[str, str,
             continue
         words = line.rsplit(None, 1)
         if len(words) != 2 or _is_a_picture(words[1]):
-            raise ValueError(f"{path}, line {number}: {FORM}, got {line.strip()!r}")
+            is_list = is_list or _is_a_picture(words[-1])
+            got = f", got {excerpt(line.strip())!r}" if is_list else ""  # another file is not quoted
+            raise ValueError(f"{path}, line {number}: {FORM}{got}")
+        is_list = True
         yield f"{path}, line {number}", words[0].strip(), words[1], ""
 
 
 def _fields(path: Path, text: str, columns: _Columns) -> Iterator[tuple[str, str, str, str]]:
     """Where, path, label and split of each line of a CSV."""
     reader, skip, width = _reader(text, columns.delimiter), columns.has_header, None
+    is_list = skip
     while True:
         try:
             fields = [field.strip() for field in next(reader)]
@@ -148,7 +152,10 @@ def _fields(path: Path, text: str, columns: _Columns) -> Iterator[tuple[str, str
             continue
         picture, label = fields[columns.path], fields[columns.label]
         if not picture or not label or _is_a_picture(label):
-            raise ValueError(f"{where}: {FORM}, got {picture!r} and {label!r}")
+            is_list = is_list or _is_a_picture(picture) or _is_a_picture(label)
+            got = f", got {excerpt(picture)!r} and {excerpt(label)!r}" if is_list else ""
+            raise ValueError(f"{where}: {FORM}{got}")
+        is_list = True
         yield where, picture, label, "" if columns.split is None else fields[columns.split]
 
 
@@ -203,7 +210,8 @@ def parse_json(path: Path, text: str) -> RawList:
         where, label = f"{path}, image {image}", labels.get(image)
         known = isinstance(label, int) and not isinstance(label, bool)
         if not isinstance(name, str) or not known or (label < 0 and not categories):
-            raise ValueError(f"{where}: needs a file_name and a category_id ≥ 0, got {name!r} and {label!r}")
+            got = f"{excerpt(repr(name))} and {excerpt(repr(label))}"
+            raise ValueError(f"{where}: needs a file_name and a category_id ≥ 0, got {got}")
         if categories and label not in categories:
             raise ValueError(
                 f"{where}: category_id {label} is not among the categories ({listed(categories)})"
@@ -216,7 +224,7 @@ def parse_json(path: Path, text: str) -> RawList:
 
 def _number(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"category id {value!r} is no integer")
+        raise TypeError(f"category id {excerpt(repr(value))} is no integer")
     return value
 
 
@@ -225,6 +233,6 @@ def _without_repeats(path: Path, what: str, pairs: Iterable[tuple]) -> dict:
     mapping: dict = {}
     for key, value in pairs:
         if key in mapping:
-            raise ValueError(f"{path}: {what} {key} comes twice; a picture has one label")
+            raise ValueError(f"{path}: {what} {excerpt(key)} comes twice; a picture has one label")
         mapping[key] = value
     return mapping
