@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from statistics import median_low
 from typing import Any, NamedTuple
 
 from longtail.pipeline.init.survey import Survey
+from longtail.pipeline.init.thresholds import thresholds
 from longtail.stages.data.pictures.settings import MAX_BYTES
 from longtail.stages.wording import listed
 
@@ -25,24 +27,41 @@ class Choice(NamedTuple):
     why: str = ""
 
 
-def propose(folder: str, survey: Survey) -> tuple[dict[str, list[Choice]], dict[str, dict[str, int]]]:
-    """(settings by section, pictures of each class that train, val and test then have)."""
+def propose(
+    folder: str, survey: Survey, given: Mapping[str, Any] | None = None
+) -> tuple[dict[str, list[Choice]], dict[str, dict[str, int]]]:
+    """(settings by section, pictures of each class that train, val and test then have).
+
+    `given` are settings of the data that were chosen already.
+    """
+    given = given or {}
     held_out, counts = _hold_out(survey)
     shape, size = _shape(survey)
+    size = given.get("image_size", size)
+    grey = survey.grey if "mode" not in given else given["mode"] == "gray"
     data = [
         Choice("name", "image_folder"),
         Choice("root", folder, "As it was typed: a relative path starts where the command is run."),
         *shape,
+        *_background(survey),
         *_unreadable(survey),
         *held_out,
     ]
     train = counts["train"]
     sections = {
-        "data": data,
-        "representation": _representation(train, size, grey=survey.grey),
-        "evaluation": _thresholds([count for count in train.values() if count]),
+        "data": _with_given(data, given),
+        "representation": _representation(train, size, grey=grey),
+        "evaluation": _evaluation([count for count in train.values() if count]),
     }
     return sections, counts
+
+
+def _with_given(choices: list[Choice], given: Mapping[str, Any]) -> list[Choice]:
+    """`choices` for the data, those that are `given` taking the place of others."""
+    kept = [choice for choice in choices if choice.key not in given]
+    name_and_root = 2
+    chosen = [Choice(key, value, "As given.") for key, value in given.items()]
+    return [*kept[:name_and_root], *chosen, *kept[name_and_root:]]
 
 
 # -- data -------------------------------------------------------------------------------------------------
@@ -97,6 +116,18 @@ def _shape(survey: Survey) -> tuple[list[Choice], int]:
     if survey.grey:
         choices.append(Choice("mode", "gray", "No picture sampled has colour."))
     return choices, size
+
+
+def _background(survey: Survey) -> list[Choice]:
+    """What transparent pictures are laid on, when some of those sampled are."""
+    if not survey.transparent:
+        return []
+    why = f"{survey.transparent} of {survey.sampled} pictures sampled are transparent somewhere. "
+    if survey.background == "alpha":
+        why += "On white, black and gray some would vanish: transparency becomes one more channel."
+    else:
+        why += f"What they show stands out on {survey.background}; alpha would keep transparency instead."
+    return [Choice("background", survey.background, why)]
 
 
 def _unreadable(survey: Survey) -> list[Choice]:
@@ -163,13 +194,7 @@ def _epochs(count: int, batch: int) -> Choice:
     return Choice("epochs", epochs, why)
 
 
-def _thresholds(counts: list[int]) -> list[Choice]:
+def _evaluation(counts: list[int]) -> list[Choice]:
     """The many-shot and few-shot limits, from the training pictures of each class."""
-    ordered = sorted(counts)
-    if ordered[0] < 20 and ordered[-1] > 100:
-        many, few, why = 100, 20, "More than 100 and fewer than 20 training pictures, as in the literature."
-    else:
-        third = len(ordered) // 3
-        many, few = ordered[-1 - third], ordered[third]
-        why = "A third of the classes each: the usual 100 and 20 would leave a group empty."
+    many, few, why = thresholds(counts)
     return [Choice("many", many, why), Choice("few", few)]

@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import LongtailError
 from longtail.stages.data.files.picture_folders import scan
-from longtail.stages.data.pictures.read_picture import FORMATS
+from longtail.stages.data.files.user_path import user_path
+from longtail.stages.data.pictures.reading.opening import opened
+from longtail.stages.data.pictures.transparency import fitting_background
 from longtail.stages.wording import listed
 
 log = logging.getLogger("longtail")
 
+PLACES = ("allow_outside", "train", "val", "test")  # settings that say where pictures lie
 SAMPLE = 200  # pictures whose headers are read, about
 GREY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L")  # Pillow's modes without colour
 
@@ -29,6 +33,8 @@ class Survey:
     sides: list[int]  # shorter sides, in pixels, of the pictures sampled
     grey: bool  # no picture sampled has colour
     broken: list[str] = field(default_factory=list)  # pictures sampled that cannot be read
+    transparent: int = 0  # pictures sampled with a pixel that is not opaque
+    background: str = "white"  # on which what those show stands out
 
     @property
     def total(self) -> int:
@@ -41,14 +47,17 @@ class Survey:
         return len(self.sides) + len(self.broken)
 
 
-def survey_folder(folder: str) -> Survey:
-    """Count the pictures of every class and read the headers of some; nothing is decoded.
+def survey_folder(folder: str, given: Mapping[str, Any] | None = None) -> Survey:
+    """Count the pictures of every class and read the headers of some; only transparent ones are decoded.
+
+    `given` are settings of the data, of which those that say where pictures lie count here.
 
     ValueError when the folder holds no classes with pictures, LongtailError when it holds only one class or
     when no picture sampled can be read.
     """
     with settings_named(data_settings("image_folder")):
-        parts, names = scan(folder)
+        where = {key: value for key, value in (given or {}).items() if key in PLACES}
+        parts, names = scan(folder, say=log.warning, **where)
     if len(names) < 2:
         raise LongtailError(f"{folder}: holds pictures of one class, {names[0]!r}; a second one is needed")
     counts = {}
@@ -57,9 +66,11 @@ def survey_folder(folder: str) -> Survey:
         counts[part] = {name: tally[name] for name in names}
     paths = [picture.path for pictures in parts.values() for picture in pictures]
     step = max(1, math.ceil(len(paths) / SAMPLE))
-    top = Path(folder).expanduser()
-    sides, grey, broken = _read_headers([top / path for path in paths[::step]])
-    return Survey(counts, sides, grey, [str(path.relative_to(top)) for path in broken])
+    top = user_path(folder)
+    sample = [top / path for path in paths[::step]]
+    sides, grey, broken = _read_headers(sample)
+    names = [str(path.relative_to(top)) for path in broken]
+    return Survey(counts, sides, grey, names, *fitting_background(sample))
 
 
 def _read_headers(paths: Sequence[Path]) -> tuple[list[int], bool, list[Path]]:
@@ -67,12 +78,10 @@ def _read_headers(paths: Sequence[Path]) -> tuple[list[int], bool, list[Path]]:
 
     LongtailError when no picture can be read.
     """
-    from PIL import Image
-
     sides, modes, broken = [], set(), {}
     for path in paths:
         try:
-            with Image.open(path, formats=FORMATS) as picture:
+            with opened(path) as picture:
                 sides.append(min(picture.size))
                 modes.add(picture.mode)
         except Exception as error:  # Pillow raises anything, from OSError to IndexError

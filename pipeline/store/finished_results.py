@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
-from longtail.pipeline.store.identity import classifier_id, feature_key, representation_id
+from longtail.pipeline.store.identity import classifier_id, data_identity, feature_key, representation_id
 from longtail.pipeline.store.references import ID_FIELDS, find_result, is_unknown
+from longtail.pipeline.store.remembered_data import DATA_GONE, remembered_identities, used_without_data
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
+
+log = logging.getLogger("longtail")
 
 
 class ReferenceResults(NamedTuple):
@@ -34,11 +38,10 @@ def find_results(
         raise ConfigError(f"{' '.join(overrides)}: KEY=VALUE goes with a configuration; name one before it")
     if not references:
         return [ReferenceResults(_ordered(store.results()), None)]
-    everything = list(store.results())
     seen: set[str] = set()
     groups = []
     for reference in references:
-        results, thresholds = _of_reference(store, reference, everything, overrides)
+        results, thresholds = _of_reference(store, reference, overrides)
         if not results:
             raise LongtailError(
                 f"{' '.join([reference, *overrides])}: has no finished run under {store.root}; "
@@ -49,17 +52,13 @@ def find_results(
     return groups
 
 
-def _of_reference(
-    store: Store, reference: str, everything: list[Result], overrides: Sequence[str] = ()
-) -> ReferenceResults:
+def _of_reference(store: Store, reference: str, overrides: Sequence[str] = ()) -> ReferenceResults:
     if overrides:
         config = load_config(reference, overrides)
         return ReferenceResults(results_of_config(store, config), config.evaluation.thresholds)
     named = find_result(store, reference)
     if named is not None:
-        kind, name = named
-        results = (result for result in everything if getattr(result, ID_FIELDS[kind]) == name)
-        return ReferenceResults(_ordered(results), None)
+        return ReferenceResults(_ordered(_of_folder(store, *named)), None)
     try:
         config = load_config(reference)
     except ConfigError as error:
@@ -69,15 +68,38 @@ def _of_reference(
     return ReferenceResults(results_of_config(store, config), config.evaluation.thresholds)
 
 
+def _of_folder(store: Store, kind: str, name: str) -> Iterable[Result]:
+    """The results of a classifier, or of all on a representation or on features."""
+    if kind == "classifiers":
+        result = store.result(name)
+        return [] if result is None else [result]
+    return store.results(**{ID_FIELDS[kind]: name})
+
+
 def results_of_config(store: Store, config: Config) -> list[Result]:
-    """The finished classifiers of a configuration, in its order; those that are missing are left out."""
+    """The finished classifiers of a configuration, in its order; those that are missing are left out.
+
+    Where the data are gone, those on what the data held when the last such run was made, with a warning.
+    """
+    try:
+        return _results(store, config, data_identity(store, config))
+    except DATA_GONE as error:
+        for data in remembered_identities(store, config):
+            results = _results(store, config, data)
+            if results:
+                log.warning("%s", used_without_data(error, results[0].representation or results[0].features))
+                return results
+        raise
+
+
+def _results(store: Store, config: Config, data: dict[str, Any]) -> list[Result]:
     tensors = None
     if config.representation is not None:
-        done = store.done("representations", representation_id(store, config))
+        done = store.done("representations", representation_id(store, config, data))
         if done is None:
             return []
         tensors = done[config.features.checkpoint]["tensors"]
-    key = feature_key(store, config, tensors)
+    key = feature_key(store, config, tensors, data)
     ids = (classifier_id(config, key, spec) for spec in config.classifiers)
     return [result for result in map(store.result, ids) if result is not None]
 

@@ -16,12 +16,14 @@ from longtail.pipeline.store.references import find_run, is_unknown
 from longtail.stages.parameters import Problem, is_access
 
 if TYPE_CHECKING:
+    from longtail.pipeline.files.data_look import DataLook
     from longtail.pipeline.store.contents import FeatureIdentity
     from longtail.pipeline.store.store import Store
 
 # Raised when what a stage computes under the same settings changes its meaning.
 VERSIONS = {"representation": 2, "features": 2, "classifier": 2}
 ID_LENGTH = 16  # hexadecimal digits
+BY = "identity"  # the data setting that says whether pictures are known by content or by their sizes
 
 
 def make_id(stage: str, settings: dict[str, Any]) -> str:
@@ -31,33 +33,71 @@ def make_id(stage: str, settings: dict[str, Any]) -> str:
 
 
 def data_identity(store: Store, config: Config) -> dict[str, Any]:
-    """The data settings that differ from their defaults, without paths, and the content's hash."""
+    """The data settings that differ from their defaults, without paths, and the content's hash.
+
+    Where an earlier version has trained this configuration on the same pictures, its identity of them: the
+    hash of their names and sizes.
+    """
+    identity, earlier = _identities(store, config)
+    if earlier is None or config.representation is None:
+        return identity
+    run_id, earlier_id = (_representation_id(store, config, data) for data in (identity, earlier))
+    if store.done("representations", run_id) is None and store.is_adopted(earlier_id, _look(store, config)):
+        return earlier
+    return identity
+
+
+def is_of_same_data(store: Store, config: Config, run_id: str) -> bool:
+    """Whether a finished representation was trained on a configuration's data, split in the same way."""
+    trained_on = store.done("representations", run_id)["data"]
+    identity, earlier = _identities(store, config)
+    if trained_on == earlier != identity:
+        return store.is_adopted(run_id, _look(store, config))
+    return trained_on == identity
+
+
+def _identities(store: Store, config: Config) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The identity of the data, and the one that earlier versions gave them if that was another."""
     spec = config.data
     known = registry("datasets").describe(spec.name).parameters
     settings = {k: v for k, v in spec.minimal().items() if k == "name" or not is_access(known[k].rule)}
-    return {**settings, "content": store.data_content(spec.name, spec.params)}
+    look = _look(store, config)
+    if look.by_sizes is None:
+        return {**settings, "content": look.content}, None
+    earlier = {**{k: v for k, v in settings.items() if k != BY}, "content": look.by_sizes}
+    return {**settings, "content": look.content}, earlier
 
 
-def representation_id(store: Store, config: Config) -> str:
-    """Id of stage one."""
+def _look(store: Store, config: Config) -> DataLook:
+    return store.data_look(config.data.name, config.data.params)
+
+
+def representation_id(store: Store, config: Config, data: dict[str, Any] | None = None) -> str:
+    """Id of stage one; `data` is the identity of the data where these are not to be looked at."""
+    return _representation_id(store, config, data_identity(store, config) if data is None else data)
+
+
+def _representation_id(store: Store, config: Config, data: dict[str, Any]) -> str:
     settings = {
         "seed": config.seed,
-        "data": data_identity(store, config),
+        "data": data,
         "representation": {**config.representation.minimal(), **start_identity(store, config)},
     }
     return make_id("representation", settings)
 
 
-def feature_key(store: Store, config: Config, tensors: str | None) -> str:
+def feature_key(store: Store, config: Config, tensors: str | None, data: dict[str, Any] | None = None) -> str:
     """Key of a checkpoint's features, by its tensors' hash (None: the data are features)."""
-    return make_id("features", feature_identity(store, config, tensors))
+    return make_id("features", feature_identity(store, config, tensors, data))
 
 
-def feature_identity(store: Store, config: Config, tensors: str | None) -> FeatureIdentity:
-    """What a feature key is the hash of, repeated in the manifest."""
+def feature_identity(
+    store: Store, config: Config, tensors: str | None, data: dict[str, Any] | None = None
+) -> FeatureIdentity:
+    """What a feature key is the hash of, repeated in the manifest; `data` as in :func:`representation_id`."""
     identity: FeatureIdentity = {
         "tensors": tensors,
-        "data": data_identity(store, config),
+        "data": data_identity(store, config) if data is None else data,
         "transform": "evaluation" if tensors else "none",
         "views": config.features.views,
         "dtype": config.features.dtype,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 class Session:
     """One process's work on a run.
 
-    `memory` is as of the last finished epoch. `checkpoint_interval` is in seconds.
+    `memory` is as of the last finished epoch. `checkpoint_interval` is in seconds. `check_data` raises an
+    error for data that have changed while they are read: no checkpoint holds what was learned from both.
     """
 
     trainee: Trainee
@@ -31,6 +33,7 @@ class Session:
     stop: StopRequests
     progress: TrainingProgress
     checkpoint_interval: float
+    check_data: Callable[[], object] | None = None
     _saved_at: float = field(default_factory=time.monotonic)
     _run_files_published: bool = False
 
@@ -52,7 +55,7 @@ class Session:
 
     def end(self) -> None:
         """Write what every run leaves, even one that made no step."""
-        self._publish_run_files_once()
+        self.run_files.publish(self.checkpoints.folder)
         publish_history(self.checkpoints.folder, self.memory.history)
 
     def _publish_run_files_once(self) -> None:
@@ -62,6 +65,8 @@ class Session:
 
     def _save(self, memory: Memory, *, is_best: bool = False) -> Memory:
         trainee = self.trainee
+        if self.check_data is not None:
+            self.check_data()
         saved = self.checkpoints.save(
             trainee.network, trainee.optimizer, memory, is_best=is_best, **trainee.extra_state
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +25,13 @@ from longtail.pipeline.process.interrupt import StopRequests
 from longtail.pipeline.process.progress import TrainingProgress
 from longtail.pipeline.process.provenance import earlier_environment
 from longtail.pipeline.store.identity import data_identity
+from longtail.pipeline.store.run_records import PROVENANCE
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Best, Checkpoints, Memory
 from longtail.pipeline.training.continuation import continue_run
 from longtail.pipeline.training.finished_run import is_finished, publish_done
 from longtail.pipeline.training.history import is_stalled
-from longtail.pipeline.training.run_files import PROVENANCE, RunFiles
+from longtail.pipeline.training.run_files import RunFiles
 from longtail.pipeline.training.session import Session
 from longtail.pipeline.training.splits import load_splits
 from longtail.pipeline.training.tensorboard import epoch_writer
@@ -54,7 +56,9 @@ def train(config: Config, store: Store, run_id: str) -> None:
     Interrupted after a checkpoint when SIGINT or SIGTERM asked to stop.
     """
     resolve_device(config.system.device)  # refused before the data are read
+    look = store.data_look(config.data.name, config.data.params)
     splits = load_splits(config)
+    look.refuse_changes("reading")
     settings = config.representation
     patience = settings.early_stopping
     if patience is not None and not len(splits.val):
@@ -83,13 +87,14 @@ def train(config: Config, store: Store, run_id: str) -> None:
             stop=stop,
             progress=progress,
             checkpoint_interval=60 * config.system.checkpoint_minutes,
+            check_data=None if _in_memory(splits) else partial(look.refuse_changes, "training"),
         )
         for summary in epochs_to_train(config, splits, environment, session):
-            session.after_epoch(summary)
-            write_epoch(session.memory.history[-1])
-            if is_finished(store, run_id):
+            if is_finished(store, run_id):  # asked before anything is written in its files' place
                 log.info("another process has finished the same run")
                 return
+            session.after_epoch(summary)
+            write_epoch(session.memory.history[-1])
             if is_stalled(session.memory, patience):
                 log.info(
                     "no better epoch in %s: training ends after %d",
@@ -98,8 +103,16 @@ def train(config: Config, store: Store, run_id: str) -> None:
                 )
                 break
         session.end()
+        look.refuse_changes("training")
         publish_done(store, run_id, session.memory, checkpoints, data_identity(store, config))
         stop.raise_if_requested()
+
+
+def _in_memory(splits: Splits) -> bool:
+    """Whether the training split was read once and for all."""
+    from longtail.stages.data.pictures.in_memory import ImageArrays
+
+    return isinstance(splits.train, ImageArrays)
 
 
 def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Environment]:
@@ -117,6 +130,8 @@ def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Envi
         may_compile = config.system.compile == "auto" and epochs and trainee.reweighting is None
         if may_compile and worth_compiling(trainee, config.representation):
             environment = replace(environment, compile=True)
+    if environment.compile:
+        log.info("the first batch of each size takes longer than the rest: the network is compiled for it")
     return trainee, environment
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 
 import click
@@ -12,16 +13,21 @@ from longtail.pipeline.config.choices import check_choices
 from longtail.pipeline.config.components import KINDS
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
-from longtail.pipeline.store.identity import representation_id
+from longtail.pipeline.store.identity import data_identity, representation_id
+from longtail.pipeline.store.remembered_data import DATA_GONE, remembered_run, used_without_data
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.text import FORMATS
+from longtail.pipeline.verbs.console import say
 from longtail.pipeline.verbs.options import (
     config_or_run_argument,
     dry_run_option,
     force_option,
     format_option_of,
     overrides_argument,
+    verify_option,
 )
+
+log = logging.getLogger("longtail")
 
 LIKE_AN_ID = re.compile("[0-9a-f]+")
 
@@ -39,13 +45,14 @@ def list_(kind: str | None, form: str) -> None:
     """
     from longtail.pipeline.tables.listing import listing
 
-    click.echo(listing(kind, form))
+    say(listing(kind, form))
 
 
 @click.command()
 @config_or_run_argument
 @overrides_argument
 @click.option("--schema", is_flag=True, help="Print the JSON schema of configurations, for editors.")
+@verify_option
 @click.pass_obj
 def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema: bool) -> None:
     """Show a full configuration, its class counts and progress.
@@ -60,14 +67,14 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
     if schema:
         from longtail.pipeline.config.schema import schema as config_schema
 
-        click.echo(json.dumps(config_schema(), indent=1, ensure_ascii=False))
+        say(json.dumps(config_schema(), indent=1, ensure_ascii=False))
         return
     from longtail.pipeline.store.references import find_result, is_unknown
     from longtail.pipeline.tables.states import result_state
 
     result = None if overrides else find_result(store, reference)
     if result is not None:
-        click.echo(result_state(store, *result))
+        say(result_state(store, *result))
         return
     try:
         config = load_config(reference, overrides)
@@ -79,37 +86,52 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
 
 
 def _show_config(config: Config, store: Store) -> None:
-    """Print every setting, the class counts and, when a run has begun, how far it has come."""
+    """Print every setting, the class counts and, when a run has begun, how far it has come.
+
+    Where the data are gone, those of a finished run take the place of the counts.
+    """
     from longtail.pipeline.tables.states import run_progress
     from longtail.pipeline.training.continuation import check_start
     from longtail.pipeline.work.class_chart import class_chart
 
     check_choices(config, refuse=False)
+    try:
+        data = data_identity(store, config)
+    except DATA_GONE as error:
+        run_id = remembered_run(store, config)
+        if run_id is None:
+            raise
+        log.warning("%s", used_without_data(error, run_id))
+        click.echo(strict_yaml.dump(config.full()).rstrip())
+        click.echo("\n" + "\n".join(run_progress(store, run_id)))
+        return
     check_start(config, store)
-    click.echo(strict_yaml.dump(config.full()).rstrip())
-    click.echo()
-    click.echo(class_chart(config))
+    say(strict_yaml.dump(config.full()).rstrip())
+    say("")
+    say(class_chart(config))
     if config.representation is not None:
-        run_id = representation_id(store, config)
+        run_id = representation_id(store, config, data)
         if store.folder("representations", run_id).exists():
-            click.echo("\n" + "\n".join(run_progress(store, run_id)))
+            say("\n" + "\n".join(run_progress(store, run_id)))
 
 
 @click.command()
 @click.argument("folder", metavar="FOLDER", type=click.Path())
+@overrides_argument
 @click.option("--output", metavar="FILE", help="File to write; FOLDER's name with .yaml by default.")
 @force_option
-def init(folder: str, output: str | None, force: bool) -> None:
+def init(folder: str, overrides: tuple[str, ...], output: str | None, force: bool) -> None:
     """Write a first configuration for a folder of pictures.
 
     Each choice is written with its reason. FOLDER holds a folder per class, directly or below train/, val/
-    and test/.
+    and test/. KEY=VALUE says how pictures are read: data.train=..., data.allow_outside=true,
+    data.image_size=... and the like.
 
     Example: longtail init path/to/pictures
     """
     from longtail.pipeline.init.first_config import write_first_config
 
-    click.echo(write_first_config(folder, output, force=force))
+    say(write_first_config(folder, output, overrides, force=force))
 
 
 @click.command()
@@ -127,4 +149,4 @@ def clean(store: Store, dry_run: bool, unfinished: bool, states: bool) -> None:
     """
     from longtail.pipeline.store.clean import clean
 
-    click.echo(clean(store, dry_run=dry_run, unfinished=unfinished, states=states))
+    say(clean(store, dry_run=dry_run, unfinished=unfinished, states=states))

@@ -41,11 +41,11 @@ class FeatureSet:
 
 
 def is_cached(store: Store, key: str) -> bool:
-    """True when a manifest for `key` exists (its files are verified by :func:`fetch`)."""
+    """True when a manifest for `key` exists (its files are verified by :func:`load_verified`)."""
     return store.manifest(key) is not None
 
 
-def fetch(store: Store, key: str) -> FeatureSet | None:
+def load_verified(store: Store, key: str) -> FeatureSet | None:
     """The features under `key`, memory-mapped, every file's SHA-256 checked.
 
     None if there are no such features, or, with a warning, if a file is missing or damaged.

@@ -42,7 +42,7 @@ def planned_steps(config: Config, store: Store, *, fresh: bool = False) -> list[
     run would when the data are missing or a classifier has nothing to choose on.
     """
     check_choices(config)
-    store = Store(store.root, read_only=True, one_command=True)
+    store = Store(store.root, read_only=True, one_command=True, verify=store.verify)
     steps, tensors, trained = [], None, True
     if config.representation is not None:
         run_id = representation_id(store, config)

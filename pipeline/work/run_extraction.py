@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import DamagedWeights, LongtailError
+from longtail.pipeline.files.at_work import at_work
 from longtail.pipeline.process.dead_workers import report_dead_workers
 from longtail.pipeline.process.progress import CountProgress
 from longtail.pipeline.store.identity import feature_identity, feature_key
+from longtail.pipeline.store.inventory import PART
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work.stage_one import StageOne, repair_stage_one, run_stage_one
 
 if TYPE_CHECKING:
     from longtail.pipeline.work.feature_cache import FeatureSet
-    from longtail.pipeline.work.feature_extraction import Rows
+    from longtail.pipeline.work.feature_extraction import FeatureSource
     from longtail.stages.data import Splits
-    from longtail.stages.network import Head
 
 log = logging.getLogger("longtail")
 
@@ -50,14 +51,14 @@ def run_extraction(config: Config, store: Store, *, fresh: bool = False) -> str:
 def open_features(config: Config, store: Store) -> tuple[str, FeatureSet]:
     """(key, verified features), extracted first if need be; damaged ones are extracted again, once."""
     from longtail.pipeline.process.environment import limit_threads
-    from longtail.pipeline.work.feature_cache import fetch
+    from longtail.pipeline.work.feature_cache import load_verified
     from longtail.stages.classifiers.tools.linear import fit_plain_head
 
     key = run_extraction(config, store)
-    features = fetch(store, key)
+    features = load_verified(store, key)
     if features is None:
         key = run_extraction(config, store, fresh=True)
-        features = fetch(store, key)
+        features = load_verified(store, key)
     if features is None:
         raise LongtailError(f"{store.folder('features', key)}: cannot be read back after it was written")
     limit_threads(config.system)
@@ -75,33 +76,26 @@ def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
 
     log.info("features %s: extracting", key)
     limit_threads(config.system)
+    look = store.data_look(config.data.name, config.data.params)
+    identity = feature_identity(store, config, one.tensors)
     splits = load_splits(config)
     if one.id is None:
-        rows, width, head = _given_rows(config, splits), splits.input_shape[0], None
+        source = _given_features(config, splits)
     else:
-        rows, width, head = _network_rows(config, store, one.id, splits)
+        source = _network_features(config, store, one.id, splits)
     total = sum(len(part) for part in splits.parts().values()) + config.features.views * len(splits.train)
     with (
         report_dead_workers(),
         settings_named(data_settings(config.data.name)),
         CountProgress(total, "sample", "extracting") as progress,
+        at_work(store.folder("features", key + PART)),
     ):
-        extract(
-            store,
-            key,
-            feature_identity(store, config, one.tensors),
-            splits,
-            rows,
-            num_features=width,
-            dtype=config.features.dtype,
-            head=head,
-            views=config.features.views,
-            progress=progress,
-        )
+        extract(store, identity, splits, source, look, progress)
 
 
-def _given_rows(config: Config, splits: Splits) -> Rows:
-    """A function that takes features from a data set that holds them."""
+def _given_features(config: Config, splits: Splits) -> FeatureSource:
+    """Features as a data set holds them."""
+    from longtail.pipeline.work.feature_extraction import FeatureSource
     from longtail.stages.features import Features
 
     dtype = config.features.dtype
@@ -110,14 +104,15 @@ def _given_rows(config: Config, splits: Splits) -> Rows:
         part = splits.parts()[split]
         return Features(part.batch(indices).numpy().astype(dtype, copy=False), part.labels[indices])
 
-    return rows
+    return FeatureSource(rows, splits.input_shape[0], head=None)
 
 
-def _network_rows(config: Config, store: Store, run_id: str, splits: Splits) -> tuple[Rows, int, Head | None]:
-    """A function that extracts features by a finished network, their width, and the head if trained."""
+def _network_features(config: Config, store: Store, run_id: str, splits: Splits) -> FeatureSource:
+    """Features that a finished network extracts, with its head if that was trained."""
     from longtail.pipeline.process.environment import resolve_device
     from longtail.pipeline.training.finished_run import trained_network
     from longtail.pipeline.training.trainee_building import build_loss
+    from longtail.pipeline.work.feature_extraction import FeatureSource
     from longtail.stages.data.pictures.augment import Augment
     from longtail.stages.features import Features, extract_features
 
@@ -132,4 +127,4 @@ def _network_rows(config: Config, store: Store, run_id: str, splits: Splits) -> 
         drawn = {} if view is None else {"augment": augment, "key": (config.seed, "view", view)}
         return extract_features(network.backbone, parts[split], indices, device=device, dtype=dtype, **drawn)
 
-    return rows, network.backbone.num_features, head
+    return FeatureSource(rows, network.backbone.num_features, head)

@@ -13,7 +13,7 @@ import numpy as np
 from longtail.stages.data.noise import flip_labels
 from longtail.stages.data.parts import SUPPLIED, Collection, Part, Splits
 from longtail.stages.data.profiles import class_counts, refuse_unused
-from longtail.stages.parameters import Count, Fraction, Index, Positive, wrong
+from longtail.stages.parameters import Count, Fraction, Index, Positive, Seed, wrong
 from longtail.stages.randomness import generator
 from longtail.stages.registry import Registry
 
@@ -36,7 +36,7 @@ def make_splits(
     validation_fraction: Fraction = 0.1,
     test_fraction: Fraction = 0.2,
     label_noise: Fraction = 0.0,
-    seed: Index = 0,
+    seed: Seed = 0,
     meta_per_class: int = 0,
 ) -> Splits:
     """Hold out test and validation samples, then make what is left long-tailed.
@@ -54,8 +54,8 @@ def make_splits(
 
     Returns :class:`~longtail.stages.data.Splits`.
 
-    Raises ValueError when a class is too small for what is asked, and for labels outside 0..C−1, C the number
-    of class names.
+    Raises ValueError for fewer than two classes, when a class is too small for what is asked, and for labels
+    outside 0..C−1, C the number of class names.
 
     Source: the profiles' (:func:`class_counts`); holding out before the imbalance, Sinha 2020
     (arXiv 2010.01824); label noise Ren 2018 (1803.09050).
@@ -66,6 +66,7 @@ def make_splits(
     _refuse_unnamed_classes(collection)
     chosen = _chosen_labels(classes, len(collection.class_names))
     names = [collection.class_names[label] for label in chosen]
+    _refuse_one_class(names, of_choice=classes is not None)
     train = _by_class(collection.train, chosen, names, seed, "train")
     if collection.test is None:
         test, train = _hold_out(train, "test", test_per_class, test_fraction)
@@ -119,6 +120,15 @@ def _refuse_unnamed_classes(collection: Collection) -> None:
                     f"{name} part: labels must be in 0..{num_classes - 1}, as there are {num_classes} class "
                     f"names, got {extreme}"
                 )
+
+
+def _refuse_one_class(names: list[str], *, of_choice: bool) -> None:
+    """ValueError for a single class, of which every classifier is always right."""
+    if len(names) > 1:
+        return
+    if of_choice:
+        raise wrong("classes", f"must name two classes or more, got {names[0]!r} alone")
+    raise ValueError(f"the data have one class, {names[0]!r}; there must be a second one to tell it from")
 
 
 def _chosen_labels(classes: list[int] | None, num_classes: int) -> list[int]:

@@ -37,8 +37,7 @@ def class_counts(
     >>> class_counts("exponential", 10, 5000, 100).tolist()
     [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
     """
-    if profile not in PROFILES:
-        raise wrong("profile", f"must be one of {', '.join(PROFILES)}, got {profile!r}")
+    _refuse_unknown(profile)
     if num_classes < 1:
         raise wrong("num_classes", f"must be ≥ 1, got {num_classes}")
     if profile == "binary":
@@ -74,9 +73,15 @@ def _binary_counts(num_classes: int, total: int | None, majority_ratio: float | 
 
 def refuse_unused(profile: str, **settings) -> None:
     """Problems for the settings a profile has no use for: better refused than ignored."""
+    _refuse_unknown(profile)
     given = [key for key in UNUSED[profile] if settings[key] is not None]
     if given:
         rule = f"has no meaning with profile {profile}"
         raise Problems(
             [Problem(key, f"{rule}, got {settings[key]}; set `profile` or leave it out") for key in given]
         )
+
+
+def _refuse_unknown(profile: str) -> None:
+    if profile not in PROFILES:
+        raise wrong("profile", f"must be one of {', '.join(PROFILES)}, got {profile!r}")

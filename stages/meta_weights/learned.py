@@ -38,15 +38,16 @@ class LearnedWeights:
         # Σ B·w (first row) and samples (second) of each class, then of clean and of flipped ones.
         self._sums = np.zeros((2, num_classes + 2))
 
+    @property
+    def clean_samples(self) -> int:
+        """Samples in a clean batch."""
+        return min(self.rule.batch_size, self.rule.per_class * len(np.unique(self.meta.labels)))
+
     def weigh(
         self, network: nn.Module, loss: Loss, batch: Batch, *, epoch: int, step: int, rate: float
     ) -> torch.Tensor:
         """Weights (B,) ≥ 0 of a batch, as the rule has them, for a step at learning rate `rate`."""
-        rows = balanced_rows(
-            self.meta.labels,
-            min(self.rule.batch_size, self.rule.per_class * len(np.unique(self.meta.labels))),
-            generator(self.seed, "meta", epoch, step),
-        )
+        rows = balanced_rows(self.meta.labels, self.clean_samples, generator(self.seed, "meta", epoch, step))
         inputs, labels = self.meta.batch(rows), torch.as_tensor(self.meta.labels[rows], device=self.device)
 
         def losses_at(params):

@@ -11,7 +11,7 @@ from torch.func import grad, vjp
 
 from longtail.stages.meta_weights import REWEIGHTINGS
 from longtail.stages.meta_weights.virtual import Params, along, normalized
-from longtail.stages.parameters import Count, Fraction, NonNegative, Positive
+from longtail.stages.parameters import BatchSize, Count, Fraction, NonNegative, Positive, Width
 
 
 class WeightNet:
@@ -116,8 +116,8 @@ class MetaWeightNet(WeightNet):
         self,
         *,
         per_class: Count = 10,
-        batch_size: Count = 100,
-        hidden: Count = 100,
+        batch_size: BatchSize = 100,
+        hidden: Width = 100,
         lr: Positive = 1e-5,
         momentum: Fraction = 0.9,
         weight_decay: NonNegative = 5e-4,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from longtail.stages.parameters import Count
+from longtail.stages.parameters import BatchSize
 from longtail.stages.samplers import SAMPLERS
 from longtail.stages.samplers.base import Sampler
 
@@ -33,7 +33,7 @@ class UniformBatch(Sampler):
     """
 
     def __init__(
-        self, labels, num_classes: int, *, seed: int, num_samples: int | None = None, per_class: Count = 1
+        self, labels, num_classes: int, *, seed: int, num_samples: int | None = None, per_class: BatchSize = 1
     ):
         super().__init__(labels, num_classes, seed=seed, num_samples=num_samples)
         self.per_class = per_class

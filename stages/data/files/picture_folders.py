@@ -3,101 +3,99 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from longtail.stages.data.files.inside_root import inside_root
+from longtail.stages.data.files.folder_layout import find_layout, loose_pictures, subfolders
+from longtail.stages.data.files.passed_over import PassedOver
+from longtail.stages.data.files.picture_files import picture_stats, picture_suffixes
+from longtail.stages.data.files.stamped_files import Stamp, stamp_of
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.parameters import wrong
-from longtail.stages.wording import listed, looked_for
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
-PART_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+from longtail.stages.wording import counted, looked_for
 
 
 class Picture(NamedTuple):
-    """A picture's path relative to the root (posix), its size in bytes and its class."""
+    """A picture's path relative to the root (posix), its stamp and its class."""
 
     path: str
-    size: int
+    stamp: Stamp
     label: str
 
 
-def scan(root: str | Path, *, allow_outside: bool = False) -> tuple[dict[str, list[Picture]], list[str]]:
+def scan(
+    root: str | Path,
+    *,
+    allow_outside: bool = False,
+    train: str | None = None,
+    val: str | None = None,
+    test: str | None = None,
+    say: Callable[[str], None] | None = None,
+) -> tuple[dict[str, list[Picture]], list[str]]:
     """Pictures of each part that is there, sorted by path, and the class names. Nothing is decoded.
+
+    `train`, `val` and `test` name the folders of the parts, which are recognised otherwise (see
+    :func:`longtail.stages.data.files.folder_layout.find_layout`); `say` gets what is worth knowing of that.
 
     Raises ValueError for a root without classes, an empty class or part, a class that train lacks, and links
     that lead outside (unless `allow_outside`).
     """
-    top = Path(root).expanduser()
+    top = user_path(root)
     if not top.is_dir():
         raise wrong("root", f"must be a folder of class folders, got {looked_for(root)}")
-    folders = _part_folders(top)
-    class_names = sorted(folder.name for folder in _subfolders(folders["train"]))
+    folders, remarks = find_layout(top, {"train": train, "val": val, "test": test})
+    for remark in remarks if say else ():
+        say(remark)
+    classes = {part: _class_folders(folder, folders) for part, folder in folders.items()}
+    class_names = sorted(folder.name for folder in classes["train"])
     if not class_names:
-        raise ValueError(f"{folders['train']}: must hold a folder per class, holds no folder")
+        holds = f"{counted(loose_pictures(folders['train']), 'picture')} and no folder"
+        raise ValueError(f"{folders['train']}: must hold a folder per class, holds {holds}")
     parts: dict[str, list[Picture]] = {}
-    for part, folder in folders.items():
+    fence, passed = None if allow_outside else top.resolve(), PassedOver()
+    for part, class_folders in classes.items():
         parts[part] = []
-        for class_folder in _subfolders(folder):
+        for class_folder in class_folders:
             if class_folder.name not in class_names:
                 raise ValueError(
                     f"{class_folder}: is not a class: {folders['train']} has no folder of that name"
                 )
+            here, inside = PassedOver(), class_folder.relative_to(top).as_posix()
+            above = len(os.fspath(class_folder))
             pictures = [
-                Picture(path.relative_to(top).as_posix(), size, class_folder.name)
-                for path, size in walk(class_folder, None if allow_outside else top.resolve())
+                Picture(inside + path[above:], stamp_of(status), class_folder.name)
+                for path, status in picture_stats(os.fspath(class_folder), fence, here)
             ]
+            passed.counts += here.counts
             if not pictures and part == "train":
+                holds = f"holds none; {here}" if here else "holds none"
                 raise ValueError(
-                    f"{class_folder}: a class needs a picture ({' '.join(SUFFIXES)}), holds none"
+                    f"{class_folder}: a class needs a picture ({' '.join(picture_suffixes())}), {holds}"
                 )
             parts[part] += pictures
         if not parts[part]:
-            raise ValueError(f"{folder}: holds no picture; remove it to hold {part} samples out of training")
+            raise _empty_part(part, folders, top)
         parts[part].sort()
+    passed.warn(top)
     return parts, class_names
 
 
-def walk(folder: Path, root: Path | None, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, int]]:
-    """Every picture at any depth below `folder` with its size in bytes, in no order; none leaves `root`."""
-    real = inside_root(folder, root)
-    if real in above:
-        raise ValueError(f"{folder}: a link to a folder it lies in")
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from walk(path, root, (*above, real))
-            elif path.suffix.lower() in SUFFIXES:
-                if entry.is_symlink() and not inside_root(path, root).exists():
-                    raise ValueError(f"{path}: a link to a file that is not there")
-                if entry.is_file():
-                    yield path, entry.stat().st_size
+def _class_folders(folder: Path, parts: dict[str, Path]) -> list[Path]:
+    """The folders in `folder` but those that hold another part."""
+    others = [other for other in parts.values() if other != folder]
+    return [inner for inner in subfolders(folder) if not any(o.is_relative_to(inner) for o in others)]
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-
-
-def _part_folders(top: Path) -> dict[str, Path]:
-    """``{"train": ..., "val": ...}``, or ``{"train": top}`` when `top` holds the classes itself."""
-    subfolders = _subfolders(top)
-    parts = {}
-    for part, names in PART_FOLDERS.items():
-        candidates = sorted(path for path in subfolders if path.name.lower() in names)
-        if len(candidates) > 1:
-            raise ValueError(
-                f"{candidates[0]}: {candidates[1]} is there too; keep one folder of {part} pictures"
-            )
-        if candidates:
-            parts[part] = candidates[0]
-    # Beside other folders one called "train" may be a class: it holds pictures where a part holds folders.
-    if len(parts) < len(subfolders) and not any(_subfolders(folder) for folder in parts.values()):
-        return {"train": top}
-    if "train" not in parts:
-        holds = listed(sorted(path.name for path in subfolders)) or "no folder"
-        raise wrong("root", f"{top} must hold a folder per class or a folder train, holds {holds}")
-    return parts
+def _empty_part(part: str, folders: dict[str, Path], top: Path) -> ValueError:
+    """The error for a part other than train in whose class folders there is no picture."""
+    loose, train = loose_pictures(folders[part]), folders["train"].relative_to(top).as_posix()
+    if not loose:
+        return ValueError(
+            f"{folders[part]}: holds no picture; remove it to hold {part} samples out of training"
+        )
+    return ValueError(
+        f"{folders[part]}: holds {counted(loose, 'picture')} and no class folder, so their classes are "
+        f"unknown; sort them into a folder per class, or set `train={train}` alone to hold {part} samples "
+        "out of training"
+    )

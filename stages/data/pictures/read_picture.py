@@ -5,34 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from longtail.stages.data.pictures.reading.channels import in_channels, premultiplied
+from longtail.stages.data.pictures.reading.colour_profiles import in_srgb
+from longtail.stages.data.pictures.reading.opening import MAX_PIXELS, opened
+from longtail.stages.data.pictures.reading.pixels import decoded
+
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")  # no EPS: reading one runs Ghostscript
 
+def open_picture(path: Path, mode: str, background: str = "white", max_pixels: int = MAX_PIXELS) -> Image:
+    """A picture as a person sees it, in `mode` rgb or gray, 8 bits a channel.
 
-def open_picture(path: Path, mode: str) -> Image:
-    """A picture as its EXIF orientation says, in `mode` rgb or gray, 8 bits a channel.
+    Upright by its EXIF orientation, in sRGB where a profile is embedded, the upper eight bits of sixteen,
+    and laid on `background`: in RGB or L then, or with alpha kept in RGBA or LA. Of several frames the first.
 
-    Raises ValueError for pixels without a fixed range, and whatever Pillow raises for what it cannot read.
+    Raises ValueError for more than `max_pixels` pixels and for pixels without a fixed range, and whatever
+    Pillow raises for what it cannot read.
     """
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    with Image.open(path, formats=FORMATS) as opened:
-        image = ImageOps.exif_transpose(opened)
-    if image.mode.startswith("I;16"):  # Pillow would clip, not scale
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of mode {image.mode} have no fixed range; save 8 or 16 bits a channel")
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB" if mode == "rgb" else "L")
+    with opened(path, max_pixels) as image:
+        return in_channels(in_srgb(decoded(image)), mode, background)
 
 
-def decode(path: Path, size: tuple[int, int], mode: str, resize: int | None = None) -> np.ndarray:
-    """One picture as (H, W, C) uint8, `size` being (H, W).
+def decode(
+    path: Path,
+    size: tuple[int, int],
+    mode: str,
+    resize: int | None = None,
+    *,
+    background: str = "white",
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """One picture as (H, W, C) uint8, `size` being (H, W); colours premultiplied where alpha is kept.
 
     Upright, resized with antialiasing until it fills `size`, or with `resize` a square of that many pixels a
     side, and cropped to the centre.
@@ -42,7 +47,8 @@ def decode(path: Path, size: tuple[int, int], mode: str, resize: int | None = No
 
     height, width = size
     filled = (width, height) if resize is None else (resize, resize)
-    image = ImageOps.fit(open_picture(path, mode), filled, Image.Resampling.BILINEAR)
+    # Pillow resizes transparent pictures premultiplied: what nobody sees does not colour what somebody does.
+    image = ImageOps.fit(open_picture(path, mode, background, max_pixels), filled, Image.Resampling.BILINEAR)
     left, top = (filled[0] - width) // 2, (filled[1] - height) // 2
-    image = image.crop((left, top, left + width, top + height))
+    image = premultiplied(image.crop((left, top, left + width, top + height)))
     return np.asarray(image).reshape(height, width, -1)

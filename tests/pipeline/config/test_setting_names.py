@@ -65,7 +65,7 @@ def test_a_data_set_names_its_keyword_and_the_store_its_setting(tmp_path):
     with pytest.raises(
         ValueError, match=r"^data\.root: no CIFAR10 .* data\.root=FOLDER .* data\.download=true "
     ):
-        Store(tmp_path).data_content("cifar10", gone)
+        Store(tmp_path).data_look("cifar10", gone)
     with pytest.raises(Problems, match=r"^max_count: the profile asks for 5000 training samples"):
         registry("datasets").create("digits", profile="exponential", max_count=5000, imbalance_factor=10)
     assert str(wrong("root", "is gone")) == "root: is gone"

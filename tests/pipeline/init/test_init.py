@@ -114,14 +114,14 @@ def test_configuration_is_named_after_the_folder_and_relative_paths_stay(picture
     assert load_config("my digits.yaml").data.params["root"] == "./my digits/"
     monkeypatch.chdir(pictures)
     (line,) = failed(1, "init", ".", "--output", ".")
-    assert line == "error: .: exists already; --force overwrites it, --output FILE writes elsewhere"
+    assert line == "error: .: is a folder; a configuration is written to a file"
 
 
 def test_what_is_there_is_kept_unless_forced(pictures, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("mine")
     (line,) = failed(1, "init", pictures, "--output", path)
-    assert line.startswith(f"error: {path}: exists already") and "--force" in line
+    assert line == f"error: {path}: exists already; --force overwrites it, --output FILE writes elsewhere"
     assert path.read_text() == "mine"
     ok("init", pictures, "--output", path, "--force")
     assert load_config(str(path)).data.name == "image_folder"
@@ -203,20 +203,6 @@ def test_epochs_and_batches_follow_the_training_pictures(counts, epochs, batch):
     assert epochs * sum(counts) / batch < 20_100
 
 
-@pytest.mark.parametrize(
-    ("counts", "many", "few"),
-    [
-        ((150, 50, 15), 100, 20),
-        ((90, 50, 15), 50, 50),
-        ((900, 500, 200, 150, 120, 110), 200, 150),
-        ((9, 9), 9, 9),
-    ],
-)
-def test_thresholds_are_the_usual_ones_or_split_the_classes_in_thirds(counts, many, few):
-    settings = proposal({"train": of_counts(*counts)["train"], "val": {}, "test": {}})["evaluation"]
-    assert (settings["many"], settings["few"]) == (many, few)
-
-
 @pytest.mark.parametrize(("names", "flip"), [(("0", "17"), False), (("a", "B"), False), (("a", "bee"), True)])
 def test_mirror_images_are_left_out_for_digits_and_letters(names, flip):
     settings = proposal({"train": dict.fromkeys(names, 50)})
@@ -284,3 +270,66 @@ def test_shares_are_written_with_their_article(tmp_path):
     ok("init", folder_of(tmp_path / "p", {"cat": 50, "dog": 50}), "--output", tmp_path / "c.yaml")
     text = " ".join(line.strip(" #") for line in (tmp_path / "c.yaml").read_text().splitlines())
     assert "class: a quarter of it" in text and "class: an eighth of it" in text
+
+
+# -- settings that are given --------------------------------------------------------------------------------
+
+
+def test_links_that_leave_the_folder_are_read_as_the_refusal_says(tmp_path):
+    outside = folder_of(tmp_path / "outside", {"dog": 4})
+    folder = folder_of(tmp_path / "p", {"cat": 4})
+    (folder / "dog").symlink_to(outside / "dog")
+    (line,) = failed(1, "init", folder, "--output", tmp_path / "c.yaml")
+    assert line.endswith("or set data.allow_outside=true")
+    ok("init", folder, "data.allow_outside=true", "--output", tmp_path / "c.yaml")
+    assert load_config(str(tmp_path / "c.yaml")).data.params["allow_outside"] is True
+
+
+def test_folders_of_parts_are_read_as_the_refusal_says(tmp_path):
+    pictures = {f"seg_{part}/{name}": 4 for part in ("train", "test") for name in ("cat", "dog")}
+    folder = folder_of(tmp_path / "p", pictures)
+    (line,) = failed(1, "init", folder, "--output", tmp_path / "c.yaml")
+    advice = re.search(r"set (data.train=\S+), (data.test=\S+) if", line).groups()
+    out = ok("init", folder, *advice, "--output", tmp_path / "c.yaml").out
+    data = load_config(str(tmp_path / "c.yaml")).data.params
+    assert (data["train"], data["test"]) == ("seg_train", "seg_test") and "test 8" in out
+
+
+def test_given_settings_decide_what_depends_on_them(tmp_path):
+    folder = folder_of(tmp_path / "p", {"cat": 4, "dog": 4}, mode="L")
+    given = ("data.image_size=8", "data.mode=rgb", "data.unreadable=skip")
+    ok("init", folder, *given, "--output", tmp_path / "c.yaml")
+    config = load_config(str(tmp_path / "c.yaml"))
+    assert config.data.params["image_size"] == 8 and config.data.params["unreadable"] == "skip"
+    assert config.representation.backbone.name == "small_cnn" and config.representation.augment.pad == 1
+    assert "# As given.\n  image_size: 8\n" in (tmp_path / "c.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("status", "override", "message"),
+    [
+        (2, "representation.epochs=3", "representation.epochs: set it in the file that is written"),
+        (2, "data.root=elsewhere", "data.root: set it in the file that is written"),
+        (2, "data.seed=3", "data.seed: set it in the file that is written"),
+        (2, "data.allow_outside=maybe", "data.allow_outside: must be true or false, got 'maybe'"),
+        (1, "data.train=gone", "data.train: must be a folder below data.root, got "),
+    ],
+)
+def test_settings_that_cannot_be_given_are_refused(tmp_path, status, override, message):
+    folder = folder_of(tmp_path / "p", {"cat": 4, "dog": 4})
+    lines = failed(status, "init", folder, override, "--output", tmp_path / "c.yaml")
+    assert message in " ".join(lines) and not (tmp_path / "c.yaml").exists()
+
+
+def test_folder_around_the_set_is_said(tmp_path):
+    folder = folder_of(tmp_path / "p", {"set/cat": 40, "set/dog": 40})
+    outcome = ok("init", folder, "--output", tmp_path / "c.yaml")
+    assert outcome.err == f"warning: {folder}: holds only the folder set, whose folders are read\n"
+
+
+def test_next_command_of_a_file_that_looks_like_an_option_can_be_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder_of(tmp_path / "-pictures", {"cat": 4, "dog": 4})
+    out = ok("init", "./-pictures").out
+    assert out.splitlines()[-1] == "next: longtail run ./-pictures.yaml"
+    assert ok("show", "./-pictures.yaml").out

@@ -18,13 +18,11 @@ import numpy as np
 import pytest
 
 from longtail.pipeline.config import strict_yaml
-from longtail.pipeline.config.components import Spec
+from longtail.pipeline.config.components import Spec, check_spec
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import shipped_folder
 from longtail.pipeline.errors import Damaged, LongtailError
-from longtail.pipeline.files import data_hashes
 from longtail.pipeline.files.checked_json import read_json
-from longtail.pipeline.files.data_hashes import DataHashes
 from longtail.pipeline.files.publish import canonical_json, publish, publish_bytes, publish_json, sha256_of
 from longtail.pipeline.store.identity import (
     ID_LENGTH,
@@ -175,6 +173,25 @@ def test_classifier_id_follows_features_parameters_and_seed(store):
     assert len(ids) == 24
 
 
+def test_maxnorm_of_the_earlier_default_is_not_taken_for_the_one_that_chooses():
+    config = load_config("digits_lt")
+
+    def id_of_classifier(value):
+        return classifier_id(config, "k", check_spec("classifiers", value))
+
+    def made_from(**classifier):
+        return make_id("classifier", {"features": "k", "classifier": classifier, "seed": 0})
+
+    chosen = {"name": "maxnorm", "weight_decay": "validation"}
+    assert id_of_classifier("maxnorm") == id_of_classifier(chosen) == made_from(**chosen)
+    assert id_of_classifier("maxnorm") != made_from(name="maxnorm")
+    named = {"name": "maxnorm", "weight_decay": 0.005}  # means what it meant
+    assert id_of_classifier(named) == made_from(**named)
+    for wrapped in ("maxnorm", chosen):
+        spec = check_spec("classifiers", {"name": "temperature", "classifier": wrapped})
+        assert spec.minimal() == {"name": "temperature", "classifier": chosen}
+
+
 # -- the data's identity ------------------------------------------------------------------------------------
 
 
@@ -259,87 +276,6 @@ def test_packed_file_cut_short_is_named(store, tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(LongtailError, match=r"train-images-idx3-ubyte\.gz: "):
         id_of(store, f"data={{name: mnist, root: {root}}}")
-
-
-# -- hashes of data files -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def big(tmp_path) -> Path:
-    """A file large enough, and old enough, for its hash to be remembered."""
-    path = tmp_path / "big.bin"
-    path.write_bytes(bytes(data_hashes.WORTH_KEEPING))
-    os.utime(path, (1e9, 1e9))
-    return path
-
-
-@pytest.fixture
-def reads(monkeypatch) -> list[Path]:
-    """Paths hashed so far."""
-    paths: list[Path] = []
-    hash_it = data_hashes._sha256
-    monkeypatch.setattr(data_hashes, "_sha256", lambda path: paths.append(path) or hash_it(path))
-    return paths
-
-
-def test_large_file_is_read_once(big, reads, tmp_path):
-    first = DataHashes(tmp_path / "memory.json").of([big, "text"])
-    assert reads == [big]
-    assert DataHashes(tmp_path / "memory.json").of([big, "text"]) == first
-    assert reads == [big]
-
-
-def test_changed_file_is_noticed(big, reads, tmp_path):
-    hashes = DataHashes(tmp_path / "memory.json")
-    first = hashes.of([big])
-    with open(big, "r+b") as file:
-        file.write(b"\1")
-    os.utime(big, (1e9, 1e9 + 1))  # the same size
-    second = hashes.of([big])
-    assert second != first and len(reads) == 2
-    big.write_bytes(bytes(data_hashes.WORTH_KEEPING + 1))
-    os.utime(big, (1e9, 1e9 + 1))  # the same time
-    assert hashes.of([big]) not in (first, second) and len(reads) == 3
-
-
-def test_file_written_a_moment_ago_is_not_remembered(big, reads, tmp_path):
-    os.utime(big)
-    hashes = DataHashes(tmp_path / "memory.json")
-    assert hashes.of([big]) == hashes.of([big])
-    assert len(reads) == 2 and not (tmp_path / "memory.json").exists()
-
-
-def test_small_file_is_not_remembered(tmp_path, reads):
-    path = tmp_path / "small"
-    path.write_bytes(b"x")
-    os.utime(path, (1e9, 1e9))
-    DataHashes(tmp_path / "memory.json").of([path])
-    assert not (tmp_path / "memory.json").exists()
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["", "{", "[]", "null", "3", "\xff",
-     '{"%s": 3}', '{"%s": null}', '{"%s": [1]}', '{"%s": "abc"}', '{"%s": {}}'],
-)  # fmt: skip
-def test_damaged_memory_is_ignored_and_mended(big, reads, tmp_path, content):
-    memory = tmp_path / "memory.json"
-    expected = DataHashes(tmp_path / "other.json").of([big])
-    memory.write_text(content.replace("%s", str(big)), encoding="latin-1")
-    assert DataHashes(memory).of([big]) == expected
-    assert DataHashes(memory).of([big]) == expected
-    assert len(reads) == 2  # once for each memory
-
-
-def test_memory_that_cannot_be_written_does_not_matter(big, tmp_path):
-    (tmp_path / "file").touch()
-    inside_a_file = tmp_path / "file" / "memory.json"
-    assert DataHashes(inside_a_file).of([big]) == DataHashes(tmp_path / "memory.json").of([big])
-
-
-def test_order_of_sources_counts(tmp_path):
-    hashes = DataHashes(tmp_path / "memory.json")
-    assert len({hashes.of(["a", "b"]), hashes.of(["b", "a"]), hashes.of(["ab"]), hashes.of([])}) == 4
 
 
 # -- finished work ------------------------------------------------------------------------------------------

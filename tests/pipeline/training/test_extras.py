@@ -15,7 +15,7 @@ from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Checkpoints
 from longtail.pipeline.training.trainee_building import learning_rate
 from longtail.pipeline.work.execute import run_extraction, run_stage_one, run_stage_two
-from longtail.pipeline.work.feature_cache import fetch
+from longtail.pipeline.work.feature_cache import load_verified
 from longtail.stages.backbones import BACKBONES
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.data.pictures.batches import Batch
@@ -195,13 +195,13 @@ def test_early_stopping_without_validation_is_refused(digits, store):
 
 def test_views_are_augmented_copies_of_the_training_features_each_its_own(digits, store):
     config = digits("features.views=3")
-    features = fetch(store, run_extraction(config, store))
+    features = load_verified(store, run_extraction(config, store))
     assert len(features.views) == 3 and all(view.shape == features.train.X.shape for view in features.views)
     matrices = [features.train.X, *features.views]
     for row, one in enumerate(matrices):
         for other in matrices[:row]:
             assert not np.array_equal(one, other)
-    plain = fetch(store, run_extraction(digits(), store))
+    plain = load_verified(store, run_extraction(digits(), store))
     np.testing.assert_array_equal(plain.train.X, features.train.X)
     assert plain.views == []
 
@@ -214,7 +214,7 @@ def test_a_view_is_what_the_network_says_of_the_augmented_pictures(digits, store
 
     config = digits("features.views=2")
     one = run_stage_one(config, store)
-    features = fetch(store, run_extraction(config, store))
+    features = load_verified(store, run_extraction(config, store))
     splits = load_splits(config)
     backbone = trained_network(config, store, one.id, splits, "last").backbone.eval()
     rng = generator(config.seed, "view", 1, 0)
@@ -229,7 +229,7 @@ def test_damaged_views_are_extracted_again(digits, store):
     path = store.folder("features", key) / "train.view0.X.npy"
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert fetch(store, key) is None
+    assert load_verified(store, key) is None
     run_stage_two(config, store)
     assert path.read_bytes() == whole
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.command_line import (
     CLASSIFIERS,
+    failed,
     ok,
     snapshot,
 )
@@ -99,3 +100,23 @@ def test_folder_of_pictures_runs_end_to_end(tmp_path, pixels):
     chart = ok(*command[:2], "show", *command[3:]).out
     assert re.search(r"digit 0 +43 ", chart)  # 60 less a fifth for test and a tenth of the rest
     assert ok(*command).out == outcome.out
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (["set"], "error: the data have one class, 'set'; there must be a second one to tell it from"),
+        (["Training", "Testing"], "error: data.root: {root} holds Testing, Training: parts of a set by their "
+         "names, but without a folder per class; set data.train=Training, data.test=Testing if they are, or "
+         "data.train=. if each folder is a class"),
+    ],
+)  # fmt: skip
+def test_folder_without_two_classes_is_refused_before_training(tmp_path, folders, message):
+    from PIL import Image
+
+    for folder in folders:
+        (tmp_path / "p" / folder).mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "p" / folder / "1.png")
+    command = ["--root", tmp_path / "root", "run", "image_folder", f"data.root={tmp_path}/p"]
+    assert failed(1, *command) == [message.format(root=tmp_path / "p")]
+    assert not (tmp_path / "root" / "representations").exists()

@@ -18,7 +18,7 @@ from longtail.pipeline.training.finished_run import trained_network
 from longtail.pipeline.training.splits import load_splits
 from longtail.pipeline.work import feature_extraction
 from longtail.pipeline.work.execute import run_extraction, run_stage_one, run_stage_two
-from longtail.pipeline.work.feature_cache import fetch
+from longtail.pipeline.work.feature_cache import load_verified
 from longtail.stages.features import forward_rows
 
 
@@ -40,7 +40,7 @@ def warnings_said(monkeypatch):
 
 def test_cached_features_through_the_stored_head_equal_the_networks_logits(finished):
     config, store, key = finished
-    cached, splits = fetch(store, key), load_splits(config)
+    cached, splits = load_verified(store, key), load_splits(config)
     network = trained_network(config, store, representation_id(store, config), splits, "last")
     for name, part in splits.parts().items():
         logits = forward_rows(network, part, np.arange(len(part)))
@@ -76,7 +76,7 @@ def test_manifest_names_every_file_with_its_hash_and_repeats_the_key(finished):
 
 def test_features_are_memory_maps(finished):
     _, store, key = finished
-    assert isinstance(fetch(store, key).train.X, np.memmap)
+    assert isinstance(load_verified(store, key).train.X, np.memmap)
 
 
 @pytest.mark.parametrize("name", ["train.X.npy", "val.y.npy", "head.safetensors"])
@@ -126,7 +126,7 @@ def test_a_killed_extraction_goes_on_at_its_shard(digits, store, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_extraction(config, store)
     key = feature_key(store, config, one.tensors)
-    assert fetch(store, key) is None
+    assert load_verified(store, key) is None
     part = store.folder("features", f"{key}.part")
     (part / saved[1]).write_bytes((part / saved[1]).read_bytes()[:-1])  # and one of them is cut
     again = []
@@ -135,12 +135,12 @@ def test_a_killed_extraction_goes_on_at_its_shard(digits, store, monkeypatch):
     )
     run_extraction(config, store)
     assert not set(again) & {saved[0], saved[2], saved[3]} and saved[1] in again
-    cached = fetch(store, key)
+    cached = load_verified(store, key)
     assert cached.train.X.dtype == np.float16 and len(cached.train) == 369 and len(cached.test) == 400
     monkeypatch.undo()
     whole = Store(store.root / "whole")
     run_stage_one(config, whole)
-    expected = fetch(whole, run_extraction(config, whole))
+    expected = load_verified(whole, run_extraction(config, whole))
     np.testing.assert_allclose(cached.train.X, expected.train.X, rtol=2e-3, atol=2e-3)
 
 
@@ -161,12 +161,12 @@ def test_concurrent_extractions_leave_one_valid_result(digits, store):
     for thread in threads:
         thread.join()
     assert not failures
-    assert fetch(store, run_extraction(config, store)) is not None
+    assert load_verified(store, run_extraction(config, store)) is not None
 
 
 def test_finished_classifiers_load_with_the_scores_they_had(finished):
     config, store, key = finished
-    cached = fetch(store, key)
+    cached = load_verified(store, key)
     for result in run_stage_two(config, store):
         estimator = load_classifier(store, result.run)
         scores = estimator.scores(cached.test.X)
@@ -210,7 +210,7 @@ def test_an_extraction_overtaken_by_another_process_finds_its_result(digits, sto
         return publish(path, *args)
 
     monkeypatch.setattr(feature_extraction, "publish_npy", overtaken)
-    assert fetch(store, run_extraction(config, store)) is not None and twins
+    assert load_verified(store, run_extraction(config, store)) is not None and twins
 
 
 def test_features_with_a_class_absent_from_training_count_it_as_never_recognised(tmp_path, store):

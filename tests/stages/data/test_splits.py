@@ -79,6 +79,13 @@ def test_class_counts_name_the_setting_that_is_wrong(arguments, message):
         class_counts(*arguments)
 
 
+def test_unknown_profile_is_refused_by_name_when_a_set_is_split():
+    with pytest.raises(
+        ValueError, match=r"^profile: must be one of exponential, step, binary, none, got 'linear'"
+    ):
+        make_splits(collection([5, 5]), profile="linear")
+
+
 # -- splits ----------------------------------------------------------------------------------------------
 
 
@@ -234,7 +241,19 @@ def test_an_empty_class_may_hold_out_nothing_but_has_no_place_in_a_profile():
 
 def test_no_training_sample_at_all_is_refused():
     with pytest.raises(ValueError, match="no training sample"):
-        make_splits(collection([5, 0], val=[1, 1], test=[1, 1]), classes=[1])
+        make_splits(collection([5, 0, 0], val=[1, 1, 1], test=[1, 1, 1]), classes=[1, 2])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "classes", "message"),
+    [
+        ([5], None, "^the data have one class, 'class 0'; there must be a second"),
+        ([5, 5], [1], "^classes: must name two classes or more, got 'class 1' alone"),
+    ],
+)
+def test_one_class_is_refused(sizes, classes, message):
+    with pytest.raises(ValueError, match=message):
+        make_splits(collection(sizes), classes=classes)
 
 
 def test_parts_the_data_set_brings_are_used_whole_or_trimmed():

@@ -11,7 +11,7 @@ from longtail.pipeline.config.choices import has_cosine_head
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.errors import ConfigError
 from longtail.pipeline.work.execute import run_extraction, run_stage_one
-from longtail.pipeline.work.feature_cache import fetch
+from longtail.pipeline.work.feature_cache import load_verified
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.heads import HEADS, build_head, head_for
 from longtail.stages.network import CosineHead
@@ -84,7 +84,7 @@ def test_accumulated_loss_is_the_whole_batchs_whatever_divides_it(normalizer):
 @pytest.mark.parametrize("name", ["ldam", "margin", "hinge"])
 def test_margin_losses_bring_a_cosine_head_and_its_scale(digits, store, name):
     config = digits(f"representation.loss={name}", "classifiers=[joint]", "representation.epochs=1")
-    features = fetch(store, run_extraction(config, store))
+    features = load_verified(store, run_extraction(config, store))
     head = features.head
     assert head.cosine and head.bias is None
     assert head.scale == (1.0 if name == "hinge" else 30.0)
@@ -132,7 +132,7 @@ def test_head_that_conflicts_with_its_loss_is_refused_with_the_reason(digits, st
 
 def test_cosine_head_serves_other_losses_scaled(digits, store):
     config = digits("representation.head=cosine", "representation.epochs=1")
-    head = fetch(store, run_extraction(config, store)).head
+    head = load_verified(store, run_extraction(config, store)).head
     assert head.cosine and head.scale == 16.0
     with pytest.raises(ValueError, match="unknown head 'cosin'"):
         build_head(make_loss("cross_entropy"), 4, 3, "cosin")

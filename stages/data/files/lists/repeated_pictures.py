@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from itertools import combinations
 
-from longtail.stages.data.files.picture_lists import PictureList, one_spelling
+from longtail.stages.data.files.lists.picture_lists import PictureList, one_spelling
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import counted, listed
 

@@ -1,0 +1,1 @@
+"""Lists of pictures: their text, their formats, and labels as class numbers."""
