@@ -92,10 +92,11 @@ class CDB(Loss):
         return {"class_weights": self._weights.tolist(), "tau": self._tau}
 
     def restore_adapted(self, adapted: Mapping[str, Any]) -> None:
+        """Take up the weights and τ that :meth:`adapted` returned; nothing of what another loss returned."""
         weights = np.array(adapted.get("class_weights", []), np.float64)
         if (
             weights.shape == self._weights.shape
-        ):  # else another loss adapted, in a run that this one continues
+        ):  # else a run with another loss is continued
             self._tau = adapted.get("tau")
             self._weigh(weights)
 

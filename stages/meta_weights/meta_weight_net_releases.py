@@ -35,6 +35,7 @@ class MetaWeightNetImbalance(WeightNet):
         self.optimizer = nesterov_sgd(self.mlp, lr, momentum, weight_decay)
 
     def influence(self, losses: torch.Tensor) -> torch.Tensor:
+        """∂(Σ_j ℓ_j w_j)/∂ℓ_i, (B,), of losses (B,)."""
         entering = losses.clone().requires_grad_()
         total = (entering * self.weights(entering)).sum()
         return torch.autograd.grad(total, entering, create_graph=True)[0]

@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from longtail.pipeline.compare.variants import variants
+from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import shipped, shipped_folder
 from longtail.pipeline.training.splits import load_splits
@@ -225,6 +227,34 @@ def test_class_balanced_loss_on_inaturalist_scales_its_rate_with_the_batch(year)
         for loss in ("softmax", "cb_focal")
     ]
     assert rates == pytest.approx([0.4, 1.6])  # 0.1 and 0.4 per 256 pictures, in batches of 1,024
+
+
+STEPPED_BY_EPOCH = re.compile(r"papers/(cao_|kang_imagenet|kang_inaturalist|sinha_imagenet|zhong_)")
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_rate_changes_once_an_epoch_where_the_papers_code_has_it_so(name):
+    settings = load_config(name).representation
+    factor = registry("schedules").create(settings.schedule.name, **settings.schedule.params)
+    rates = [{factor(epoch * 7 + step, 7, settings.epochs) for step in range(7)} for epoch in range(5)]
+    by_epoch = all(len(of_epoch) == 1 for of_epoch in rates)
+    changes = len(set.union(*rates)) > 1
+    assert by_epoch == (bool(STEPPED_BY_EPOCH.match(name)) or not changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("sinha_cifar100_cdb", 1),
+        ("sinha_cifar100_cdb_tau", 1),
+        ("sinha_imagenet_lt_cdb", 1),
+        ("mnist_binary", 2),
+    ],
+)
+def test_cdb_of_its_paper_is_not_smoothed(name, count):
+    grid = variants(f"papers/{name}", [])
+    losses = [variant.config.representation.loss.full() for variant in grid]
+    assert [loss["smoothing"] for loss in losses if loss["name"] == "cdb"] == [0] * count
 
 
 REPRESENTATIVE = {  # one for each kind of head, weights, sampler and need
