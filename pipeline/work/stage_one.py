@@ -43,7 +43,9 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
         check_start(config, store)
         registry("backbones").get(config.representation.backbone.name)  # reports a missing extra at once
         from longtail.pipeline.training.train import train
+        from longtail.pipeline.work.checked_set import warn_of_set
 
+        warn_of_set(config, store)
         train(config, store, run_id)
         done = store.done("representations", run_id)
     return StageOne(run_id, done["epochs"], done[config.features.checkpoint]["tensors"])
