@@ -28,7 +28,7 @@ from longtail.pipeline.config.components import Spec
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.settings import component_kind, section_of, validators
 from longtail.pipeline.tables.listing import described
-from longtail.stages.parameters import describe_rule
+from longtail.stages.parameters import MOST, describe_rule
 from longtail.stages.registry import REQUIRED, Component
 
 PAGES = Path(__file__).parent
@@ -65,7 +65,7 @@ def _component_row(component: Component) -> tuple[str, str, str]:
     settings = [f"{key} = {as_json(value)}" for key, value in component.fixed.items()]
     for parameter in component.parameters.values():
         default = "required" if parameter.default is REQUIRED else as_json(parameter.default)
-        settings.append(f"`{parameter.name}` {default}: {describe_rule(parameter.rule)}")
+        settings.append(f"`{parameter.name}` {default}: {describe_rule(parameter.rule, limits=MOST - 1)}")
     return f"`{component.name}`", LINE_BREAK.join(what), LINE_BREAK.join(settings)
 
 
@@ -119,7 +119,7 @@ def _rule(field: FieldInfo, path: str) -> str:
         return "a list of [classifiers](components.md#classifiers), parameters as lists or ranges, or null"
     if get_origin(field.annotation) is dict:
         return "a mapping"
-    return describe_rule(field.rebuild_annotation())
+    return describe_rule(field.rebuild_annotation(), limits=MOST - 1)
 
 
 def _default(field: FieldInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -10,10 +11,19 @@ from contextlib import nullcontext, suppress
 
 import click
 
-from longtail.pipeline.errors import ConfigError, Interrupted, LongtailError
+from longtail.pipeline.errors import ConfigError, Interrupted, in_words
 from longtail.pipeline.process.interrupt import stop_at_once
+from longtail.pipeline.process.standard_streams import STANDARD_OUTPUT, prepare_streams, silence
 from longtail.pipeline.verbs.catalogue import HELP_OPTIONS, VERBS, LazyCommand
-from longtail.pipeline.verbs.console import fail, log_to_stderr, set_log_level
+from longtail.pipeline.verbs.console import (
+    fail,
+    fail_unexpectedly,
+    log_to_stderr,
+    set_log_level,
+    show_tracebacks,
+    write_to_stderr,
+)
+from longtail.stages.wording import for_terminal
 
 
 def import_components(context: click.Context, parameter: click.Parameter, modules: tuple[str, ...]) -> None:
@@ -39,6 +49,14 @@ def import_components(context: click.Context, parameter: click.Parameter, module
     "-v", "--verbose", is_flag=True, help="Print more: ids, what is done already, how long things take."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print only results, warnings and errors.")
+@click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=lambda context, parameter, wanted: show_tracebacks(True) if wanted else None,
+    help="Show the traceback of a failure.",
+)
 @click.option(
     "--import",
     metavar="MODULE",
@@ -71,35 +89,41 @@ for name in VERBS:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0, 1 failure, 2 usage, 130 interrupt, 143 terminated.
+    """Run the command line and exit: 0, 1 failure, 2 usage, 70 a bug, 130 interrupt, 143 terminated.
 
-    A failure prints one line; with LONGTAIL_TRACEBACK=1 in the environment, its traceback as well.
+    A failure prints one line; with --debug or LONGTAIL_TRACEBACK=1 in the environment, its traceback as well.
+    A bug leaves its traceback in a file.
     """
+    prepare_streams()
     log_to_stderr()
+    show_tracebacks(bool(os.environ.get("LONGTAIL_TRACEBACK")))
     signal.signal(signal.SIGTERM, stop_at_once)
     try:
         cli.main(arguments, prog_name="longtail", standalone_mode=False)
-        if sys.stdout is not None:  # None when the caller closed it
-            sys.stdout.flush()
+        sys.stdout.flush()
         sys.exit(0)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.message = for_terminal(error.message)
+        error.show(file=shown)
+        write_to_stderr(shown.getvalue().rstrip("\n"))
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         fail("stopped", 130)
     except Interrupted as error:
         fail(str(error), 128 + error.signum)
     except BrokenPipeError:  # the reader of our output left: nothing to print, and nobody to read it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         sys.exit(1)
     except ConfigError as error:
         fail(str(error), 2)
-    except (LongtailError, ValueError, OSError, ImportError) as error:
-        fail(str(error), 1)
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for this
-            raise
-        fail(f"out of GPU memory: {str(error).splitlines()[0]} A smaller representation.batch_size helps", 1)
+    except Exception as error:
+        if getattr(error, "filename", None) == STANDARD_OUTPUT:
+            silence(sys.stdout)  # else the rest is tried again as the interpreter ends
+        words = in_words(error)
+        if words is None:
+            fail_unexpectedly(error)
+        fail(words, 1)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from longtail.stages.parameters import Problem, Problems
+
+TORCHS_WORDS = ("DefaultCPUAllocator", "not enough memory", "Cannot allocate memory", "start new thread")
 
 
 class LongtailError(Exception):
@@ -43,3 +47,44 @@ class Interrupted(LongtailError):
     def __init__(self, signum: int):
         self.signum = signum
         super().__init__(f"stopped by signal {signum}; the same command continues")
+
+
+class Unexpected(Exception):
+    """A bug that showed in a worker process; `trace` is the traceback it has there."""
+
+    def __init__(self, message: str, *, trace: str):
+        self.trace = trace
+        super().__init__(message)
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What to say of an error that means memory ran out, with what needs less; None for any other error.
+
+    The libraries say it in many ways: MemoryError, torch's RuntimeErrors, the system's ENOMEM.
+    """
+    said = str(error).strip().partition("\n")[0]
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for this
+        return f"out of GPU memory: {said} A smaller representation.batch_size helps"
+    no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    in_torch = isinstance(error, RuntimeError) and any(words in str(error) for words in TORCHS_WORDS)
+    if not (isinstance(error, MemoryError) or no_memory or in_torch):
+        return None
+    what = f"out of memory: {said}" if said else "out of memory"
+    return f"{what}; a smaller representation.batch_size, fewer system.workers and fewer --jobs need less"
+
+
+def in_words(error: BaseException) -> str | None:
+    """What to say of a failure that a person can act on; None for a bug."""
+    memory = out_of_memory(error)
+    if memory is not None:
+        return memory
+    if isinstance(error, LongtailError | ValueError | OSError | ImportError):
+        return _without_number(error) or type(error).__name__
+    return None
+
+
+def _without_number(error: BaseException) -> str:
+    """What an exception says, without Python's ``[Errno 28]``: ``/x/DONE: No space left on device``."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)

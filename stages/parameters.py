@@ -6,17 +6,34 @@
 
 from __future__ import annotations
 
+import math
+import re
 import types
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt, Predicate
 
-from longtail.stages.wording import as_written
+from longtail.stages.wording import as_written, bound_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic import TypeAdapter
+
+MOST = 10**9  # the limit of integers that have no lower one
+LARGEST = 1e30  # of other numbers: single precision holds it
+
+
+@dataclass(frozen=True)
+class UpTo(GroupedMetadata):
+    """A limit beyond all sensible use, which only a slip exceeds; only then does a message name it."""
+
+    le: float
+
+    def __iter__(self) -> Iterator[Le]:
+        yield Le(self.le)
 
 
 @dataclass(frozen=True)
@@ -40,13 +57,31 @@ class Suffix:
     words: str
 
 
-Positive = Annotated[float, Gt(0)]
-NonNegative = Annotated[float, Ge(0)]
+@dataclass(frozen=True)
+class Words:
+    """Says in words what a rule admits that a function decides."""
+
+    words: str
+
+
+def is_hex_colour(text: str) -> bool:
+    """Whether `text` is a colour as ``#rrggbb``, six hexadecimal digits."""
+    return re.fullmatch("#[0-9a-fA-F]{6}", text) is not None
+
+
+Positive = Annotated[float, Gt(0), UpTo(LARGEST)]
+NonNegative = Annotated[float, Ge(0), UpTo(LARGEST)]
 Fraction = Annotated[float, Ge(0), Le(1)]
 Share = Annotated[float, Gt(0), Le(1)]
 Beta = Annotated[float, Ge(0), Lt(1)]
-Count = Annotated[int, Ge(1)]
-Index = Annotated[int, Ge(0)]
+Count = Annotated[int, Ge(1), UpTo(MOST)]
+Index = Annotated[int, Ge(0), UpTo(MOST)]
+Seed = Annotated[int, Ge(0), UpTo(2**63 - 1)]
+Epochs = Annotated[int, Ge(1), UpTo(10**6)]
+BatchSize = Annotated[int, Ge(1), UpTo(10**6)]
+Width = Annotated[int, Ge(1), UpTo(10**5)]  # of a layer
+PictureSide = Annotated[int, Ge(1), UpTo(10**4)]  # pixels
+HexColour = Annotated[str, Predicate(is_hex_colour), Words("a colour '#rrggbb'")]
 Location = Annotated[str, Access("a path")]
 Permission = Annotated[bool, Access("true or false")]
 TimmModel = Annotated[str, Suffix("a model of timm, written as timm/resnet18")]
@@ -122,29 +157,50 @@ def spec_kind(rule: Any) -> str | None:
 _WORDS = {float: "a number", int: "an integer", str: "a string", bool: "true or false", type(None): "null"}
 
 
-def _describe_one(rule: Any) -> str:
+def _describe_one(rule: Any, limits: float) -> str:
     if get_origin(rule) is Annotated:
         base, *marks = get_args(rule)
         if any(isinstance(mark, SpecOf) for mark in marks):
             return "a name or {name, ...parameters}"
         bounds = []
         for mark in marks:
-            if isinstance(mark, Access | Suffix):
+            if isinstance(mark, Access | Suffix | Words):
                 return mark.words
+            if isinstance(mark, UpTo) and mark.le > limits:
+                continue
             for symbol, bound in ((">", "gt"), ("≥", "ge"), ("<", "lt"), ("≤", "le")):
                 if hasattr(mark, bound):
-                    bounds.append(f"{symbol} {getattr(mark, bound):g}")
+                    bounds.append(f"{symbol} {bound_text(getattr(mark, bound))}")
         return f"{_WORDS[base]} {' and '.join(bounds)}".strip()
     if get_origin(rule) is Literal:
         return " or ".join("null" if value is None else str(value) for value in get_args(rule))
     if get_origin(rule) is list:
-        return f"a list, each {describe_rule(get_args(rule)[0])}"
+        return f"a list, each {describe_rule(get_args(rule)[0], limits=limits)}"
     return _WORDS.get(rule, str(rule))
 
 
-def describe_rule(rule: Any) -> str:
-    """A rule in words: ``describe_rule(Positive | None)`` is ``'a number > 0 or null'``."""
-    return " or ".join(_describe_one(alternative) for alternative in alternatives(rule))
+def describe_rule(rule: Any, *, limits: float = 0) -> str:
+    """A rule in words: ``describe_rule(Positive | None)`` is ``'a number > 0 or null'``.
+
+    Of the limits that only a slip exceeds (:class:`UpTo`), those up to `limits` are named.
+    """
+    return " or ".join(_describe_one(alternative, limits) for alternative in alternatives(rule))
+
+
+def broken_rule(rule: Any, value: Any) -> str:
+    """``"must be <rule>, got <value>"``, the rule's limit included where that is what `value` breaks."""
+    numbers = [n for n in (value if isinstance(value, list) else [value]) if isinstance(n, int | float)]
+    exceeded = any(_is_limited_below(rule, n) for n in numbers if n != math.inf)
+    return f"must be {describe_rule(rule, limits=math.inf if exceeded else 0)}, got {as_written(value)}"
+
+
+def _is_limited_below(rule: Any, value: float) -> bool:
+    """Whether a limit of `rule`, or of the entries of its list, is lower than `value`."""
+    limits = []
+    for alternative in alternatives(rule):
+        entry = get_args(alternative)[0] if get_origin(alternative) is list else alternative
+        limits += [mark.le for mark in _marks(entry) if isinstance(mark, UpTo)]
+    return any(value > limit for limit in limits)
 
 
 @cache
@@ -159,11 +215,13 @@ def check_value(rule: Any, value: Any) -> Any:
     """`value` when it obeys `rule` (an int becomes a float where a float is asked for).
 
     Raises ValueError ``"must be <rule>, got <value>"``. Not a number and infinity obey no rule.
+    Minus zero becomes zero, which it equals, so that both give one id.
     """
     from pydantic import ValidationError
 
     value = value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0 else value
     try:
-        return _adapter(rule).validate_python(value)
+        checked = _adapter(rule).validate_python(value)
     except ValidationError:
-        raise ValueError(f"must be {describe_rule(rule)}, got {as_written(value)}") from None
+        raise ValueError(broken_rule(rule, value)) from None
+    return checked + 0.0 if isinstance(checked, float) else checked

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from longtail.pipeline.compare.variants import Variant, unrounded_text
 from longtail.pipeline.config.choices import check_choices
-from longtail.pipeline.errors import ConfigError, Interrupted, LongtailError
+from longtail.pipeline.errors import ConfigError, Interrupted, LongtailError, in_words
 from longtail.pipeline.process.progress import TimeLeft
 from longtail.pipeline.store.classifier_files import load_predictions
 from longtail.pipeline.store.result import Parameters, Result, shown_name
@@ -42,8 +42,11 @@ def run_ablation(grid: Sequence[Variant], store: Store) -> AblationResults:
             results = _variant_results(variant, store)
         except Interrupted:
             raise
-        except (LongtailError, ValueError, OSError, ArithmeticError) as error:
-            failure = f"{variant}: {' '.join(str(error).split())}"
+        except Exception as error:
+            said = str(error) if isinstance(error, ArithmeticError) else in_words(error)
+            if said is None:
+                raise
+            failure = f"{variant}: {' '.join(said.split())}"
             log.warning("failed: %s", failure)
             ablation.failed.append(failure)
             continue

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from longtail.pipeline.compare.ablation import column_name
 from longtail.pipeline.config.components import Spec
 from longtail.pipeline.config.imports import known_imports, use_imports_of_parent
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.sweep_grid import expand
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.process.progress import CountProgress
+from longtail.pipeline.process.worker_pool import in_processes
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work.classifying import choosing_split
@@ -91,36 +95,33 @@ def run_trials(bench: Workbench, specs: list[Spec], split: str, jobs: int) -> No
         if jobs == 1:
             bench.fit(specs, (split,), progress)
             return
-        from joblib import Parallel, delayed
+        setup = {
+            "settings": bench.config.full(),
+            "root": str(bench.store.root),
+            "split": split,
+            "threads": max(1, (os.cpu_count() or 1) // jobs),
+            "imports": known_imports(),
+        }
+        tasks, names = [spec.full() for spec in specs], [spec_in_words(spec) for spec in specs]
+        for _ in in_processes(f"{__name__}:trials_in_worker", setup, tasks, jobs=jobs, names=names):
+            progress(1)
 
-        shares = [specs[start::jobs] for start in range(min(jobs, len(specs)))]
-        settings, root = bench.config.full(), str(bench.store.root)
-        known = known_imports()
-        work = (
-            delayed(_share)(settings, root, [s.full() for s in share], split, jobs, known) for share in shares
-        )
-        for count in Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
-            progress(count)
+
+def spec_in_words(spec: Spec) -> str:
+    """``crt`` or ``crt(lr=0.1)``, as the columns of tables have it."""
+    return column_name(spec.name, spec.changed())
 
 
-def _share(
-    settings: dict[str, Any],
-    root: str,
-    specs: list[dict[str, Any]],
-    split: str,
-    jobs: int,
-    known: list[tuple[str, str]],
-) -> int:
-    """One process's trials."""
-    import os
-
+def trials_in_worker(
+    settings: dict[str, Any], root: str, split: str, threads: int, imports: list[tuple[str, str]]
+) -> Callable[[dict[str, Any]], None]:
+    """What does trials in a worker process, on so many `threads`: a function of a classifier's parameters."""
     from threadpoolctl import threadpool_limits
 
     from longtail.pipeline.config.components import check_spec
     from longtail.pipeline.config.loading import check_config
 
-    use_imports_of_parent(known)
-    with threadpool_limits(max(1, (os.cpu_count() or 1) // jobs)):
-        bench = Workbench(check_config(settings), Store(root, one_command=True))
-        bench.fit([check_spec("classifiers", spec) for spec in specs], (split,), lambda count: None)
-    return len(specs)
+    use_imports_of_parent(imports)
+    threadpool_limits(threads)
+    bench = Workbench(check_config(settings), Store(root, one_command=True))
+    return lambda spec: bench.result(check_spec("classifiers", spec), (split,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
@@ -12,6 +13,8 @@ from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.loading import Config, check_config
 from longtail.pipeline.config.recipes import merge, parse_override, read_settings
 from longtail.pipeline.errors import ConfigError
+
+MOST_RUNS = 10_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,9 @@ def variants(
     count = seeds if seeds is not None else base.ablation.seeds
     splits = data_seeds if data_seeds is not None else base.ablation.data_seeds
     methods = [([name], change) for name, change in base.ablation.methods.items()] or [([], {})]
+    cells = math.prod([len(methods), *map(len, axes.values()), count, splits])
+    if cells > MOST_RUNS:
+        raise ConfigError(f"ablation: must stand for at most {MOST_RUNS} runs, got {cells}", source)
     grid = []
     for (name, change), values in product(methods, product(*axes.values())):
         changed, words = merge(settings, change), list(name)

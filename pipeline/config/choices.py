@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("longtail")
 
+EXAMPLES = {"weight_decay": 0.01}  # numbers a message proposes instead of "validation"; else 1
+
 
 def check_choices(config: Config, *, refuse: bool = True) -> None:
     """ConfigError when a classifier has a choice to make and certainly no samples to make it on.
@@ -54,7 +56,10 @@ def cannot_choose(config: Config, spec: Spec, setting: str | None = None) -> str
     """Why a classifier that :func:`chooses` cannot be fitted without samples to choose on, and the fixes."""
     part = "test" if config.evaluation.protocol == "paper" else "validation"
     fixed = [key for key, value in flat(spec.full()).items() if value == "validation"]
-    instead = f"give a fixed {fixed[0]} ({{name: {spec.name}, {fixed[0]}: 1}})" if fixed else "leave it out"
+    instead = "leave it out"
+    if fixed:
+        number = EXAMPLES.get(fixed[0], 1)
+        instead = f"give a fixed {fixed[0]} ({{name: {spec.name}, {fixed[0]}: {number}}})"
     why = f"{setting} leaves none" if setting else "there is none"
     return (
         f"{spec.name} chooses on {part} samples and {why}; hold some out "

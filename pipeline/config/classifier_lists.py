@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from longtail.pipeline.config.components import Spec, check_spec
-from longtail.pipeline.config.sweep_grid import expand
+from longtail.pipeline.config.sweep_grid import MOST_TRIALS, expand
 from longtail.stages.parameters import Problem, Problems
 from longtail.stages.wording import as_written
 
@@ -39,6 +39,8 @@ def check_sweep(value: Any) -> list[Spec] | None:
             trials += [entry] if isinstance(entry, Spec) else expand(entry)
         except Problems as error:
             problems += [p.under(str(row)) for p in error.problems]
+    if not problems and len(trials) > MOST_TRIALS:
+        problems = [Problem("", f"must stand for at most {MOST_TRIALS} classifiers, got {len(trials)}")]
     if problems:
         raise Problems(problems)
     return trials

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -49,30 +49,36 @@ class Spec:
         return registry(self.kind).describe(self.name)
 
     def minimal(self) -> dict[str, Any]:
-        """Name and parameters that differ from their defaults: what ids are made from."""
-        return {"name": self.name, **self.changed()}
+        """Name, parameters that differ from their defaults, and those that stand in every id.
+
+        Ids are made from it. A parameter that a component got later, with a default that computes something
+        else than before, is named by the component's fact ``in_every_id``: were it left out at its default,
+        an earlier result would be taken for a new one.
+        """
+        always = self.component.facts.get("in_every_id", ())
+        return {"name": self.name, **self._resolved(lambda key, changed: changed or key in always)}
 
     def changed(self) -> dict[str, Any]:
         """The parameters that differ from their defaults."""
-        return self._resolved(keep_defaults=False)
+        return self._resolved(lambda key, changed: changed)
 
     def full(self) -> dict[str, Any]:
         """Name and all parameters, defaults filled in."""
-        return {"name": self.name, **self._resolved(keep_defaults=True)}
+        return {"name": self.name, **self._resolved(lambda key, changed: True, nested_form="full")}
 
-    def _resolved(self, *, keep_defaults: bool) -> dict[str, Any]:
+    def _resolved(self, wanted: Callable[[str, bool], bool], nested_form: str = "minimal") -> dict[str, Any]:
+        """The parameters `wanted`, given their key and whether they differ from the default."""
         resolved = {}
         for key, parameter in self.component.parameters.items():
             value = self.params.get(key, parameter.default)
             nested = spec_kind(parameter.rule)
             if nested:
                 value, default = (
-                    getattr(check_spec(nested, v), "full" if keep_defaults else "minimal")()
-                    for v in (value, parameter.default)
+                    getattr(check_spec(nested, v), nested_form)() for v in (value, parameter.default)
                 )
             else:
                 default = parameter.default
-            if value is not REQUIRED and (keep_defaults or value != default):
+            if value is not REQUIRED and wanted(key, value != default):
                 resolved[key] = value
         return resolved
 

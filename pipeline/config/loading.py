@@ -19,7 +19,7 @@ from longtail.pipeline.config.sections import (
 )
 from longtail.pipeline.config.settings import Settings, component
 from longtail.pipeline.errors import ConfigError
-from longtail.stages.parameters import Index, Problem, Problems, describe_rule
+from longtail.stages.parameters import Problem, Problems, Seed, broken_rule
 from longtail.stages.registry import did_you_mean
 from longtail.stages.wording import as_written
 
@@ -33,7 +33,7 @@ class _Misplaced(NamedTuple):
 class Config(Settings):
     """Everything a run depends on."""
 
-    seed: Index = 0
+    seed: Seed = 0
     data: component("datasets")
     representation: Representation | None = Representation()
     features: FeatureSettings = FeatureSettings()
@@ -137,8 +137,13 @@ def _problems(entry: dict[str, Any]) -> list[Problem]:
     if field is None:
         return [Problem(path, f"must be a mapping, got {as_written(entry['input'])}")]
     rule = _field(loc[:field])
-    expected = "a mapping" if _sections_of(rule) else describe_rule(rule)
-    return [Problem(".".join(loc[:field]), f"must be {expected}, got {as_written(entry['input'])}")]
+    is_section = bool(_sections_of(rule))
+    message = (
+        f"must be a mapping, got {as_written(entry['input'])}"
+        if is_section
+        else broken_rule(rule, entry["input"])
+    )
+    return [Problem(".".join(loc[:field]), message)]
 
 
 def _sections_of(annotation: Any) -> list[type[Settings]]:

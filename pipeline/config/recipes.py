@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -9,8 +10,14 @@ from typing import Any
 
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.errors import ConfigError
+from longtail.stages.data.files.regular_file import UnreadableFile, read_text, require_regular
 from longtail.stages.registry import did_you_mean
+from longtail.stages.wording import file_kind
 
+KEYS = (
+    "base", "seed", "data", "representation", "features", "classifiers", "sweep", "ablation", "evaluation",
+    "system",
+)  # fmt: skip
 AS_WRITTEN = {"representation.init"}  # an id of digits alone is no number
 
 
@@ -33,7 +40,13 @@ def find(reference: str) -> Path:
     name = path.as_posix().removeprefix("configs/").removesuffix(".yaml")
     if name in shipped():
         return shipped_folder() / f"{name}.yaml"
-    hint = did_you_mean(name, shipped(), otherwise="longtail list configs names the recipes")
+    if os.path.lexists(path):
+        try:
+            hint = f"; it is {file_kind(os.stat(path).st_mode)}"
+        except OSError:
+            hint = "; it is a link to nothing"
+    else:
+        hint = did_you_mean(name, shipped(), otherwise="longtail list configs names the recipes")
     raise ConfigError(f"no such configuration file or recipe{hint}", reference)
 
 
@@ -51,20 +64,33 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         chain = " → ".join(p.name for p in (*seen, path))
         raise ConfigError(f"base: a cycle ({chain})", path.name)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", str(path)) from None
+        text = read_text(path, strict_yaml.MOST_BYTES)
+    except UnreadableFile as error:
+        raise ConfigError(error.reason, str(path)) from None
     settings = strict_yaml.load(text, path.name)
-    if not isinstance(settings, dict):
-        raise ConfigError(f"must be a mapping of settings, got {settings!r}", path.name)
+    _refuse_other_files(settings, path.name)
     base = settings.pop("base", None)
     if base is None:
         return merge({}, settings)
     if not isinstance(base, str):
         raise ConfigError(f"base: must be a path, got {base!r}", path.name)
-    if not (path.parent / base).is_file():
-        raise ConfigError(f"base: no such file, got {base!r}", path.name)
+    try:
+        require_regular(path.parent / base)
+    except UnreadableFile as error:
+        raise ConfigError(f"base: {error.reason}, got {base!r}", path.name) from None
     return merge(_read(path.parent / base, (*seen, path)), settings)
+
+
+def _refuse_other_files(content: Any, name: str) -> None:
+    """ConfigError unless `content` may be settings; a file that is none of ours is not quoted."""
+    if not isinstance(content, dict):
+        got = {type(None): "holds nothing", list: "holds a list"}.get(type(content), "holds text or a number")
+        raise ConfigError(f"must be a mapping of settings, {got}", name)
+    known = sum(key in KEYS for key in content)
+    if len(content) - known > max(known, 1):
+        raise ConfigError(
+            f"must be a mapping of settings ({', '.join(KEYS)}); of its {len(content)} keys {known} are", name
+        )
 
 
 def parse_override(text: str) -> dict[str, Any]:
@@ -73,6 +99,10 @@ def parse_override(text: str) -> dict[str, Any]:
     steps = key.strip().split(".")
     if not equals or not all(steps):
         raise ConfigError(f"an override must be KEY=VALUE with a dotted key, got {text!r}")
+    if len(steps) > strict_yaml.MOST_DEPTH:
+        raise ConfigError(
+            f"an override's key must have at most {strict_yaml.MOST_DEPTH} dots, got {len(steps)}"
+        )
     setting = strict_yaml.load(value, key)
     if key.strip() in AS_WRITTEN and setting is not None:
         setting = value

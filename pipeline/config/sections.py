@@ -5,22 +5,23 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from annotated_types import Gt, Le
+from annotated_types import Ge, Gt, Le
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from longtail.pipeline.config.components import Spec
 from longtail.pipeline.config.settings import Settings, component
 from longtail.stages.parameters import (
+    BatchSize,
     Beta,
-    Count,
+    Epochs,
     Fraction,
     Index,
     Location,
-    NonNegative,
     Positive,
     Problem,
     Problems,
     Share,
+    UpTo,
 )
 from longtail.stages.wording import as_written
 
@@ -50,9 +51,9 @@ class AugmentSettings(Settings):
     `jitter` of brightness, contrast and saturation, each up to so much.
     """
 
-    pad: Index = 0
+    pad: Annotated[int, Ge(0), UpTo(512)] = 0
     flip: bool = False
-    mixup: NonNegative = 0.0
+    mixup: Annotated[float, Ge(0), UpTo(1000)] = 0.0
     resized_crop: Share | None = None
     jitter: Fraction = 0.0
 
@@ -85,16 +86,16 @@ class Representation(Settings):
     schedule: component("schedules", "cosine") = Spec("schedules", "cosine")
     init: str | None = None
     weights: Location | None = None
-    epochs: Index = Field(90, validate_default=True)
-    batch_size: Count = 128
+    epochs: Annotated[int, Ge(0), UpTo(10**6)] = Field(90, validate_default=True)
+    batch_size: BatchSize = 128
     augment: AugmentSettings = AugmentSettings()
     clip_grad_norm: Positive | None = None
     trainable: Literal["all", "last_block", "head"] = "all"
     no_weight_decay: list[Literal["bias", "norm", "head_bias"]] = []
-    accumulation: Count = 1
+    accumulation: BatchSize = 1
     ema: Beta | None = None
-    early_stopping: Count | None = None
-    lr_batch_size: Count | None = None
+    early_stopping: Epochs | None = None
+    lr_batch_size: BatchSize | None = None
     reweighting: component("reweightings") | None = None
 
     @field_validator("optimizer")
@@ -155,7 +156,7 @@ class FeatureSettings(Settings):
     """Which checkpoint's features are cached, and how; `views` augmented views of training on top."""
 
     checkpoint: Literal["last", "best"] = "last"
-    views: Index = 0
+    views: Annotated[int, Ge(0), UpTo(1000)] = 0
     dtype: Literal["float32", "float16"] = "float32"
 
 
@@ -207,8 +208,8 @@ class AblationSettings(Settings):
 
     methods: Annotated[dict[str, dict[str, Any]], BeforeValidator(_methods)] = {}
     vary: Annotated[dict[str, list[Any]], BeforeValidator(_vary)] = {}
-    seeds: Count = 1
-    data_seeds: Count = 1
+    seeds: Annotated[int, Ge(1), UpTo(1000)] = 1
+    data_seeds: Annotated[int, Ge(1), UpTo(1000)] = 1
     baseline: str | None = None
 
 
@@ -216,9 +217,9 @@ class System(Settings):
     """How and where to run; no part of any id. A run that resumes keeps what it began with."""
 
     device: str = "auto"
-    workers: Count | Literal["auto"] = "auto"
+    workers: Annotated[int, Ge(1), UpTo(256)] | Literal["auto"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    threads: Count | Literal["auto"] = "auto"
+    threads: Annotated[int, Ge(1), UpTo(1024)] | Literal["auto"] = "auto"
     channels_last: Literal["auto", "on", "off"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     tensorboard: bool = False

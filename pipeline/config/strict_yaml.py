@@ -11,11 +11,13 @@ from typing import Any
 import yaml
 
 from longtail.pipeline.errors import ConfigError
+from longtail.stages.wording import excerpt
 
 MOST_BYTES = 2**20
 MOST_ALIASES = 100
 MOST_VALUES = 20_000
 MOST_DEPTH = 100  # the scanner's time grows with the square of the depth
+MOST_KEY = 500  # characters; messages name keys in full
 MOST_DIGITS = 1000  # Python refuses to print an integer of more than 4,300
 
 _PLAIN = (
@@ -44,7 +46,7 @@ def load(text: str, source: str = "") -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        problem = excerpt(" ".join(str(getattr(error, "problem", None) or error).split()), 100)
         raise ConfigError(f"{where}{problem}", source) from None
     except RecursionError:
         raise ConfigError("is nested too deeply", source) from None
@@ -55,7 +57,7 @@ def _refuse_tags_and_bombs(text: str, source: str) -> None:
     for event in yaml.parse(text, yaml.SafeLoader):
         line = event.start_mark.line + 1
         if getattr(event, "tag", None) is not None:
-            raise ConfigError(f"line {line}: tags are not allowed, got {event.tag}", source)
+            raise ConfigError(f"line {line}: tags are not allowed, got {excerpt(event.tag)}", source)
         aliases += isinstance(event, yaml.AliasEvent)
         if aliases > MOST_ALIASES:
             raise ConfigError(f"line {line}: more than {MOST_ALIASES} aliases", source)
@@ -100,9 +102,11 @@ class _Builder:
         for key_node, value_node in node.value:
             key, line = self.build(key_node), key_node.start_mark.line + 1
             if not isinstance(key, str):
-                raise ConfigError(f"line {line}: keys must be strings, got {key!r}", self.source)
+                raise ConfigError(f"line {line}: keys must be strings, got {excerpt(repr(key))}", self.source)
+            if len(key) > MOST_KEY:
+                raise ConfigError(f"line {line}: a key must have at most {MOST_KEY} characters", self.source)
             if key in values:
-                raise ConfigError(f"line {line}: duplicate key {key!r}", self.source)
+                raise ConfigError(f"line {line}: duplicate key {excerpt(repr(key))}", self.source)
             values[key] = self.build(value_node)
         return values
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import product
-from typing import Any, get_origin
+from typing import Annotated, Any, get_origin
+
+from annotated_types import Ge, Le
 
 from longtail.pipeline.config.components import Spec, check_spec, registry
-from longtail.stages.parameters import Problem, Problems, alternatives
+from longtail.stages.parameters import LARGEST, Problem, Problems, UpTo, alternatives, check_value
 from longtail.stages.registry import did_you_mean
 from longtail.stages.wording import as_written
 
@@ -70,11 +72,15 @@ def _range(value: Mapping[str, Any]) -> list[float]:
     ]
     numbers = {k: value.get(k) for k in ("from", "to")}
     for key, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-            problems.append(Problem(key, f"must be a number, got {as_written(number)}"))
+        try:
+            check_value(Annotated[float, Ge(-LARGEST), Le(LARGEST)], number)
+        except ValueError as error:
+            problems.append(Problem(key, str(error)))
     steps, scale = value.get("steps"), value.get("scale", "linear")
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 2 <= steps <= MOST_TRIALS:
-        problems.append(Problem("steps", f"must be an integer ≥ 2, got {as_written(steps)}"))
+    try:
+        check_value(Annotated[int, Ge(2), UpTo(MOST_TRIALS)], steps)
+    except ValueError as error:
+        problems.append(Problem("steps", str(error)))
     if scale not in ("linear", "log"):
         problems.append(Problem("scale", f"must be linear or log, got {as_written(scale)}"))
     elif scale == "log" and not problems and min(numbers.values()) <= 0:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from longtail.pipeline.errors import LongtailError
+from longtail.stages.data.files.regular_file import require_regular
+from longtail.stages.data.files.user_path import user_path
 
 PUBLISHERS = ("torchvision", "timm")  # of representation.weights: torchvision, torchvision:NAME, timm:TAG
 
@@ -15,11 +17,14 @@ def is_published(weights: str) -> bool:
 
 
 def weights_file(weights: str) -> Path:
-    """The file ``representation.weights`` names; LongtailError when it is not there."""
-    path = Path(weights).expanduser()
-    if not path.is_file():
+    """The file ``representation.weights`` names; LongtailError when it cannot be opened."""
+    try:
+        path = user_path(weights)
+        require_regular(path)
+    except ValueError as error:
+        reason = getattr(error, "reason", error)
         raise LongtailError(
-            f"representation.weights: no such file, got {weights!r}; "
+            f"representation.weights: {reason}, got {weights!r}; "
             f"a .safetensors or .pth file, or {' or '.join(map(repr, PUBLISHERS))} to download theirs"
-        )
+        ) from None
     return path

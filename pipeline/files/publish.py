@@ -1,25 +1,30 @@
 """Write, fsync, rename: the one way a file comes to exist.
 
 A reader sees the whole file or none, whenever the writer dies; two writers of the same name leave one of
-their files whole.
+their files whole. Errors name the file that was to be, never the temporary one.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from longtail.stages.wording import file_kind
+
 TEMPORARY = ".tmp"
+NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)  # of file systems without it, over networks
 
 
 def publish(path: Path, write: Callable[[BinaryIO], None]) -> None:
     """Make `path` exist with what ``write(file)`` writes; on any failure leave no trace."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
     try:
         with open(temporary, "xb") as file:
@@ -27,10 +32,29 @@ def publish(path: Path, write: Callable[[BinaryIO], None]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):  # what went wrong first is what is said
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     _fsync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above it exist; OSError naming what is in the way, if anything is."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        for above in (folder, *folder.parents):
+            if above.is_symlink() and not above.exists():
+                raise OSError(error.errno, "a link to a folder that is not there", str(above)) from error
+            if above.exists() and not above.is_dir():
+                kind = file_kind(above.stat().st_mode)
+                raise OSError(error.errno, f"must be a folder, is {kind}", str(above)) from error
+        if error.errno == errno.ENOENT:  # /proc says so
+            raise OSError(error.errno, "no folder can be made here", str(folder)) from error
+        raise
 
 
 def publish_bytes(path: Path, content: bytes) -> str:
@@ -70,5 +94,8 @@ def _fsync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC:
+            raise OSError(error.errno, error.strerror, str(folder)) from error
     finally:
         os.close(handle)

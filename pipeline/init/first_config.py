@@ -7,18 +7,20 @@ import os
 import shlex
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import Config, check_config
-from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.files.outputs import output_path
 from longtail.pipeline.files.publish import publish_bytes
 from longtail.pipeline.init.given import given_settings
 from longtail.pipeline.init.proposal import Choice, propose
 from longtail.pipeline.init.survey import Survey, survey_folder
 from longtail.pipeline.work.checked_set import picture_findings
 from longtail.pipeline.work.class_chart import chart
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.wording import printable
 
 log = logging.getLogger("longtail")
@@ -36,10 +38,12 @@ def write_first_config(
     Returns class counts and the next command, for a terminal. LongtailError when the file exists (unless
     `force`), ValueError when the folder holds no classes with pictures.
     """
-    name = Path(os.path.abspath(Path(folder).expanduser())).name or "pictures"  # of a link its own name
-    path = Path(output or f"{name}.yaml")
-    if path.exists() and not force:
-        raise LongtailError(f"{path}: exists already; --force overwrites it, --output FILE writes elsewhere")
+    name = Path(os.path.abspath(user_path(folder))).name or "pictures"  # of a link its own name
+    path = user_path(output or f"{name}.yaml")
+    written = partial(
+        output_path, path, "a configuration", force=force, way_out=", --output FILE writes elsewhere"
+    )
+    written()
     given = given_settings(folder, overrides)
     survey = survey_folder(folder, given)
     sections, counts = propose(folder, survey, given)
@@ -47,7 +51,7 @@ def write_first_config(
     config = check_config(settings, str(path))
     named = str(path) if not str(path).startswith("-") else f"./{path}"  # no option
     command = f"longtail run {shlex.quote(named)}"
-    publish_bytes(path, to_yaml(sections, command, folder, survey).encode())
+    publish_bytes(written(), to_yaml(sections, command, folder, survey).encode())
     _warn_of_set(config)
     _warn_of_coarse_accuracy(counts["test"])
     train = counts["train"]

@@ -43,6 +43,7 @@ def propose(
         Choice("name", "image_folder"),
         Choice("root", folder, "As it was typed: a relative path starts where the command is run."),
         *shape,
+        *_background(survey),
         *_unreadable(survey),
         *held_out,
     ]
@@ -115,6 +116,18 @@ def _shape(survey: Survey) -> tuple[list[Choice], int]:
     if survey.grey:
         choices.append(Choice("mode", "gray", "No picture sampled has colour."))
     return choices, size
+
+
+def _background(survey: Survey) -> list[Choice]:
+    """What transparent pictures are laid on, when some of those sampled are."""
+    if not survey.transparent:
+        return []
+    why = f"{survey.transparent} of {survey.sampled} pictures sampled are transparent somewhere. "
+    if survey.background == "alpha":
+        why += "On white, black and gray some would vanish: transparency becomes one more channel."
+    else:
+        why += f"What they show stands out on {survey.background}; alpha would keep transparency instead."
+    return [Choice("background", survey.background, why)]
 
 
 def _unreadable(survey: Survey) -> list[Choice]:

@@ -13,7 +13,9 @@ from typing import Any
 from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import LongtailError
 from longtail.stages.data.files.picture_folders import scan
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.data.pictures.reading.opening import opened
+from longtail.stages.data.pictures.transparency import fitting_background
 from longtail.stages.wording import listed
 
 log = logging.getLogger("longtail")
@@ -31,6 +33,8 @@ class Survey:
     sides: list[int]  # shorter sides, in pixels, of the pictures sampled
     grey: bool  # no picture sampled has colour
     broken: list[str] = field(default_factory=list)  # pictures sampled that cannot be read
+    transparent: int = 0  # pictures sampled with a pixel that is not opaque
+    background: str = "white"  # on which what those show stands out
 
     @property
     def total(self) -> int:
@@ -44,7 +48,7 @@ class Survey:
 
 
 def survey_folder(folder: str, given: Mapping[str, Any] | None = None) -> Survey:
-    """Count the pictures of every class and read the headers of some; nothing is decoded.
+    """Count the pictures of every class and read the headers of some; only transparent ones are decoded.
 
     `given` are settings of the data, of which those that say where pictures lie count here.
 
@@ -62,9 +66,11 @@ def survey_folder(folder: str, given: Mapping[str, Any] | None = None) -> Survey
         counts[part] = {name: tally[name] for name in names}
     paths = [picture.path for pictures in parts.values() for picture in pictures]
     step = max(1, math.ceil(len(paths) / SAMPLE))
-    top = Path(folder).expanduser()
-    sides, grey, broken = _read_headers([top / path for path in paths[::step]])
-    return Survey(counts, sides, grey, [str(path.relative_to(top)) for path in broken])
+    top = user_path(folder)
+    sample = [top / path for path in paths[::step]]
+    sides, grey, broken = _read_headers(sample)
+    names = [str(path.relative_to(top)) for path in broken]
+    return Survey(counts, sides, grey, names, *fitting_background(sample))
 
 
 def _read_headers(paths: Sequence[Path]) -> tuple[list[int], bool, list[Path]]:

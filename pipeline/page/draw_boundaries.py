@@ -8,6 +8,7 @@ from pathlib import Path
 from longtail.pipeline.config.components import check_spec, registry
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.files.outputs import output_path
 from longtail.pipeline.store.classifier_files import load_classifier
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work.workbench import Workbench
@@ -25,11 +26,12 @@ CLASSIFIERS = {  # what a panel is called, and what it shows
 }
 
 
-def draw_boundaries(config: Config, store: Store, path: Path) -> None:
+def draw_boundaries(config: Config, store: Store, path: Path, *, force: bool = False) -> None:
     """Draw the decision boundaries of joint, τ from 0 to 1, cosine and class means to `path`.
 
     Stage one and features are run first where they are missing; classifiers are judged on validation alone.
-    LongtailError for features of another width than 2 or a file name of another kind.
+    LongtailError for features of another width than 2, a file name of another kind, and a file in the way
+    that longtail did not write, unless `force`.
     """
     from longtail.pipeline.page.figures.decision_boundaries import Panel, decision_boundaries
     from longtail.pipeline.page.figures.drawing import house_style
@@ -37,6 +39,7 @@ def draw_boundaries(config: Config, store: Store, path: Path) -> None:
 
     if path.suffix not in FORMS:
         raise LongtailError(f"--out: must end in {', '.join(FORMS)}, got {str(path)!r}")
+    output_path(path, "a figure", replaces=True, force=force)
     need_libraries()
     if config.representation is not None:
         spec = config.representation.backbone
@@ -52,7 +55,7 @@ def draw_boundaries(config: Config, store: Store, path: Path) -> None:
         drawing = decision_boundaries(
             panels, features.train, features.class_counts, features.class_names, data=config.data.name
         )
-        write_drawing(drawing, path)
+        write_drawing(drawing, output_path(path, "a figure", replaces=True, force=force))
     log.info("%s: %d classifiers", path, len(panels))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from longtail.pipeline.compare.ablation_table import AblationCell
 from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.files.outputs import output_folder, output_path
 from longtail.pipeline.files.publish import publish_bytes
 from longtail.pipeline.page.figures.drawing import PALETTE, Drawing, house_style
 from longtail.pipeline.page.figures.figure_files import figure_file
@@ -19,6 +20,7 @@ from longtail.pipeline.page.table import results_table
 from longtail.pipeline.store.finished_results import ReferenceResults
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.records import Record
+from longtail.stages.data.files.user_path import user_path
 
 log = logging.getLogger("longtail")
 
@@ -36,13 +38,16 @@ def write_page(
     figures: str | Path | None = None,
     form: str = "svg",
     cells: Sequence[AblationCell] = (),
+    force: bool = False,
 ) -> None:
     """Write finished runs as one page, `html`, and every figure as a file of `form` below `figures`.
 
     `records` are those of the page's table, `cells` those of an ablation, if it is one. ImportError without
-    the extra ``report``, LongtailError when nothing was judged on test.
+    the extra ``report``, LongtailError when nothing was judged on test, and for a file in the way that
+    longtail did not write, unless `force`.
     """
     need_libraries()
+    check_outputs(html, figures, force=force)
     runs = runs_of(store, groups)
     if not runs:
         raise LongtailError(
@@ -54,16 +59,26 @@ def write_page(
         for section, drawing in drawings(sections):
             count += 1
             if figures is not None:
-                path = Path(figures) / f"{section.anchor}-{drawing.key}.{form}"
-                publish_bytes(path, figure_file(drawing, form))
+                path = user_path(figures) / f"{section.anchor}-{drawing.key}.{form}"
+                publish_bytes(
+                    output_path(path, "a figure", replaces=True, force=force), figure_file(drawing, form)
+                )
             if html is not None:
                 section.shown.append(page_figure(drawing, section.anchor))
     if figures is not None:
         log.info("%s: %d figures", figures, count)
     if html is not None:
         page = _page_html(sections, records).encode()
-        publish_bytes(Path(html), page)
+        publish_bytes(output_path(html, "a page", replaces=True, force=force), page)
         log.info("%s: %d figures, %.1f MB", html, count, len(page) / 1e6)
+
+
+def check_outputs(html: str | Path | None, figures: str | Path | None, *, force: bool = False) -> None:
+    """LongtailError where :func:`write_page` may not write; better before the work than after it."""
+    if html is not None:
+        output_path(html, "a page", replaces=True, force=force)
+    if figures is not None:
+        output_folder(figures, "figures")
 
 
 def write_drawing(drawing: Drawing, path: Path) -> None:

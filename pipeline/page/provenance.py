@@ -9,7 +9,8 @@ from longtail.pipeline.store.parameter_text import value_text
 def provenance_lines(run: RunResults) -> list[tuple[str, str]]:
     """What is known of how a run was made, as (name, text)."""
     known, first, limits = run.provenance, run.first, run.thresholds
-    machine = known.get("platform") and f"{known['platform']}, {known['cores']} cores"
+    cores = f"{known['cores']} cores" if "cores" in known else None
+    machine = ", ".join(filter(None, [known.get("platform"), cores]))
     fits = ", ".join(f"{run.label(r)} {r.run} ({r.seconds:.2g} s)" for r in run.results)
     every = {k: v for k, v in run.settings.main.items() if k != "reached"} | run.settings.all
     settings = ", ".join(f"{key} {value_text(value)}" for key, value in every.items() if value is not None)

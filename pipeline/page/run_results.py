@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from longtail.pipeline.errors import Damaged, LongtailError
-from longtail.pipeline.files.checked_json import read_json
 from longtail.pipeline.page.figures.drawing import STYLES, Missing, Style
 from longtail.pipeline.page.labels import classifier_text, shortened
 from longtail.pipeline.store.classifier_files import load_classifier, load_predictions
 from longtail.pipeline.store.contents import EpochRow, Provenance
 from longtail.pipeline.store.finished_results import ReferenceResults
 from longtail.pipeline.store.result import Metrics, Result
+from longtail.pipeline.store.run_records import history, provenance
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.records import Record
 from longtail.stages.metrics.shots import shot_group
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from longtail.pipeline.work.feature_cache import FeatureSet
     from longtail.stages.network import Head
+
+log = logging.getLogger("longtail")
 
 LONGEST_LABEL = 26
 FEW_SAMPLES = 10  # of a class in the test split, below which its accuracy says little
@@ -197,8 +200,8 @@ class RunResults:
             raise Missing("the data are features already: nothing was trained")
         path = self.store.folder("representations", self.representation) / "history.jsonl"
         try:
-            rows = self.store.history(self.representation)
-        except (OSError, Damaged):
+            rows = history(self.store, self.representation)
+        except Damaged:
             raise Missing(f"{path} is damaged") from None
         if not rows:
             raise Missing("no epoch was trained" if path.exists() else f"{path} is gone")
@@ -210,8 +213,9 @@ class RunResults:
         if self.representation is None:
             return {}
         try:
-            return read_json(self.store.folder("representations", self.representation) / "provenance.json")
-        except (OSError, Damaged):
+            return provenance(self.store, self.representation)
+        except Damaged as error:
+            log.warning("%s; it is not shown", error)
             return {}
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import time
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.config.sections import Representation, System
 from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.process.progress import duration
 
 if TYPE_CHECKING:
     from longtail.pipeline.training.trainee import Trainee
@@ -19,6 +21,7 @@ log = logging.getLogger("longtail")
 
 WORTH_COMPILING = 600.0  # estimated seconds of training
 PROBED_STEPS = 3  # steps timed for the estimate
+LONGEST_TRIAL = 0.05  # of the estimated seconds, for finding out whether compiling pays
 
 
 @dataclass(frozen=True)
@@ -96,24 +99,46 @@ def limit_threads(system: System) -> None:
 
 
 def worth_compiling(trainee: Trainee, settings: Representation) -> bool:
-    """True when there is a compiler and training, timed on a copy, would take over ten minutes."""
-    import copy
+    """True when compiling saves more time than it takes, by steps on a copy.
 
-    import torch
+    Tried where there is a compiler and training would take over ten minutes, for a twentieth of that time at
+    most. A step's kernels are for one size, so a last batch of another size is compiled for as well.
+    """
+    from longtail.stages.training.compiling import TakesTooLong, Trial, can_be_limited
 
     name, usual = ("CC", "gcc") if trainee.device.startswith("cuda") else ("CXX", "g++")
-    if not shutil.which(os.environ.get(name, usual)):
+    if not shutil.which(os.environ.get(name, usual)) or not can_be_limited():
         return False
-    network = copy.deepcopy(trainee.network).train()
-    device = next(network.parameters()).device.type
-    bfloat16 = trainee.precision == "bfloat16"
-    seconds = []
-    for batch, _ in zip(trainee.batches.epoch(0), range(PROBED_STEPS), strict=False):
-        piece = next(batch.pieces(settings.accumulation))
-        began = time.perf_counter()
-        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-            logits = network(piece.inputs)
-        trainee.loss(logits.float(), piece.labels).backward()
-        logits.sum().item()  # waits for a GPU
-        seconds.append((time.perf_counter() - began) * len(batch.labels) / len(piece.labels))
-    return min(seconds) * len(trainee.batches) * settings.epochs > WORTH_COMPILING
+    trial = Trial(trainee.network, trainee.loss, trainee.precision == "bfloat16")
+    with closing(trainee.batches.epoch(0)) as batches:
+        pieces = [next(batch.pieces(settings.accumulation)) for batch in islice(batches, PROBED_STEPS)]
+    eager = min(trial.eager(piece) / len(piece.labels) for piece in pieces)
+    samples = settings.epochs * len(trainee.batches.sampler)
+    training = eager * samples
+    if training <= WORTH_COMPILING:
+        return False
+    limit = training * LONGEST_TRIAL
+    log.info(
+        "training would take about %s; compiling a copy of the network to see whether that is faster, for up "
+        "to %s (system.compile=off does without)",
+        duration(training),
+        duration(limit),
+    )
+    try:
+        first, step = trial.compiled(pieces[0], limit=limit)
+    except TakesTooLong:
+        log.info("compiling takes longer than that: training goes on uncompiled")
+        return False
+    except Exception as error:  # whatever compilers and their drivers raise
+        log.info("the network cannot be compiled (%s): training goes on uncompiled", type(error).__name__)
+        return False
+    left = training * step / len(pieces[0].labels) / eager
+    compiling = first * len(trainee.batches.piece_sizes(settings.accumulation))
+    pays = left + compiling < training
+    log.info(
+        "compiled in %s, and training would take %s then: it goes on %s",
+        duration(first),
+        duration(left + compiling),
+        "compiled" if pays else "uncompiled",
+    )
+    return pays

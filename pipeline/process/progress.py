@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("longtail")
 
 LINE_EVERY = 10.0  # seconds between lines of epochs when there is no terminal
+MINUTE, DAY = 60, 86_400  # seconds
 COUNT_EVERY = 60.0  # seconds between lines of work without epochs, or within one
 
 
@@ -31,10 +32,14 @@ def _bar(total: int, initial: int, unit: str, description: str) -> tqdm:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit a person would use: ``40 s``, ``12 min``, ``3.5 h``."""
+    """A time in the unit a person would use: ``40 s``, ``12 min``, ``3.5 h``, ``9 days``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 90 * MINUTE:
+        return f"{seconds / MINUTE:.0f} min"
+    if seconds < 2 * DAY:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / DAY:.0f} days" if seconds < 730 * DAY else "over 2 years"
 
 
 class Pace:

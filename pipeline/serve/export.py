@@ -6,13 +6,13 @@ import importlib.metadata
 import io
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.files.outputs import output_path
 from longtail.pipeline.files.publish import publish_bytes
 from longtail.pipeline.serve.finished_model import FinishedModel, load_finished_model
 from longtail.pipeline.store.choose_classifier import choose_classifier
@@ -49,12 +49,11 @@ def export(
     tried on random inputs before it comes to exist. LongtailError when its scores are not torch's, for a file
     that exists (unless `force`), and for a classifier that cannot be written; ImportError without the extra.
     """
-    path = Path(file).expanduser()
-    if path.suffix not in WRITERS:
+    suffix = Path(file).suffix
+    if suffix not in WRITERS:
         raise LongtailError(f"{file}: must end in {' or '.join(WRITERS)}, which says what is written")
-    if path.is_dir() or (os.path.lexists(path) and not force):
-        raise LongtailError(f"{path}: exists already; --force overwrites a file")
-    write = WRITERS[path.suffix]()
+    path = output_path(file, "a model", force=force)
+    write = WRITERS[suffix]()
     result, _ = choose_classifier(store, reference, overrides, classifier)
     finished = load_finished_model(store, result)
     model, example = build_module(finished)
@@ -65,7 +64,7 @@ def export(
             f"{path}: not written: its scores differ from torch's by {difference:.1e} of the largest, "
             f"more than {TOLERANCE:g}"
         )
-    publish_bytes(path, content)
+    publish_bytes(output_path(file, "a model", force=force), content)
     return (
         f"written: {path} ({result.description}, {len(content) / 2**20:.1f} MiB; scores differ from torch's "
         f"by at most {difference:.1e} of the largest)"

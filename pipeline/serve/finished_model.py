@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import check_spec, registry
 from longtail.pipeline.config.imports import require_imports
 from longtail.pipeline.errors import Damaged, LongtailError
@@ -13,6 +12,7 @@ from longtail.pipeline.files.tensor_files import load_tensors
 from longtail.pipeline.store.classifier_files import load_classifier
 from longtail.pipeline.store.contents import Manifest
 from longtail.pipeline.store.result import Result
+from longtail.pipeline.store.run_records import run_settings
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.state_tensors import load_network
 
@@ -107,11 +107,14 @@ def _backbone(store: Store, run_id: str, tensors: str, in_channels: int) -> nn.M
         arrays, _, stored = load_tensors(path)
         if stored != tensors:
             raise Damaged(f"{path}: is not the file this run finished with")
-        settings = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))
-        spec = check_spec("backbones", settings["representation"]["backbone"])
-    except (FileNotFoundError, KeyError, TypeError, Damaged) as error:
-        reason = error if isinstance(error, Damaged) else f"{folder}: lacks its weights or its config.yaml"
+    except (FileNotFoundError, KeyError, Damaged) as error:
+        reason = error if isinstance(error, Damaged) else f"{folder}: lacks its weights"
         raise LongtailError(f"{reason}; `longtail extract CONFIG --fresh` makes it again") from None
+    try:
+        spec = check_spec("backbones", run_settings(store, run_id)["representation"]["backbone"])
+    except (FileNotFoundError, KeyError, TypeError, Damaged) as error:
+        reason = error if isinstance(error, FileNotFoundError | Damaged) else f"{folder}: names no backbone"
+        raise LongtailError(f"{reason}; `longtail represent CONFIG` writes config.yaml again") from None
     backbone = registry("backbones").create(spec.name, in_channels=in_channels, **spec.params)
     own = {name.removeprefix(BACKBONE): a for name, a in arrays.items() if name.startswith(BACKBONE)}
     load_network(backbone, own, path)

@@ -17,6 +17,8 @@ from longtail.pipeline.store.choose_classifier import choose_classifier
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.prediction_lines import Prediction, prediction_lines
+from longtail.stages.data.files.user_path import user_path
+from longtail.stages.wording import file_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,18 +97,26 @@ def _check_width(array: Path, model: FinishedModel) -> None:
 
 def picture_paths(inputs: Sequence[str]) -> list[Path]:
     """Every picture that is named, and those below every folder that is, sorted; LongtailError for none."""
-    from longtail.stages.data.files.picture_files import SUFFIXES, walk
+    from longtail.stages.data.files.passed_over import PassedOver
+    from longtail.stages.data.files.picture_files import picture_suffixes, walk
 
     paths: list[Path] = []
     for name in inputs:
-        path = Path(name).expanduser()
+        path = user_path(name)
         if path.is_dir():
-            inside = sorted(picture for picture, _ in walk(path, None))
+            passed = PassedOver()
+            inside = sorted(picture for picture, _ in walk(path, None, passed=passed))
             if not inside:
-                raise LongtailError(f"{path}: holds no picture ({' '.join(SUFFIXES)})")
+                rest = f"; {passed}" if passed else ""
+                raise LongtailError(f"{path}: holds no picture ({' '.join(picture_suffixes())}){rest}")
+            if passed:
+                log.warning("%s: %s", path, passed)
             paths += inside
         elif path.is_file():
             paths.append(path)
+        elif path.exists():
+            kind = file_kind(path.stat().st_mode)
+            raise LongtailError(f"{path}: must be a picture or a folder, is {kind}")
         else:
             raise LongtailError(f"{path}: no such picture or folder")
     return paths
@@ -117,7 +127,7 @@ def _array(inputs: Sequence[str]) -> Path | None:
     arrays = [name for name in inputs if name.endswith(".npy")]
     if arrays and len(inputs) > 1:
         raise LongtailError(f"{arrays[0]}: features come one file at a time, got {len(inputs)} inputs")
-    return Path(arrays[0]).expanduser() if arrays else None
+    return user_path(arrays[0]) if arrays else None
 
 
 def _rows(path: Path) -> int:
@@ -125,7 +135,9 @@ def _rows(path: Path) -> int:
     import numpy as np
 
     from longtail.stages.data.feature_arrays import check_features
+    from longtail.stages.data.files.regular_file import require_regular
 
+    require_regular(path)
     try:
         X = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -143,7 +155,7 @@ def _of_pictures(
     """Predictions of pictures in order; one that cannot be read is warned of and added to `unreadable`."""
     import numpy as np
 
-    from longtail.stages.data.pictures.unreadable import try_each
+    from longtail.stages.data.files.each_file import try_each
     from longtail.stages.features import batch_rows
 
     shape, read = model.preprocessing, model.preprocessing.reader()

@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import registry
-from longtail.pipeline.errors import Damaged, LongtailError
+from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.checked_json import read_json, verified, with_checksum
 from longtail.pipeline.files.publish import publish_json
+from longtail.pipeline.store.run_records import provenance, run_settings
 
 if TYPE_CHECKING:
     from longtail.pipeline.files.data_look import DataLook
@@ -67,9 +67,9 @@ def identified_by(store: Store, run_id: str) -> str:
     if (folder / CONTENT).exists():
         return "names and sizes, and the content that an earlier version left out"
     try:
-        settings = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))["data"]
+        settings = run_settings(store, run_id)["data"]
         known = registry("datasets").describe(settings["name"]).parameters
-    except (LongtailError, OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, Damaged, ValueError, KeyError, TypeError):
         return "not known, config.yaml is damaged"
     by_content = "identity" not in known or settings.get("identity") == "content"
     return "content" if by_content else "names and sizes"
@@ -77,10 +77,9 @@ def identified_by(store: Store, run_id: str) -> str:
 
 def _began(store: Store, run_id: str) -> int | None:
     """When a run began, in ns since 1970, as its ``provenance.json`` says; None if that does not."""
-    path = store.folder("representations", run_id) / "provenance.json"
     try:
-        moment = time.strptime(read_json(path)["began"], "%Y-%m-%dT%H:%M:%SZ")
-    except (FileNotFoundError, Damaged, KeyError, TypeError, ValueError):
+        moment = time.strptime(provenance(store, run_id)["began"], "%Y-%m-%dT%H:%M:%SZ")
+    except (Damaged, KeyError, ValueError):
         return None
     return calendar.timegm(moment) * 10**9
 

@@ -53,22 +53,33 @@ def choose_classifier(
 
 
 def _named(store: Store, reference: str, results: list[Result], wanted: str) -> Result:
-    on = {(result.features, result.seed) for result in results}
-    others = [r for r in store.results() if (r.features, r.seed) in on and r not in results]
-    for known in (results, others):
-        matches = [r for r in known if r.classifier == wanted]
-        matches = matches or [r for r in known if r.run.startswith(wanted)]
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            raise LongtailError(
-                f"--classifier: {wanted!r} fits {len(matches)} finished classifiers of {reference}; name one "
-                f"by its id: {_listed(matches)}"
-            )
+    matches, others = _matching(results, wanted), []
+    if not matches:
+        others = _others(store, results)
+        matches = _matching(others, wanted)
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise LongtailError(
+            f"--classifier: {wanted!r} fits {len(matches)} finished classifiers of {reference}; name one "
+            f"by its id: {_listed(matches)}"
+        )
     names = sorted({r.classifier for r in results + others})
     raise LongtailError(
         f"--classifier: {reference} has no finished classifier {wanted!r}{did_you_mean(wanted, names)}"
     )
+
+
+def _matching(results: list[Result], wanted: str) -> list[Result]:
+    """The results of this name; without any, those whose ids begin so."""
+    return [r for r in results if r.classifier == wanted] or [r for r in results if r.run.startswith(wanted)]
+
+
+def _others(store: Store, results: list[Result]) -> list[Result]:
+    """Finished classifiers on the same features, of the same seed."""
+    on = {(result.features, result.seed) for result in results}
+    same = [r for features in sorted({key for key, _ in on}) for r in store.results(features=features)]
+    return [r for r in same if (r.features, r.seed) in on and r not in results]
 
 
 def _best(reference: str, results: list[Result]) -> Result:

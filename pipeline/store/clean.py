@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from longtail.pipeline.files.at_work import exclusive
 from longtail.pipeline.files.publish import TEMPORARY
 from longtail.pipeline.store.inventory import (
     FINISHED,
@@ -23,10 +24,11 @@ from longtail.pipeline.store.inventory import (
 )  # fmt: skip
 from longtail.pipeline.store.store import Store
 from longtail.stages.data.files.download import ASIDE, DOWNLOADED_TO
+from longtail.stages.wording import printable
 
 UNTOUCHED = 3600.0  # seconds; a process that is alive writes more often than that
 SHOWN = 10  # results of a list that may be long
-REMOVE, BUSY, MIXED = "remove", "busy", "mixed"
+REMOVE, BUSY, AT_WORK, MIXED = "remove", "busy", "at work", "mixed"
 
 
 def clean(store: Store, *, dry_run: bool = False, unfinished: bool = False, states: bool = False) -> str:
@@ -49,17 +51,19 @@ def clean(store: Store, *, dry_run: bool = False, unfinished: bool = False, stat
 def sort_out(
     items: Iterable[Item], *, now: float, unfinished: bool = False, states: bool = False
 ) -> dict[str, list[Item]]:
-    """Items by fate: remove, busy, mixed (kept for a file inside that is not ours), or their state."""
+    """Items by fate: remove, their state, or why they are kept: busy, at work, mixed with files not ours."""
     items = list(items)
     mixed = {item.path.parent for item in items if item.state == FOREIGN}
     wanted = {ORPHAN: True, UNFINISHED: unfinished, STATE: states}
-    fates: dict[str, list[Item]] = {fate: [] for fate in (REMOVE, BUSY, MIXED)}
+    fates: dict[str, list[Item]] = {fate: [] for fate in (REMOVE, BUSY, AT_WORK, MIXED)}
     for item in items:
         fate = item.state
         if wanted.get(item.state):
             fate = REMOVE
             if item.path in mixed:
                 fate = MIXED
+            elif item.at_work:
+                fate = AT_WORK
             elif item.state != STATE and now - item.touched < UNTOUCHED:
                 fate = BUSY
         fates.setdefault(fate, []).append(item)
@@ -72,7 +76,10 @@ def remove(store: Store, items: Iterable[Item]) -> int:
     """Remove `items`; returns the bytes that are free now."""
     freed = 0
     for item in items:
-        with suppress(FileNotFoundError):  # its process was alive after all, or somebody else cleans as well
+        folder = item.path if item.path.is_dir() else item.path.parent
+        with exclusive(folder) as nobody, suppress(FileNotFoundError):  # somebody else cleans as well
+            if not nobody and item.state != STATE:  # its process has begun since
+                continue
             if item.path.is_dir():
                 store.discard(item.kind, item.path.name)
             else:
@@ -124,6 +131,7 @@ def _lists(store: Store, fates: dict[str, list[Item]], dry_run: bool) -> list[st
     headings = {
         REMOVE: "would be removed" if dry_run else "removed",
         BUSY: "kept: written within the hour, a process may be at work on it",
+        AT_WORK: "kept: a process that is alive is at work on it",
         MIXED: "kept: holds files that are not ours",
         UNFINISHED: "unfinished, kept: the same command continues them, --unfinished removes them",
         FOREIGN: "not ours, left alone",
@@ -149,7 +157,7 @@ def _lists(store: Store, fates: dict[str, list[Item]], dry_run: bool) -> list[st
 
 
 def _rows(store: Store, items: list[Item], shown: int = SHOWN) -> list[str]:
-    names = [str(item.path.relative_to(store.root)) for item in items[:shown]]
+    names = [printable(item.path.relative_to(store.root)) for item in items[:shown]]
     width = max(map(len, names), default=0)
     rows = [
         f"  {name:<{width}}  {size(item.bytes):>8}  {item.reason or item.state}".rstrip()

@@ -38,11 +38,10 @@ def find_results(
         raise ConfigError(f"{' '.join(overrides)}: KEY=VALUE goes with a configuration; name one before it")
     if not references:
         return [ReferenceResults(_ordered(store.results()), None)]
-    everything = list(store.results())
     seen: set[str] = set()
     groups = []
     for reference in references:
-        results, thresholds = _of_reference(store, reference, everything, overrides)
+        results, thresholds = _of_reference(store, reference, overrides)
         if not results:
             raise LongtailError(
                 f"{' '.join([reference, *overrides])}: has no finished run under {store.root}; "
@@ -53,17 +52,13 @@ def find_results(
     return groups
 
 
-def _of_reference(
-    store: Store, reference: str, everything: list[Result], overrides: Sequence[str] = ()
-) -> ReferenceResults:
+def _of_reference(store: Store, reference: str, overrides: Sequence[str] = ()) -> ReferenceResults:
     if overrides:
         config = load_config(reference, overrides)
         return ReferenceResults(results_of_config(store, config), config.evaluation.thresholds)
     named = find_result(store, reference)
     if named is not None:
-        kind, name = named
-        results = (result for result in everything if getattr(result, ID_FIELDS[kind]) == name)
-        return ReferenceResults(_ordered(results), None)
+        return ReferenceResults(_ordered(_of_folder(store, *named)), None)
     try:
         config = load_config(reference)
     except ConfigError as error:
@@ -71,6 +66,14 @@ def _of_reference(
             raise LongtailError(f"{reference}: is no directory, id or configuration here") from None
         raise
     return ReferenceResults(results_of_config(store, config), config.evaluation.thresholds)
+
+
+def _of_folder(store: Store, kind: str, name: str) -> Iterable[Result]:
+    """The results of a classifier, or of all on a representation or on features."""
+    if kind == "classifiers":
+        result = store.result(name)
+        return [] if result is None else [result]
+    return store.results(**{ID_FIELDS[kind]: name})
 
 
 def results_of_config(store: Store, config: Config) -> list[Result]:

@@ -6,6 +6,7 @@ Names, time stamps and the small JSON files decide; links are neither followed n
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import stat
@@ -18,10 +19,15 @@ from typing import Any
 
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.files import epoch_files
+from longtail.pipeline.files.at_work import is_at_work
 from longtail.pipeline.files.publish import TEMPORARY
+from longtail.pipeline.store.finished import DONE, MANIFEST
 from longtail.pipeline.store.identity import ID_LENGTH
 from longtail.pipeline.store.store import Store
-from longtail.stages.wording import counted
+from longtail.stages.data.files.regular_file import open_regular
+from longtail.stages.wording import counted, printable
+
+log = logging.getLogger("longtail")
 
 KINDS = ("representations", "features", "classifiers")
 FINISHED, UNFINISHED, ORPHAN, STATE, FOREIGN, PLAIN = (
@@ -34,7 +40,7 @@ Done = Callable[[str, str], Any]  # Store.done, asked once for each result
 
 _ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 _TEMPORARY = re.compile(rf"\..+\.\d+-[0-9a-f]{{8}}{re.escape(TEMPORARY)}")
-_AT_ROOT = re.compile(r"fingerprints\.json|README\.md|\.gitignore")
+_AT_ROOT = re.compile(r"fingerprints\.json|results\.sqlite(-journal)?|README\.md|\.gitignore")
 FINGERPRINTS, HASHES = "fingerprints", ".hashes"  # a folder of hashes of data files, and their names' end
 CURVES = "tensorboard"  # a folder inside that of a representation, written with system.tensorboard
 _OWN = {
@@ -53,7 +59,7 @@ class Item:
     """A file or folder under the root with what it is.
 
     `kind` is one of KINDS or other; `bytes` the length of its files together; `touched` when the newest of
-    them was written, in seconds since 1970.
+    them was written, in seconds since 1970; `at_work` whether a living process is writing it.
     """
 
     path: Path
@@ -62,6 +68,7 @@ class Item:
     reason: str
     bytes: int
     touched: float
+    at_work: bool = False
 
 
 def inventory(store: Store) -> list[Item]:
@@ -73,7 +80,7 @@ def inventory(store: Store) -> list[Item]:
         raise LongtailError(f"{store.root}: no such folder; `longtail run CONFIG` makes one")
     done = cache(store.done)  # which warns of a damaged one: once is enough
     items: list[Item] = []
-    for path in sorted(store.root.iterdir()):
+    for path in _entries(store.root):
         if path.name in KINDS and _is_folder(path):
             items += _results(store, done, path.name)
         elif _AT_ROOT.fullmatch(path.name) and _is_file(path):
@@ -105,7 +112,7 @@ def measure(path: Path) -> tuple[int, float]:
 
 def _results(store: Store, done: Done, kind: str) -> Iterator[Item]:
     known = _known_weights(store, done) if kind == "features" else frozenset()
-    for path in sorted((store.root / kind).iterdir()):
+    for path in _entries(store.root / kind):
         name = path.name
         if not _is_folder(path):
             yield _loose(path, kind)
@@ -128,21 +135,24 @@ def _results(store: Store, done: Done, kind: str) -> Iterator[Item]:
 
 def _with_done(store: Store, done: Done, kind: str, name: str) -> tuple[str, str]:
     facts = done(kind, name)
-    if facts is not None:
-        return FINISHED, facts["classifier"] if kind == "classifiers" else counted(facts["epochs"], "epoch")
-    damaged = (store.folder(kind, name) / "DONE").exists()
-    return UNFINISHED, "DONE is damaged" if damaged else "no DONE"
+    if facts is None:
+        damaged = os.path.lexists(store.folder(kind, name) / DONE)
+        return UNFINISHED, "DONE is damaged" if damaged else "no DONE"
+    if kind == "classifiers":
+        return FINISHED, facts["classifier"]
+    return FINISHED, f"{facts['data'].get('name')}, {counted(facts['epochs'], 'epoch')}"
 
 
 def _features(store: Store, key: str, known: frozenset[str]) -> tuple[str, str]:
     manifest = store.manifest(key)
     if manifest is None:
-        damaged = (store.folder("features", key) / "manifest.json").exists()
+        damaged = os.path.lexists(store.folder("features", key) / MANIFEST)
         return UNFINISHED, "manifest.json is damaged" if damaged else "no manifest.json"
-    tensors = manifest["identity"]["tensors"]
+    tensors = manifest["identity"].get("tensors")
     if tensors is not None and tensors not in known:  # None: the data were features already
         return ORPHAN, "no representation here has the weights they were made with"
-    return FINISHED, f"{sum(manifest['class_counts'])} training samples"
+    data = manifest["identity"].get("data", {}).get("name")
+    return FINISHED, f"{data}, {counted(sum(manifest['class_counts']), 'training sample')}"
 
 
 def _known_weights(store: Store, done: Done) -> frozenset[str]:
@@ -151,22 +161,22 @@ def _known_weights(store: Store, done: Done) -> frozenset[str]:
     An unfinished one counts because the same command may finish it with the very weights it had.
     """
     known = set()
-    for folder in filter(Path.is_dir, store.root.glob("representations/*")):
+    for folder in filter(os.path.isdir, _entries(store.root / "representations")):
         facts = done("representations", folder.name)
         if facts is not None:
             known |= {facts[which]["tensors"] for which in ("last", "best")}
         else:
-            known |= {_tensors_hash(path) for path in folder.glob("*.safetensors")}
+            known |= {_tensors_hash(path) for path in _entries(folder) if path.suffix == epoch_files.WEIGHTS}
     return frozenset(known)
 
 
 def _tensors_hash(path: Path) -> str | None:
     """The hash of its tensors that a tensor file's header states; None for a file without."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), MOST_HEADER)))
         return json.loads(header["__metadata__"]["longtail"])["tensors"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -182,26 +192,36 @@ def _inside(folder: Path, kind: str, own: re.Pattern, *, finished: bool) -> Iter
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What lies in `folder`, sorted; nothing when another process has just removed it."""
+    """What lies in `folder`, sorted; nothing when it has just been removed or, warned of, is not readable."""
     try:
         return sorted(folder.iterdir())
     except FileNotFoundError:
+        return []
+    except OSError as error:
+        log.warning("%s: %s; nothing in it is listed", printable(folder), error.strerror)
         return []
 
 
 def _loose(path: Path, kind: str) -> Item:
     if _TEMPORARY.fullmatch(path.name) and _is_file(path):
         return _item(path, kind, ORPHAN, "left by a process that was killed")
-    return _item(path, kind, FOREIGN, "a link" if path.is_symlink() else "")
+    return _item(path, kind, FOREIGN, "a link" if os.path.islink(path) else "")
 
 
 def _item(path: Path, kind: str, state: str, reason: str = "") -> Item:
-    return Item(path, kind, state, reason, *measure(path))
+    writing = state in (UNFINISHED, ORPHAN) and _is_written(path)
+    return Item(path, kind, state, reason, *measure(path), writing)
+
+
+def _is_written(path: Path) -> bool:
+    """Whether a living process is at work on a result or its shards, or in a temporary file's folder."""
+    places = (path, path.with_name(path.name + PART)) if _is_folder(path) else (path.parent,)
+    return any(map(is_at_work, places))
 
 
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def _is_file(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
+    return os.path.isfile(path) and not os.path.islink(path)

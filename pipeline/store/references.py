@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,10 @@ def find_result(store: Store, reference: str) -> tuple[str, str] | None:
 
 def directory(store: Store, reference: str) -> Path | None:
     """`reference` as a result's directory, None when it is not one; LongtailError for one of another root."""
-    path = Path(reference).resolve()
-    if not path.is_dir() or path.parent.name not in ID_FIELDS:
+    if not os.path.isdir(reference):
+        return None
+    path = Path(os.path.realpath(reference))
+    if path.parent.name not in ID_FIELDS:
         return None
     root = path.parents[1]
     if root != store.root.resolve():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from typing import Any, TypedDict
 
 Parameters = dict[str, Any]  # of a component, by name; another component among them is a mapping with a name
@@ -143,6 +144,14 @@ def shown_name(classifier: str, epochs: int) -> str:
     return "joint (linear)" if classifier == "joint" and not epochs else classifier
 
 
+@cache
+def _fields(cls: type) -> tuple[list[str], list[str]]:
+    """The names of the fields of `cls`, and of those without a default."""
+    own = fields(cls)
+    required = [one.name for one in own if one.default is MISSING and one.default_factory is MISSING]
+    return [one.name for one in own], required
+
+
 def _entries(cls: type, record: Any, **older: Any) -> dict[str, Any]:
     """What `record` holds of the fields of `cls`, with values for those that older files lack.
 
@@ -151,8 +160,8 @@ def _entries(cls: type, record: Any, **older: Any) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"must be a mapping, got {type(record).__name__}")
     known = older | record
-    entries = {own.name: known[own.name] for own in fields(cls) if own.name in known}
-    required = [own.name for own in fields(cls) if own.default is MISSING and own.default_factory is MISSING]
+    names, required = _fields(cls)
+    entries = {name: known[name] for name in names if name in known}
     missing = [name for name in required if name not in known]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}")

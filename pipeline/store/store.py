@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import Damaged, LongtailError
-from longtail.pipeline.files.checked_json import read_json, verified, with_checksum
 from longtail.pipeline.files.data_hashes import DataHashes
 from longtail.pipeline.files.data_look import DataLook
-from longtail.pipeline.files.publish import canonical_json, publish_json, sha256_of
+from longtail.pipeline.files.publish import canonical_json, publish_bytes, sha256_of
 from longtail.pipeline.store.adoption import is_adopted
-from longtail.pipeline.store.contents import ClassifierDone, EpochRow, Manifest, RepresentationDone
+from longtail.pipeline.store.contents import ClassifierDone, Manifest, RepresentationDone
+from longtail.pipeline.store.finished import DONE, MANIFEST, read_done, read_manifest, write_done
 from longtail.pipeline.store.result import Result
+from longtail.pipeline.store.result_index import ReadResult, ResultIndex, folder_names, read_result
 from longtail.stages.wording import listed
+
+T = TypeVar("T")
 
 log = logging.getLogger("longtail")
 
@@ -27,9 +30,9 @@ log = logging.getLogger("longtail")
 class Store:
     """The output root (``checkpoints/``) with its representations, features and classifiers.
 
-    `read_only` keeps it from remembering the hashes of data files, all it would write by itself. With
-    `one_command` data are looked at once: what a command begins with is what its results are named after.
-    `verify` hashes data files again, whatever is remembered of them.
+    `read_only` keeps it from remembering hashes of data files and verified results, which is all it would
+    write by itself. With `one_command` data are looked at once: what a command begins with is what its
+    results are named after. `verify` hashes data files again, whatever is remembered of them.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Store:
         self._data_hashes = DataHashes(self.root / "fingerprints.json", read_only=read_only, verify=verify)
         self._looks: dict[str, DataLook] = {}
         self._adopted: dict[tuple[str, str], bool] = {}
+        self._index = ResultIndex(self.folder("classifiers", ""), self._read_result, read_only=read_only)
 
     # -- content --------------------------------------------------------------------------------------
 
@@ -80,58 +84,47 @@ class Store:
     def done(self, kind: Literal["classifiers"], name: str) -> ClassifierDone | None: ...
 
     def done(self, kind: str, name: str):
-        """What ``DONE`` of a finished result holds; None if it is not finished, or the file is damaged."""
-        return self._checked_json(self.folder(kind, name) / "DONE")
+        """What ``DONE`` of a finished result holds; None if it is not finished or, warned of, damaged."""
+        return _unless_damaged(lambda: read_done(self.folder(kind, name))[0])
 
     def manifest(self, key: str) -> Manifest | None:
-        """What ``manifest.json`` of finished features holds; None if it is missing or damaged."""
-        manifest = self._checked_json(self.folder("features", key) / "manifest.json")
-        return manifest if manifest is not None and manifest.get("key") == key else None
-
-    def _checked_json(self, path: Path):
-        """A checked JSON record; None if it is not there, or, with a warning, if it is damaged."""
-        try:
-            return verified(read_json(path), path)
-        except (FileNotFoundError, NotADirectoryError):  # the latter: a stray file among the results
-            return None
-        except Damaged as error:
-            log.warning("%s; it is not used", error)
-            return None
-
-    def history(self, representation: str) -> list[EpochRow]:
-        """What training recorded of each epoch; [] before the first. Damaged for a file that is not JSON."""
-        path = self.folder("representations", representation) / "history.jsonl"
-        try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except FileNotFoundError:
-            return []
-        except (ValueError, RecursionError):
-            raise Damaged(f"{path}: is not JSON") from None
+        """What ``manifest.json`` of finished features holds; None if missing or, with a warning, damaged."""
+        return _unless_damaged(lambda: read_manifest(self.folder("features", key)))
 
     def finish(self, kind: str, name: str, facts: dict[str, Any], files: list[str]) -> None:
         """Publish ``DONE``: `facts`, the SHA-256 of each of `files`, and that of all this."""
         folder = self.folder(kind, name)
         digests = {f: sha256_of(folder / f) for f in files}
         while True:
-            publish_json(folder / "DONE", with_checksum({**facts, "files": digests}))
+            write_done(folder, facts, digests)
             now = {f: sha256_of(folder / f) for f in files}
             if now == digests:
                 return
             digests = now  # a process at the same work has published a file in between
 
+    def replace(self, kind: str, name: str, file: str, content: bytes) -> None:
+        """Publish a file of a finished result anew, with its SHA-256 in ``DONE``; others stay as listed."""
+        folder = self.folder(kind, name)
+        digest = publish_bytes(folder / file, content)
+        done = read_done(folder)[0]
+        files = done.pop("files")
+        if files.get(file) != digest:
+            write_done(folder, done, {**files, file: digest})
+
     def discard(self, kind: str, name: str) -> None:
         """Remove a result, what declares it finished first: stopped halfway, it counts as unfinished."""
         folder = self.folder(kind, name)
         if folder.exists():
-            for last in ("DONE", "manifest.json"):
-                (folder / last).unlink(missing_ok=True)
+            for last in (DONE, MANIFEST):
+                with suppress(FileNotFoundError, IsADirectoryError):
+                    (folder / last).unlink()
             shutil.rmtree(folder)
 
     def resolve(self, kind: str, prefix: str) -> str | None:
         """The one id under `kind` that starts with `prefix`; None without one, LongtailError for several."""
         if not prefix or not all(c in "0123456789abcdef" for c in prefix):
             return None
-        ids = sorted(p.name for p in self.root.glob(f"{kind}/{prefix}*") if p.is_dir() and "." not in p.name)
+        ids = sorted(name for name in folder_names(self.root / kind, prefix) if "." not in name)
         if len(ids) > 1:
             raise LongtailError(f"{prefix!r} begins {len(ids)} ids under {kind}: {listed(ids)}")
         return ids[0] if ids else None
@@ -140,26 +133,23 @@ class Store:
 
     def result(self, classifier_id: str) -> Result | None:
         """The verified ``result.json`` of a finished classifier, None when it has to be (re)made."""
-        done = self.done("classifiers", classifier_id)
-        if done is None:
-            return None
-        path = self.folder("classifiers", classifier_id) / "result.json"
-        try:
-            if sha256_of(path) != done["files"]["result.json"]:
-                raise Damaged(f"{path}: its SHA-256 is not the one recorded")
-            record = read_json(path)
-        except (FileNotFoundError, KeyError, Damaged) as error:
-            log.warning("%s; it is not used", error)
-            return None
-        try:
-            return Result.from_json(record)
-        except ValueError as error:
-            log.warning("%s: %s; it is not used", path, error)
-            return None
+        read = self._read_result(classifier_id)
+        return None if read is None else Result.from_json(read.record)
 
-    def results(self) -> Iterator[Result]:
-        """Every finished classifier's result, by id."""
-        for folder in sorted(self.root.glob("classifiers/*")):
-            result = self.result(folder.name)
-            if result is not None:
-                yield result
+    def results(self, *, representation: str | None = None, features: str | None = None) -> Iterator[Result]:
+        """Every finished classifier's result, by id, or those on a representation or on features alone."""
+        return map(Result.from_json, self._index.records(representation=representation, features=features))
+
+    def _read_result(self, classifier_id: str) -> ReadResult | None:
+        return _unless_damaged(lambda: read_result(self.folder("classifiers", classifier_id)))
+
+
+def _unless_damaged(read: Callable[[], T]) -> T | None:
+    """What `read` returns; None if there is no such file or, with a warning, if it is damaged."""
+    try:
+        return read()
+    except FileNotFoundError:
+        return None
+    except Damaged as error:
+        log.warning("%s; it is not used", error)
+        return None

@@ -30,7 +30,9 @@ def differing_settings(results: Sequence[Result]) -> Differing:
     for result in results:
         known = values.setdefault(result.settings.data, {})
         for key, value in _further_settings(result).items():
-            known.setdefault(key, {})[str(value)] = printable(value_text(value))
+            words, text = known.setdefault(key, {}), str(value)
+            if text not in words:
+                words[text] = printable(value_text(value))
     return {
         data: {key: _last_parts(words) for key, words in known.items() if len(words) > 1}
         for data, known in values.items()

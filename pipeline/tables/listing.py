@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from longtail.pipeline.config.components import KINDS, registry
 from longtail.pipeline.config.recipes import shipped, shipped_folder
-from longtail.stages.parameters import describe_rule
+from longtail.stages.parameters import MOST, describe_rule
 from longtail.stages.registry import REQUIRED, Component
 
 
@@ -50,7 +50,7 @@ def _components(components: list[Component]) -> str:
         lines.append(_wrapped(component.summary, 6))
         for p in component.parameters.values():
             default = "required" if p.default is REQUIRED else f"default {json.dumps(p.default)}"
-            lines.append(f"      · {p.name}: {describe_rule(p.rule)}, {default}")
+            lines.append(f"      · {p.name}: {describe_rule(p.rule, limits=MOST - 1)}, {default}")
         if component.source:
             lines.append(_wrapped(f"Source: {component.source}", 6))
     return "\n".join(lines)

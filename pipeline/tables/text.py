@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 FORMATS = ("table", "markdown", "csv", "json")
+FORMULA = ("=", "+", "-", "−", "@", "＝", "＋", "－", "＠", "\t", "\n")  # what one begins with
+NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 
 def aligned_table(lines: Sequence[Sequence[str]]) -> str:
@@ -35,10 +38,22 @@ def markdown_line(cells: Iterable[str]) -> str:
 
 
 def csv_text(lines: Iterable[Sequence[Any]]) -> str:
-    """Cells as CSV, the first line its head; None is empty."""
+    """Cells as CSV, the first line its head; None is empty.
+
+    Text that a spreadsheet would take for a formula has an apostrophe before it; numbers stay numbers. A
+    carriage return, at which some readers begin a line, is escaped.
+    """
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(lines)
+    csv.writer(out, lineterminator="\n").writerows(map(_inert, line) for line in lines)
     return out.getvalue().removesuffix("\n")
+
+
+def _inert(cell: Any) -> Any:
+    """A cell that no spreadsheet computes. Source: OWASP, CSV injection."""
+    if not isinstance(cell, str):
+        return cell
+    cell = cell.replace("\r", "\\u000d")
+    return f"'{cell}" if cell.startswith(FORMULA) and not NUMBER.fullmatch(cell) else cell
 
 
 def json_text(value: Any) -> str:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import check_spec
 from longtail.pipeline.config.imports import require_imports
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.sections import Representation
 from longtail.pipeline.errors import Damaged, LongtailError
-from longtail.pipeline.files.checked_json import read_json
 from longtail.pipeline.files.epoch_files import BEST_WEIGHTS
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
 from longtail.pipeline.store.identity import earlier_run, is_of_same_data
+from longtail.pipeline.store.run_records import provenance, run_settings
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Checkpoints, Memory
-from longtail.pipeline.training.run_files import PROVENANCE
 from longtail.stages.wording import counted
 
 if TYPE_CHECKING:
@@ -50,8 +47,8 @@ def check_init(config: Config, store: Store) -> str:
             f"epoch and this run's validation would not be its own; "
             f"representation.weights={folder / done['last']['file']} starts anew from its weights"
         )
-    require_imports(_imports_of(folder), "losses")
-    _refuse_other_parameters(config.representation, folder)
+    require_imports(_imports_of(store, run_id), "losses")
+    _refuse_other_parameters(config.representation, store, run_id)
     return run_id
 
 
@@ -77,11 +74,12 @@ def continue_run(config: Config, store: Store, trainee: Trainee, checkpoints: Ch
     return checkpoints.save(trainee.network, trainee.optimizer, memory, **trainee.extra_state)
 
 
-def _imports_of(folder: Path) -> dict[str, dict[str, str]] | None:
+def _imports_of(store: Store, run_id: str) -> dict[str, dict[str, str]] | None:
     """Components from outside that a run was made with; None when it does not say."""
     try:
-        return read_json(folder / PROVENANCE).get("imports")
-    except (FileNotFoundError, Damaged):
+        return provenance(store, run_id).get("imports")
+    except Damaged as error:
+        log.warning("%s; components from outside the package are not compared", error)
         return None
 
 
@@ -95,9 +93,16 @@ def _has_prior_bias(loss: dict[str, Any]) -> bool:
     return parameter is not None and settings.get(parameter) == value
 
 
-def _refuse_other_parameters(settings: Representation, folder: Path) -> None:
+def _refuse_other_parameters(settings: Representation, store: Store, run_id: str) -> None:
     """LongtailError where the optimiser's state would not belong to this run's parameters."""
-    written = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))["representation"]
+    folder = store.folder("representations", run_id)
+    try:
+        written = run_settings(store, run_id)["representation"]
+    except (FileNotFoundError, Damaged) as error:
+        raise LongtailError(
+            f"representation.init: {error}; `longtail represent` with that run's own configuration writes "
+            "it again"
+        ) from None
     earlier, own = _what_the_optimizer_updates(written), _what_the_optimizer_updates(settings.full())
     differing = [f"{key} {earlier[key]}, this run {own[key]}" for key in own if own[key] != earlier[key]]
     if differing:

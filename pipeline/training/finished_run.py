@@ -8,6 +8,7 @@ from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import Damaged, DamagedWeights
 from longtail.pipeline.files.epoch_files import BEST_WEIGHTS, weights_name
 from longtail.pipeline.files.tensor_files import load_tensors
+from longtail.pipeline.store.run_records import RUN_FILES, damaged_files
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Checkpoints, Memory
 from longtail.pipeline.training.state_tensors import load_network
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def is_finished(store: Store, run_id: str) -> bool:
-    """True when a run is done and its best weights are there (a slower twin may have replaced them)."""
+    """True when a run is done and its files are there (a slower twin may have replaced some)."""
     done = store.done("representations", run_id)
-    if done is None:
+    if done is None or damaged_files(store, run_id):
         return False
     try:
         Checkpoints(store.folder("representations", run_id)).check_best(done["best"]["tensors"])
@@ -45,7 +46,7 @@ def publish_done(
         "last": last,
         "best": {"file": BEST_WEIGHTS, "tensors": best_hash, "epoch": best.epoch},
     }
-    store.finish("representations", run_id, facts, [last_file, BEST_WEIGHTS])
+    store.finish("representations", run_id, facts, [last_file, BEST_WEIGHTS, *RUN_FILES])
 
 
 def trained_network(config: Config, store: Store, run_id: str, splits: Splits, which: str) -> Network:

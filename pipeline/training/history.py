@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from longtail.pipeline.files.publish import publish_bytes
 from longtail.pipeline.store.contents import EpochRow
+from longtail.pipeline.store.run_records import HISTORY
 from longtail.pipeline.training.checkpoint import Best, Memory
 
 if TYPE_CHECKING:
@@ -55,7 +56,12 @@ def add_epoch(memory: Memory, summary: EpochSummary) -> tuple[Memory, bool]:
 
 def publish_history(folder: Path, history: list[EpochRow]) -> None:
     """Write the whole of ``history.jsonl``, a line for each epoch."""
-    publish_bytes(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history).encode())
+    publish_bytes(folder / HISTORY, history_file(history))
+
+
+def history_file(history: list[EpochRow]) -> bytes:
+    """What ``history.jsonl`` holds."""
+    return "".join(json.dumps(row) + "\n" for row in history).encode()
 
 
 def is_stalled(memory: Memory, patience: int | None) -> bool:

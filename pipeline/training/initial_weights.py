@@ -21,8 +21,11 @@ log = logging.getLogger("longtail")
 
 def load_weights(settings: Representation, network: Network, in_channels: int) -> None:
     """Put the weights ``representation.weights`` names into the backbone, saying what matched."""
+    from longtail.stages.data.pictures.reading.channels import ALPHA_MARKS
     from longtail.stages.training.foreign_weights import load_backbone
 
+    if is_published(settings.weights) and in_channels in ALPHA_MARKS:
+        raise LongtailError(f"representation.weights: {settings.weights}: {_ALPHA_HINT.format(in_channels)}")
     if is_published(settings.weights):
         of_timm = settings.weights.startswith("timm")
         tensors = _timm_weights(settings, in_channels) if of_timm else _torchvision_weights(settings)
@@ -36,9 +39,17 @@ def load_weights(settings: Representation, network: Network, in_channels: int) -
         log.info("weights %s: %s", settings.weights, line)
 
 
+_ALPHA_HINT = (
+    "this network takes pictures with alpha, {} channels, published weights take three: "
+    "data.background=white lays transparent pictures on white"
+)
+
+
 def _hint(network: Network) -> str:
     """What may help where weights do not fit: most files are for colour."""
     first = next(p for p in network.backbone.parameters() if p.ndim > 1)
+    if first.ndim == 4 and first.shape[1] in (2, 4):
+        return "; " + _ALPHA_HINT.format(first.shape[1])
     if first.ndim == 4 and first.shape[1] == 1:
         return (
             "; this network takes grey pictures, most weights take colour: data.mode=rgb where there is one"

@@ -55,7 +55,7 @@ class Session:
 
     def end(self) -> None:
         """Write what every run leaves, even one that made no step."""
-        self._publish_run_files_once()
+        self.run_files.publish(self.checkpoints.folder)
         publish_history(self.checkpoints.folder, self.memory.history)
 
     def _publish_run_files_once(self) -> None:

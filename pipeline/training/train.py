@@ -25,12 +25,13 @@ from longtail.pipeline.process.interrupt import StopRequests
 from longtail.pipeline.process.progress import TrainingProgress
 from longtail.pipeline.process.provenance import earlier_environment
 from longtail.pipeline.store.identity import data_identity
+from longtail.pipeline.store.run_records import PROVENANCE
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Best, Checkpoints, Memory
 from longtail.pipeline.training.continuation import continue_run
 from longtail.pipeline.training.finished_run import is_finished, publish_done
 from longtail.pipeline.training.history import is_stalled
-from longtail.pipeline.training.run_files import PROVENANCE, RunFiles
+from longtail.pipeline.training.run_files import RunFiles
 from longtail.pipeline.training.session import Session
 from longtail.pipeline.training.splits import load_splits
 from longtail.pipeline.training.tensorboard import epoch_writer
@@ -89,11 +90,11 @@ def train(config: Config, store: Store, run_id: str) -> None:
             check_data=None if _in_memory(splits) else partial(look.refuse_changes, "training"),
         )
         for summary in epochs_to_train(config, splits, environment, session):
-            session.after_epoch(summary)
-            write_epoch(session.memory.history[-1])
-            if is_finished(store, run_id):
+            if is_finished(store, run_id):  # asked before anything is written in its files' place
                 log.info("another process has finished the same run")
                 return
+            session.after_epoch(summary)
+            write_epoch(session.memory.history[-1])
             if is_stalled(session.memory, patience):
                 log.info(
                     "no better epoch in %s: training ends after %d",
@@ -129,6 +130,8 @@ def prepare(config: Config, splits: Splits, folder: Path) -> tuple[Trainee, Envi
         may_compile = config.system.compile == "auto" and epochs and trainee.reweighting is None
         if may_compile and worth_compiling(trainee, config.representation):
             environment = replace(environment, compile=True)
+    if environment.compile:
+        log.info("the first batch of each size takes longer than the rest: the network is compiled for it")
     return trainee, environment
 
 
@@ -138,6 +141,8 @@ def resume_or_start(config: Config, store: Store, trainee: Trainee, checkpoints:
     if memory is None:
         memory = start(config, store, trainee, checkpoints)
     if memory.class_accuracy is not None:
+        # What the loss used in the last epoch; what it uses next follows from that epoch's accuracies.
+        trainee.loss.restore_adapted(memory.history[-1].get("loss_state") or {})
         trainee.loss.set_class_accuracy(memory.class_accuracy)
     return memory
 

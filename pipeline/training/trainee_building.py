@@ -13,7 +13,8 @@ from longtail.pipeline.errors import ConfigError, LongtailError
 from longtail.pipeline.training.expected_pictures import check_input
 from longtail.pipeline.training.initial_weights import load_weights
 from longtail.pipeline.training.trainee import Trainee
-from longtail.stages.parameters import Problems
+from longtail.stages.parameters import Problem, Problems
+from longtail.stages.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,6 +97,8 @@ def build(config: Config, splits: Splits, device: str, precision: str, channels_
     if settings.ema is not None:
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
     reweighting = build_reweighting(config, splits, device)
+    if settings.epochs:
+        keep_batches_large_enough(settings, network, batches, reweighting, splits.input_shape)
     return Trainee(network, batches, loss.to(device), optimizer, average, reweighting, device, precision)
 
 
@@ -114,6 +117,52 @@ def build_batches(config: Config, splits: Splits, device: str, channels_last: bo
         device=device,
         channels_last=channels_last,
     )
+
+
+def keep_batches_large_enough(
+    settings: Representation,
+    network: Network,
+    batches: Batches,
+    reweighting: LearnedWeights | None,
+    input_shape: tuple[int, ...],
+) -> None:
+    """Let no batch, and no piece of one, hold a single sample where the network's batch norm needs two.
+
+    A last batch of one joins the batch before, and a batch is computed in fewer pieces. ConfigError where no
+    batch can hold two. Networks that learn from one sample train as they always did.
+    """
+    from longtail.stages.training.smallest_batch import smallest_batch
+
+    total, size, pieces = len(batches.sampler), settings.batch_size, settings.accumulation
+    last = total % size or size
+    clean = 2 if reweighting is None else reweighting.clean_samples
+    if min(total, size, last) >= 2 * pieces and clean > 1:
+        return
+    batches.smallest = smallest_batch(network, input_shape)
+    if batches.smallest == 1:
+        return
+    shape = "×".join(map(str, input_shape[1:]))
+    need = f"batch norm of {settings.backbone.name} needs two samples with pictures of {shape} pixels"
+    problems = [
+        Problem(setting, f"{rule} ({need}), got {value}; representation.trainable=head freezes it")
+        for setting, rule, value in (
+            ("data", "must have two training samples", total),
+            ("representation.batch_size", "must be ≥ 2", size),
+            ("representation.reweighting", "must weigh by two clean samples or more", clean),
+        )
+        if value == 1
+    ]
+    if problems:
+        raise ConfigError(problems)
+    if last == 1:
+        log.info("the last batch of an epoch would be one sample, and %s: it joins the batch before", need)
+    if min(total, size) < 2 * pieces:
+        most = min(total, size) // 2
+        log.warning(
+            "representation.accumulation: a piece of one sample cannot be: %s, so a batch is computed in %s",
+            need,
+            counted(most, "piece"),
+        )
 
 
 def warn_of_double_correction(settings: Representation, loss: Loss, sampler) -> None:

@@ -13,9 +13,11 @@ from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.record_table import records_text
 from longtail.pipeline.tables.records import METRICS, records
+from longtail.pipeline.verbs.console import say
 from longtail.pipeline.verbs.options import (
     complete,
     config_argument,
+    force_option,
     format_option,
     overrides_argument,
     page_options,
@@ -33,7 +35,7 @@ log = logging.getLogger("longtail")
 @click.command()
 @with_config
 @format_option
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes to use.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes to use.")
 def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     """Compare classifiers and their parameters on cached features.
 
@@ -49,17 +51,19 @@ def sweep(config: Config, store: Store, form: str, jobs: int) -> None:
     thresholds = config.evaluation.thresholds
     trials = records(sweep.trials, splits=(config.evaluation.choosing_split,), thresholds=thresholds)
     winners = records(sweep.winners, splits=("test",), thresholds=thresholds)
-    click.echo(records_text([*trials, *(row for row in winners if row not in trials)], form))
+    say(records_text([*trials, *(row for row in winners if row not in trials)], form))
 
 
 @click.command()
 @config_argument
 @overrides_argument
 @click.option("--vary", multiple=True, metavar="KEY=a,b,c", help="A setting and its values; may be repeated.")
-@click.option("--seeds", type=click.IntRange(1), metavar="N", help="Number of seeds, from `seed` upwards.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 1000), metavar="N", help="Number of seeds, from `seed` upwards."
+)
 @click.option(
     "--data-seeds",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1000),
     metavar="N",
     help="Number of splits, from `data.seed` upwards.",
 )
@@ -114,7 +118,7 @@ def ablate(
         if page is not None:
             results = [result for results in ablation.cells.values() for result in results]
             page(store, [ReferenceResults(results, None)], records(results), cells=cells)
-        click.echo(ablation_text(cells, metric, form))
+        say(ablation_text(cells, metric, form))
     if ablation.failed:
         raise LongtailError("\n".join(f"failed: {failure}" for failure in ablation.failed))
 
@@ -176,8 +180,9 @@ def report(
     show_default=True,
     help="File to write: .svg, .png or .html.",
 )
+@force_option
 @click.pass_obj
-def boundaries(store: Store, config: str, overrides: tuple[str, ...], out: Path) -> None:
+def boundaries(store: Store, config: str, overrides: tuple[str, ...], out: Path, force: bool) -> None:
     """Draw decision boundaries on features of width two.
 
     Draws those of the joint classifier, of τ-normalisation from 0 to 1, of cosine and of class means. The
@@ -188,4 +193,4 @@ def boundaries(store: Store, config: str, overrides: tuple[str, ...], out: Path)
     """
     from longtail.pipeline.page.draw_boundaries import draw_boundaries
 
-    draw_boundaries(load_config(config, overrides), store, out)
+    draw_boundaries(load_config(config, overrides), store, out, force=force)

@@ -18,6 +18,7 @@ from longtail.pipeline.config.recipes import shipped
 from longtail.pipeline.config.settings import Settings, component_kind, section_of
 from longtail.pipeline.errors import LongtailError
 from longtail.stages.parameters import alternatives, spec_kind
+from longtail.stages.wording import printable
 
 
 def configs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -27,7 +28,8 @@ def configs(context: click.Context, parameter: click.Parameter, incomplete: str)
     folder, typed = Path(f"{before}{slash}" or "."), f"{before}{slash}"  # as typed: pathlib drops a ./
     files = [f"{typed}{p.name}" for p in sorted(folder.glob("*.y*ml")) if p.name.startswith(begun)]
     folders = [f"{typed}{p.name}/" for p in sorted(folder.glob("[!.]*/")) if p.name.startswith(begun)]
-    return [CompletionItem(word) for word in [*names, *files, *folders]]
+    words = [*names, *files, *folders]
+    return [CompletionItem(word) for word in words if word == printable(word)]
 
 
 def references(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

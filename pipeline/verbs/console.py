@@ -1,4 +1,8 @@
-"""What is written to standard error: log lines, warnings, and one line for a failure."""
+"""The one place where text goes to a terminal: results, log lines, warnings, and one line for a failure.
+
+Names of files and classes, settings and messages of libraries may hold anything: what a terminal would obey
+instead of showing is escaped here.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,69 @@ from typing import NoReturn
 
 import click
 
+from longtail.pipeline.process.standard_streams import silence
+from longtail.stages.wording import excerpt, for_terminal
+
+MOST_LINE = 2000  # characters of a line of an error; it may quote what somebody wrote
+MOST_SHOWN = 300  # characters of a bug's message
+
+UNEXPECTED = 70  # the exit status of a bug; EX_SOFTWARE of sysexits.h
+_show_tracebacks = False
+
+
+def say(text: object) -> None:
+    """Print a result on standard output."""
+    click.echo(for_terminal(str(text)))
+
+
+def show_tracebacks(wanted: bool) -> None:
+    """Whether :func:`fail` prints the traceback of the exception at hand before its line."""
+    global _show_tracebacks
+    _show_tracebacks = wanted
+
 
 def fail(message: str, status: int) -> NoReturn:
-    """Print `message`, ``error:`` before each line, and exit with `status`.
-
-    With LONGTAIL_TRACEBACK set in the environment, the traceback is printed first.
-    """
-    if os.environ.get("LONGTAIL_TRACEBACK"):
-        import traceback
-
-        traceback.print_exc()
-    for line in message.splitlines() or ["failed"]:
-        click.echo(f"{_coloured('error:', 'red')} {line}", err=True)
+    """Print `message`, ``error:`` before each line, and exit with `status`."""
+    if _show_tracebacks:
+        write_to_stderr(for_terminal(_traceback().rstrip()))
+    for line in (message.strip("\n") or "failed").split("\n"):
+        shown = for_terminal(excerpt(line, MOST_LINE))
+        write_to_stderr(f"{_coloured('error:', 'red')} {shown}")
     sys.exit(status)
+
+
+def fail_unexpectedly(error: Exception) -> NoReturn:
+    """Say in one line that `error` is a bug, keep its traceback in a file, and exit with UNEXPECTED."""
+    import tempfile
+
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    try:
+        file, path = tempfile.mkstemp(prefix="longtail-", suffix="-traceback.txt")
+        with open(file, "w", encoding="utf-8", errors="backslashreplace") as written:
+            written.write(f"{' '.join(sys.argv)}\n\n{_traceback()}")
+        where = f"the traceback is in {path}"
+    except OSError as reason:
+        where = f"its traceback could not be written ({reason.strerror}); longtail --debug shows it"
+    fail(f"a mistake in longtail: {what[:MOST_SHOWN]} ({where})", UNEXPECTED)
+
+
+def _traceback() -> str:
+    """The traceback of the exception at hand, and the one it has in a worker process."""
+    import traceback
+
+    return traceback.format_exc() + getattr(sys.exc_info()[1], "trace", "")
+
+
+def write_to_stderr(text: str) -> None:
+    """Write a line to standard error; where that takes no more, what is said is lost and the work goes on."""
+    try:
+        tqdm = sys.modules.get("tqdm")
+        if tqdm is None:
+            click.echo(text, err=True)
+        else:
+            tqdm.tqdm.write(text, file=sys.stderr)
+    except OSError:
+        silence(sys.stderr)
 
 
 def log_to_stderr() -> None:
@@ -55,14 +109,11 @@ class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if record.name == "py.warnings":  # "file:line: Category: text\n  source"
-            text = text.splitlines()[0].split("Warning: ", 1)[-1]
+            text = text.split("\n")[0].split("Warning: ", 1)[-1]
+        text = for_terminal(text)
         if record.levelno >= logging.WARNING:
             text = f"{_coloured('warning:', 'yellow')} {text}"
             if text in self.shown:  # each stage that needs the data reads them, and warns
                 return
             self.shown.add(text)
-        tqdm = sys.modules.get("tqdm")
-        if tqdm is None:
-            click.echo(text, err=True)
-        else:
-            tqdm.tqdm.write(text, file=sys.stderr)
+        write_to_stderr(text)

@@ -17,6 +17,7 @@ from longtail.pipeline.store.identity import data_identity, representation_id
 from longtail.pipeline.store.remembered_data import DATA_GONE, remembered_run, used_without_data
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.text import FORMATS
+from longtail.pipeline.verbs.console import say
 from longtail.pipeline.verbs.options import (
     config_or_run_argument,
     dry_run_option,
@@ -44,7 +45,7 @@ def list_(kind: str | None, form: str) -> None:
     """
     from longtail.pipeline.tables.listing import listing
 
-    click.echo(listing(kind, form))
+    say(listing(kind, form))
 
 
 @click.command()
@@ -67,7 +68,7 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
     if schema:
         from longtail.pipeline.config.schema import schema as config_schema
 
-        click.echo(json.dumps(config_schema(), indent=1, ensure_ascii=False))
+        say(json.dumps(config_schema(), indent=1, ensure_ascii=False))
         return
     from longtail.pipeline.store.references import find_result, is_unknown
     from longtail.pipeline.tables.states import result_state
@@ -76,7 +77,7 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
     if result is not None and check:
         raise click.UsageError("--check is for the data of a CONFIG, not for a RUN")
     if result is not None:
-        click.echo(result_state(store, *result))
+        say(result_state(store, *result))
         return
     try:
         config = load_config(reference, overrides)
@@ -118,13 +119,13 @@ def _show_config(config: Config, store: Store) -> None:
         click.echo("\n" + "\n".join(run_progress(store, run_id)))
         return
     check_start(config, store)
-    click.echo(strict_yaml.dump(config.full()).rstrip())
-    click.echo()
-    click.echo(class_chart(config))
+    say(strict_yaml.dump(config.full()).rstrip())
+    say("")
+    say(class_chart(config))
     if config.representation is not None:
         run_id = representation_id(store, config, data)
         if store.folder("representations", run_id).exists():
-            click.echo("\n" + "\n".join(run_progress(store, run_id)))
+            say("\n" + "\n".join(run_progress(store, run_id)))
 
 
 @click.command()
@@ -143,7 +144,7 @@ def init(folder: str, overrides: tuple[str, ...], output: str | None, force: boo
     """
     from longtail.pipeline.init.first_config import write_first_config
 
-    click.echo(write_first_config(folder, output, overrides, force=force))
+    say(write_first_config(folder, output, overrides, force=force))
 
 
 @click.command()
@@ -161,4 +162,4 @@ def clean(store: Store, dry_run: bool, unfinished: bool, states: bool) -> None:
     """
     from longtail.pipeline.store.clean import clean
 
-    click.echo(clean(store, dry_run=dry_run, unfinished=unfinished, states=states))
+    say(clean(store, dry_run=dry_run, unfinished=unfinished, states=states))

@@ -14,6 +14,7 @@ from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.record_table import records_text
 from longtail.pipeline.tables.records import Record
 from longtail.pipeline.tables.text import FORMATS
+from longtail.pipeline.verbs.console import say
 
 OVERRIDE = re.compile(r"[a-z_]\w*(\.\w+)*=")
 
@@ -109,7 +110,7 @@ classifier_option = click.option(
 )
 fresh_option = click.option("--fresh", is_flag=True, help="Do it again even when it is done.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
-force_option = click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+force_option = click.option("--force", is_flag=True, help="Overwrite a file that exists, whatever it is.")
 
 
 def table_options(command: Callable) -> Callable:
@@ -118,10 +119,11 @@ def table_options(command: Callable) -> Callable:
 
 
 def page_options(command: Callable) -> Callable:
-    """``--html``, ``--figures`` and ``--figures-format``; the command gets ``page``, which writes them.
+    """``--html``, ``--figures``, ``--figures-format``, ``--force``; the command gets ``page``, which writes.
 
     ``page(store, groups, rows, cells=...)`` is :func:`longtail.pipeline.page.page.write_page`; None when
-    neither --html nor --figures was given. A missing extra is reported before the command does anything.
+    neither --html nor --figures was given. A missing extra, and a file in the way that is not longtail's, are
+    reported before the command does anything.
     """
 
     @click.option(
@@ -131,16 +133,20 @@ def page_options(command: Callable) -> Callable:
         "--figures", type=click.Path(file_okay=False), metavar="DIR", help="Also write every figure."
     )
     @click.option("--figures-format", type=click.Choice(["svg", "png"]), help="Of --figures: svg by default.")
+    @force_option
     @wraps(command)
-    def wrapped(*args, html: str | None, figures: str | None, figures_format: str | None, **options):
+    def wrapped(
+        *args, html: str | None, figures: str | None, figures_format: str | None, force: bool, **options
+    ):
         if figures_format and figures is None:
             raise click.UsageError("--figures-format is for --figures DIR")
         if not html and not figures:
             return command(*args, page=None, **options)
-        from longtail.pipeline.page.page import need_libraries, write_page
+        from longtail.pipeline.page.page import check_outputs, need_libraries, write_page
 
+        check_outputs(html, figures, force=force)
         need_libraries()
-        page = partial(write_page, html=html, figures=figures, form=figures_format or "svg")
+        page = partial(write_page, html=html, figures=figures, form=figures_format or "svg", force=force)
         return command(*args, page=page, **options)
 
     return wrapped
@@ -159,6 +165,6 @@ def print_records(rows: list[Record], form: str, classes: bool) -> None:
     if classes:
         from longtail.pipeline.tables.by_class import classes_text
 
-        click.echo(classes_text(rows, form))
+        say(classes_text(rows, form))
     else:
-        click.echo(records_text(rows, form))
+        say(records_text(rows, form))

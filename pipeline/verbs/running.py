@@ -10,6 +10,7 @@ from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.records import records
+from longtail.pipeline.verbs.console import say
 from longtail.pipeline.verbs.options import (
     dry_run_option,
     fresh_option,
@@ -39,7 +40,7 @@ def run(
 
         if form != "table" or split != "test" or classes:
             raise click.UsageError("--dry-run prints no results: leave out --format, --split and --classes")
-        click.echo(plan_text(planned_steps(config, store, fresh=fresh)))
+        say(plan_text(planned_steps(config, store, fresh=fresh)))
         return
     _run_every_stage(config, store, form, split, classes, fresh)
 
@@ -74,7 +75,7 @@ def represent(config: Config, store: Store, fresh: bool) -> None:
     stage_one = run_stage_one(config, store, fresh=fresh)
     if stage_one.id is None:
         raise LongtailError(f"data set {config.data.name} holds features already: there is nothing to train")
-    click.echo(store.folder("representations", stage_one.id))
+    say(store.folder("representations", stage_one.id))
 
 
 @click.command()
@@ -89,7 +90,7 @@ def extract(config: Config, store: Store, fresh: bool) -> None:
     """
     from longtail.pipeline.work.execute import run_extraction
 
-    click.echo(store.folder("features", run_extraction(config, store, fresh=fresh)))
+    say(store.folder("features", run_extraction(config, store, fresh=fresh)))
 
 
 @click.command()

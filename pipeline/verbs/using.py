@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from longtail.pipeline.store.store import Store
+from longtail.pipeline.verbs.console import say
 from longtail.pipeline.verbs.options import (
     classifier_option,
     force_option,
@@ -25,7 +26,9 @@ from longtail.pipeline.verbs.options import (
     type=click.Path(),  # for the shell's completion
 )
 @classifier_option
-@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes to name for each.")
+@click.option(
+    "--top", type=click.IntRange(1, 10**6), default=5, show_default=True, help="Classes to name for each."
+)
 @format_option
 @click.pass_obj
 def predict(
@@ -45,7 +48,7 @@ def predict(
     inputs, overrides = split_overrides(inputs)
     if not inputs:
         raise click.UsageError("name a picture, a folder of pictures, or an .npy file of features")
-    predict(store, reference, inputs, overrides, classifier=classifier, top=top, form=form, say=click.echo)
+    predict(store, reference, inputs, overrides, classifier=classifier, top=top, form=form, say=say)
 
 
 @click.command()
@@ -69,4 +72,4 @@ def export(
     """
     from longtail.pipeline.serve.export import export
 
-    click.echo(export(store, reference, file, overrides, classifier=classifier, force=force))
+    say(export(store, reference, file, overrides, classifier=classifier, force=force))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from longtail.pipeline.config.choices import cannot_choose, chooses
 from longtail.pipeline.config.components import Spec, registry
 from longtail.pipeline.config.loading import Config
-from longtail.pipeline.errors import FitFailed
+from longtail.pipeline.errors import FitFailed, out_of_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,8 +43,11 @@ def fit_classifier(config: Config, spec: Spec, features: FeatureSet) -> Fitted:
         estimator = make_estimator(config, spec)
         _warn_of_two_corrections(config, features, estimator, spec)
         estimator.fit(features.train.X, features.train.y, **_fit_arguments(config, features, estimator))
-    except (ValueError, ImportError, ArithmeticError) as error:
-        raise FitFailed(f"{spec.name}: {' '.join(str(error).split())}") from error
+    except (ValueError, ImportError, ArithmeticError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and out_of_memory(error) is None:
+            raise
+        said = out_of_memory(error) or str(error)
+        raise FitFailed(f"{spec.name}: {' '.join(said.split())}") from error
     return Fitted(estimator, time.perf_counter() - began)
 
 

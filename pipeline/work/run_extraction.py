@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.errors import DamagedWeights, LongtailError
+from longtail.pipeline.files.at_work import at_work
 from longtail.pipeline.process.dead_workers import report_dead_workers
 from longtail.pipeline.process.progress import CountProgress
 from longtail.pipeline.store.identity import feature_identity, feature_key
+from longtail.pipeline.store.inventory import PART
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work.stage_one import StageOne, repair_stage_one, run_stage_one
 
@@ -89,6 +91,7 @@ def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
         report_dead_workers(),
         settings_named(data_settings(config.data.name)),
         CountProgress(total, "sample", "extracting") as progress,
+        at_work(store.folder("features", key + PART)),
     ):
         extract(store, identity, splits, source, look, progress)
 

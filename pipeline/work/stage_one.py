@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.config.setting_names import data_settings, settings_named
+from longtail.pipeline.files.at_work import at_work
 from longtail.pipeline.store.identity import representation_id
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.continuation import check_start
+from longtail.pipeline.training.run_files import mend_run_files
 
 log = logging.getLogger("longtail")
 
@@ -39,6 +41,7 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
     done = store.done("representations", run_id)
     if done is not None:
         log.debug("representation %s: done", run_id)
+        mend_run_files(config, store, run_id)
     else:
         check_start(config, store)
         registry("backbones").get(config.representation.backbone.name)  # reports a missing extra at once
@@ -46,7 +49,8 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
         from longtail.pipeline.work.checked_set import warn_of_set
 
         warn_of_set(config, store)
-        train(config, store, run_id)
+        with at_work(store.folder("representations", run_id)):
+            train(config, store, run_id)
         done = store.done("representations", run_id)
     return StageOne(run_id, done["epochs"], done[config.features.checkpoint]["tensors"])
 

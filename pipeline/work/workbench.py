@@ -11,6 +11,7 @@ from longtail.pipeline.config.components import Spec
 from longtail.pipeline.config.imports import origins
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import Damaged
+from longtail.pipeline.files.at_work import at_work
 from longtail.pipeline.files.publish import publish_json
 from longtail.pipeline.store.classifier_files import PREDICTIONS, WEIGHTS, load_classifier, load_predictions
 from longtail.pipeline.store.identity import classifier_id, feature_key
@@ -103,9 +104,10 @@ class Workbench:
         name = self.classifier_id(spec)
         log.debug("classifier %s: %s fitted in %.2f s", name, spec.name, fitted.seconds)
         arrays, description = to_state(spec.name, fitted.estimator)
-        save_tensors(self.store.folder("classifiers", name) / WEIGHTS, arrays, description)
         choices = {k: v["value"] for k, v in description["fitted"].items() if _is_choice(k, v)}
-        return self._judged(self._unjudged(spec, choices, fitted.seconds), fitted.estimator, splits, {})
+        with at_work(self.store.folder("classifiers", name)):
+            save_tensors(self.store.folder("classifiers", name) / WEIGHTS, arrays, description)
+            return self._judged(self._unjudged(spec, choices, fitted.seconds), fitted.estimator, splits, {})
 
     def _unjudged(self, spec: Spec, choices: dict[str, bool | int | float], seconds: float) -> Result:
         """The result of a classifier that was fitted just now, before it is judged on any split."""
@@ -137,7 +139,9 @@ class Workbench:
     def _complete(self, result: Result, splits: tuple[str, ...]) -> Result:
         """`result` of a finished classifier with the metrics of `splits` that it lacks, published again."""
         predictions = load_predictions(self.store, result.run)
-        return self._judged(result, load_classifier(self.store, result.run), splits, predictions)
+        estimator = load_classifier(self.store, result.run)
+        with at_work(self.store.folder("classifiers", result.run)):
+            return self._judged(result, estimator, splits, predictions)
 
     def _judged(
         self,

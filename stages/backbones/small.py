@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from longtail.stages.backbones import BACKBONES
-from longtail.stages.parameters import Count
+from longtail.stages.parameters import Width
 
 
 def _block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
@@ -28,7 +28,7 @@ class SmallCNN(nn.Module):
     num_features = 64
     last_block = ("layers.6", "layers.7")
 
-    def __init__(self, in_channels: int = 3, *, bottleneck: Count | None = None):
+    def __init__(self, in_channels: int = 3, *, bottleneck: Width | None = None):
         super().__init__()
         self.layers = nn.Sequential(*_block(in_channels, 16, 1), *_block(16, 32, 2), *_block(32, 64, 2))
         self.bottleneck = None

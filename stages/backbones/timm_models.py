@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from longtail.stages.backbones import BACKBONES
-from longtail.stages.parameters import Count, TimmModel, wrong
+from longtail.stages.parameters import PictureSide, TimmModel, wrong
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,7 +18,7 @@ except ImportError as error:
 
 
 @BACKBONES.register("timm")
-def timm(in_channels: int = 3, *, model: TimmModel, image_size: Count | None = None) -> nn.Module:
+def timm(in_channels: int = 3, *, model: TimmModel, image_size: PictureSide | None = None) -> nn.Module:
     """Any model of timm, as ``timm/resnet18`` or ``timm/resnet18.a1_in1k``, without its classifier.
 
     D is what the classifier would get. `image_size` is for models that want to know the size of pictures

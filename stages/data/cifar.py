@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from longtail.stages.data import DATASETS, Collection
 from longtail.stages.data.files.download import DOWNLOADED_TO, download_files
-from longtail.stages.data.files.unpickle import read_pickle
+from longtail.stages.data.files.regular_file import read_bytes
+from longtail.stages.data.files.unpickle import MOST_BYTES, read_pickle
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.parameters import Location, Permission, wrong
 from longtail.stages.wording import searched
 
@@ -88,7 +90,7 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
     python version. Raises ValueError naming the folders searched.
     """
     known = LAYOUTS[layout]
-    top = Path(DOWNLOADED_TO) if root is None else Path(root).expanduser()
+    top = Path(DOWNLOADED_TO) if root is None else user_path(root)
     missing = []
     for folder, names in (known.binary, known.python):
         for place in (top / folder, top):
@@ -149,7 +151,7 @@ def read_binary(path: Path, layout: str) -> tuple[np.ndarray, np.ndarray]:
     import numpy as np
 
     before = LAYOUTS[layout].label_bytes
-    data, size = _bytes(path), before + PIXELS
+    data, size = read_bytes(path, MOST_BYTES), before + PIXELS
     if not data or len(data) % size:
         raise ValueError(
             f"{path}: must hold whole records of {size} bytes, got {len(data)} bytes; fetch it again"
@@ -184,7 +186,7 @@ def read_names(path: Path, layout: str) -> list[str]:
     """What the classes are called: the lines of a text file, or a list in a pickled dict."""
     known = LAYOUTS[layout]
     if path.suffix == ".txt":
-        names = [line.strip() for line in _bytes(path).splitlines() if line.strip()]
+        names = [line.strip() for line in read_bytes(path, MOST_BYTES).splitlines() if line.strip()]
     else:
         names = read_pickle(path, MD5[layout][path.name]).get(known.names_key)
     is_list = isinstance(names, list) and all(isinstance(name, bytes) for name in names)
@@ -195,13 +197,6 @@ def read_names(path: Path, layout: str) -> list[str]:
         return [name.decode() for name in names]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: class names must be UTF-8 text ({error}); fetch it again") from None
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error})") from None
 
 
 def _images(pixels: np.ndarray) -> np.ndarray:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from longtail.stages.data import DATASETS, Collection
 from longtail.stages.data.files.download import DOWNLOADED_TO, download_files
+from longtail.stages.data.files.regular_file import open_regular
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.parameters import Location, Permission, wrong
 from longtail.stages.wording import searched
 
 if TYPE_CHECKING:
     import numpy as np
 
+MOST_BYTES = 2**32  # of pixels a file may announce, as many as pictures in memory may take
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -44,7 +47,7 @@ def sources(*, layout: str, root: str | None = None, download: bool = False) -> 
     holds) before ``ROOT`` itself. If no folder does, `download` fetches them into the former. Raises
     ValueError naming the folders searched.
     """
-    roots = [Path(DOWNLOADED_TO), INSTALLED[layout]] if root is None else [Path(root).expanduser()]
+    roots = [Path(DOWNLOADED_TO), INSTALLED[layout]] if root is None else [user_path(root)]
     folders = [folder for top in roots for folder in (top / layout / "raw", top)]
     missing = []
     for folder in folders:
@@ -118,26 +121,37 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
     """
     import gzip
     import math
-    import struct
     import zlib
 
     import numpy as np
 
-    opened = gzip.open if path.suffix == ".gz" else open
+    start = 4 + 4 * ndim
     try:
-        with opened(path, "rb") as stream:
-            data = bytearray(stream.read())  # writable, as torch wants its arrays
+        with open_regular(path) as file:
+            stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
+            data = bytearray(stream.read(start))  # writable, as torch wants its arrays
+            shape = _announced_shape(path, bytes(data), ndim)
+            expected = start + math.prod(shape)
+            data += stream.read(expected - start + 1)  # no more: a few packed bytes may hold any number
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: cannot be read, perhaps an incomplete download ({error})") from None
-    magic, start = bytes((0, 0, 8, ndim)), 4 + 4 * ndim
-    if data[:4] != magic:
-        raise ValueError(f"{path}: must begin with bytes {magic.hex(' ')}, got {bytes(data[:4]).hex(' ')!r}")
-    if len(data) < start:
-        raise ValueError(f"{path}: ends inside its header of {start} bytes; fetch it again")
-    shape = struct.unpack(f">{ndim}I", data[4:start])
-    expected = start + math.prod(shape)
     if len(data) != expected:
-        raise ValueError(
-            f"{path}: must hold {expected} bytes, says its header, got {len(data)}; fetch it again"
-        )
+        got = f"{len(data)} or more" if len(data) > expected else len(data)
+        raise ValueError(f"{path}: must hold {expected} bytes, says its header, got {got}; fetch it again")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def _announced_shape(path: Path, header: bytes, ndim: int) -> tuple[int, ...]:
+    """The shape that an idx file's header announces."""
+    import math
+    import struct
+
+    magic, start = bytes((0, 0, 8, ndim)), 4 + 4 * ndim
+    if header[:4] != magic:
+        raise ValueError(f"{path}: must begin with bytes {magic.hex(' ')}, got {header[:4].hex(' ')!r}")
+    if len(header) < start:
+        raise ValueError(f"{path}: ends inside its header of {start} bytes; fetch it again")
+    shape = struct.unpack(f">{ndim}I", header[4:])
+    if math.prod(shape) > MOST_BYTES:
+        raise ValueError(f"{path}: its header announces {'×'.join(map(str, shape))} bytes, more than 4 GiB")
+    return shape

@@ -12,7 +12,7 @@ from longtail.stages.data.files.picture_folders import scan
 from longtail.stages.data.files.stamped_files import StampedFiles
 from longtail.stages.data.pictures.picture_parts import picture_collection
 from longtail.stages.data.pictures.settings import PictureSettings
-from longtail.stages.parameters import Count, Fraction, Index, Location, Share, wrong
+from longtail.stages.parameters import Count, Fraction, HexColour, Index, Location, PictureSide, Share, wrong
 
 
 def sources(
@@ -60,14 +60,16 @@ def image_folder(
     train: str | None = None,
     val: str | None = None,
     test: str | None = None,
-    image_size: Count = 32,
-    resize: Count | None = None,
+    image_size: PictureSide = 32,
+    resize: PictureSide | None = None,
     mode: Literal["rgb", "gray"] = "rgb",
+    background: Literal["white", "black", "gray", "alpha"] | HexColour = "white",
     in_memory: bool = True,
     mean: list[Fraction] | None = None,
     std: list[Share] | None = None,
     unreadable: Literal["error", "skip"] = "error",
     skip_limit: Index = 100,
+    max_pixels: Count = 90_000_000,
     allow_outside: bool = False,
     identity: Literal["content", "stat"] = "content",
     workers: int | None = None,
@@ -79,20 +81,22 @@ def image_folder(
     (``Training``, ``test_set``, ``dev``) do where nothing else lies beside them, and a folder around the set
     is stepped through, with a warning. `train`, `val` and `test` say which folders below `root` are the
     parts, whatever their names; ``.`` is `root` itself, every other folder of which is then a class. Classes
-    are the sorted folder names of train. Pictures (png, jpg, bmp, gif, webp, ppm, pgm, tif) are found at any
-    depth, turned as their EXIF orientation says, resized with antialiasing until the shorter side has
-    `resize` pixels and cropped to the central square of `image_size`. Hidden files and other files are
-    ignored.
+    are the sorted folder names of train. Pictures (png, jpg, bmp, gif, webp, ppm, pgm, tif, avif, jp2, tga,
+    ico; heic with pillow-heif) are found at any depth, turned as their EXIF orientation says, resized with
+    antialiasing until the shorter side has `resize` pixels and cropped to the central square of `image_size`.
+    Of several frames the first is read. Hidden files are ignored, other files counted.
 
-    `mode` rgb gives three channels, gray one. In memory (up to 4 GiB) they are decoded once, `resize` null
-    meaning image_size, and normalised by their own mean and deviation. Otherwise they are decoded whenever
-    they are needed, `resize` null meaning 256/224 of image_size, and normalised by ImageNet's. `mean` and
-    `std`, a number in [0, 1] for each channel, take their place in both cases: those that given weights were
-    trained with.
+    `mode` rgb gives three channels, gray one. Transparent pictures are laid on `background`, a colour; alpha
+    keeps their transparency as one more channel, by which colours are then multiplied. In memory (up to
+    4 GiB) they are decoded once, `resize` null meaning image_size, and normalised by their own mean and
+    deviation. Otherwise they are decoded whenever they are needed, `resize` null meaning 256/224 of
+    image_size, and normalised by ImageNet's. `mean` and `std`, a number in [0, 1] for each channel, take
+    their place in both cases: those that given weights were trained with.
 
-    `unreadable` pictures are an error, or skipped with a warning, up to `skip_limit` of a part. Links may
-    leave `root` only with `allow_outside`. `identity` content identifies the data by what the pictures hold,
-    stat by their names and sizes. `workers` threads or processes decode.
+    `unreadable` pictures, among them those of more than `max_pixels`, are an error, or skipped with a
+    warning, up to `skip_limit` of a part. Links may leave `root` only with `allow_outside`. `identity`
+    content identifies the data by what the pictures hold, stat by their names and sizes. `workers` threads
+    or processes decode.
 
     Raises ValueError for a class without pictures or unknown to train, for folders that may be parts or
     classes, for unreadable pictures (the first few named), for links that leave `root`, and when the pixels
@@ -104,11 +108,13 @@ def image_folder(
         image_size=image_size,
         resize=resize,
         mode=mode,
+        background=background,
         in_memory=in_memory,
         mean=mean,
         std=std,
         unreadable=unreadable,
         skip_limit=skip_limit,
+        max_pixels=max_pixels,
         workers=workers,
     )
     _, listed, class_names = pictures(

@@ -12,7 +12,7 @@ from longtail.stages.data.files.lists.repeated_pictures import warn_of_duplicate
 from longtail.stages.data.files.stamped_files import StampedFiles
 from longtail.stages.data.pictures.picture_parts import picture_collection
 from longtail.stages.data.pictures.settings import PictureSettings
-from longtail.stages.parameters import Count, Fraction, Index, Location, Share
+from longtail.stages.parameters import Count, Fraction, HexColour, Index, Location, PictureSide, Share
 
 
 def sources(
@@ -70,14 +70,16 @@ def image_list(
     test: Location | None = None,
     class_names: Location | None = None,
     label_offset: Index = 0,
-    image_size: Count = 224,
-    resize: Count | None = None,
+    image_size: PictureSide = 224,
+    resize: PictureSide | None = None,
     mode: Literal["rgb", "gray"] = "rgb",
+    background: Literal["white", "black", "gray", "alpha"] | HexColour = "white",
     in_memory: bool = False,
     mean: list[Fraction] | None = None,
     std: list[Share] | None = None,
     unreadable: Literal["error", "skip"] = "error",
     skip_limit: Index = 100,
+    max_pixels: Count = 90_000_000,
     allow_outside: bool = False,
     identity: Literal["content", "stat"] = "content",
     workers: int | None = None,
@@ -97,8 +99,8 @@ def image_list(
     each has its own; else by number.
 
     Pictures are resized until the shorter side has `resize` pixels and cropped to the central square of
-    `image_size`; `in_memory`, `mode`, `mean`, `std`, `unreadable`, `skip_limit`, `allow_outside`,
-    `identity` and `workers` are as in image_folder.
+    `image_size`; `in_memory`, `mode`, `background`, `mean`, `std`, `unreadable`, `skip_limit`, `max_pixels`,
+    `allow_outside`, `identity` and `workers` are as in image_folder.
 
     Raises ValueError naming file and line for a label that is no class or leaves most classes empty, for
     labels that do not begin at `label_offset`, for another encoding, for a picture with two labels, a path
@@ -112,11 +114,13 @@ def image_list(
         image_size=image_size,
         resize=resize,
         mode=mode,
+        background=background,
         in_memory=in_memory,
         mean=mean,
         std=std,
         unreadable=unreadable,
         skip_limit=skip_limit,
+        max_pixels=max_pixels,
         workers=workers,
     )
     lists, names = read_lists(

@@ -13,7 +13,7 @@ import numpy as np
 from longtail.stages.data.noise import flip_labels
 from longtail.stages.data.parts import SUPPLIED, Collection, Part, Splits
 from longtail.stages.data.profiles import class_counts, refuse_unused
-from longtail.stages.parameters import Count, Fraction, Index, Positive, wrong
+from longtail.stages.parameters import Count, Fraction, Index, Positive, Seed, wrong
 from longtail.stages.randomness import generator
 from longtail.stages.registry import Registry
 
@@ -36,7 +36,7 @@ def make_splits(
     validation_fraction: Fraction = 0.1,
     test_fraction: Fraction = 0.2,
     label_noise: Fraction = 0.0,
-    seed: Index = 0,
+    seed: Seed = 0,
     meta_per_class: int = 0,
 ) -> Splits:
     """Hold out test and validation samples, then make what is left long-tailed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -31,7 +31,8 @@ class Loss(nn.Module):
       ``prior_bias`` where the class has not; None for a loss without such a parameter;
     - ``corrects_prior``: True when it compensates for class counts, by a prior or weights, with its defaults;
       for an instance ask :meth:`corrects_prior_at`;
-    - ``needs_validation``: True when it adapts to the class accuracies of :meth:`set_class_accuracy`.
+    - ``needs_validation``: True when it adapts to the class accuracies of :meth:`set_class_accuracy`;
+    - ``in_every_id``: the parameters that ids name even at their defaults, see CONTRIBUTING.
 
     Where a parameter decides (ldam's `scale`, focal's `form`) an instance has its own.
 
@@ -44,6 +45,7 @@ class Loss(nn.Module):
     prior_bias_with: tuple[str, str] | None = None
     corrects_prior = False
     needs_validation = False
+    in_every_id: tuple[str, ...] = ()
 
     absent: torch.Tensor
 
@@ -110,8 +112,14 @@ class Loss(nn.Module):
         """Validation accuracy of each class (C,), in [0, 1] or None, after each epoch."""
 
     def adapted(self) -> dict[str, Any] | None:
-        """What an adaptive loss uses at this moment, for a training history; None for other losses."""
+        """What an adaptive loss uses at this moment, for a training history; None for other losses.
+
+        Plain values that JSON holds exactly: training is resumed from them.
+        """
         return None
+
+    def restore_adapted(self, adapted: Mapping[str, Any]) -> None:
+        """Take up what :meth:`adapted` of an earlier process returned."""
 
 
 class WeightedLoss(Loss):

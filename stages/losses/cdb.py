@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 
 from longtail.stages.losses import LOSSES
 from longtail.stages.losses.base import Loss, cross_entropy
-from longtail.stages.parameters import NonNegative, Positive
+from longtail.stages.parameters import Beta, NonNegative, Positive
 from longtail.stages.priors import rescaled
 
 
@@ -18,25 +18,30 @@ from longtail.stages.priors import rescaled
 class CDB(Loss):
     """CDB: −w_{y,t} log p_y, weights by how hard a class is at epoch t, not by how rare.
 
-    w_c ∝ (1 − A_c)^τ, their sum the number of classes with training samples, A_c the class's validation
-    accuracy after the epoch before (all weights 1 before the first). `tau` is a number or follows the
-    accuracies: dynamic is the paper's 2/(1 + e^(−b)), b = max A/(min A + epsilon) − 1; cifar_code and
-    imagenet_code are σ(max A/(min A + epsilon)) and 2σ(max A/(min A + epsilon) − 1) of the released code,
-    where epsilon is .01. A class without validation samples has the mean difficulty of the others; when every
-    class is perfect the weights are 1.
+    v_c ∝ (1 − A_c)^τ, their sum the number of classes with training samples, A_c the class's validation
+    accuracy after an epoch. The weights are a running mean, w ← `smoothing`·w + (1 − `smoothing`)·v, from 1
+    each; `smoothing` 0 is the paper, where w = v. Without it training can fall into a cycle of two epochs: a
+    class learned well has almost no weight in the next epoch and is forgotten, and then the others are.
+
+    `tau` is a number or follows the accuracies: dynamic is the paper's 2/(1 + e^(−b)),
+    b = max A/(min A + epsilon) − 1; cifar_code and imagenet_code are σ(max A/(min A + epsilon)) and
+    2σ(max A/(min A + epsilon) − 1) of the released code, where epsilon is .01. A class without validation
+    samples has the mean difficulty of the others; when every class is perfect each v is 1.
 
     `normalizer` batch divides the weighted sum by the batch size (the released code on CIFAR), weights by
     Σ w_y (on ImageNet). logits (B, C), labels (B,) → scalar. Classes without training samples take no part.
 
-    Source: Sinha 2020 (arXiv 2010.01824), equations 1–5; the variants from its released code.
+    Source: Sinha 2020 (arXiv 2010.01824), equations 1–5; the variants from its released code; `smoothing` is
+    longtail's own.
 
     >>> loss = LOSSES.create("cdb", [30, 10], tau=1.0)
     >>> loss.set_class_accuracy([0.9, 0.7])
-    >>> [round(w, 4) for w in loss.adapted()["class_weights"]]
-    [0.5, 1.5]
+    >>> [round(w, 4) for w in loss.adapted()["class_weights"]]  # .8 of (1, 1) and .2 of (.5, 1.5)
+    [0.9, 1.1]
     """
 
     needs_validation = True
+    in_every_id = ("smoothing",)  # before it there was none
 
     def __init__(
         self,
@@ -44,10 +49,11 @@ class CDB(Loss):
         *,
         tau: NonNegative | Literal["dynamic", "cifar_code", "imagenet_code"] = "dynamic",
         epsilon: Positive = 1e-4,
+        smoothing: Beta = 0.8,
         normalizer: Literal["batch", "weights"] = "batch",
     ):
         super().__init__(class_counts)
-        self.tau, self.epsilon, self.normalizer = tau, epsilon, normalizer
+        self.tau, self.epsilon, self.smoothing, self.normalizer = tau, epsilon, smoothing, normalizer
         self._tau: float | None = None  # the current τ; None before the first accuracies
         self._weigh((self.class_counts > 0).astype(np.float64))
 
@@ -59,7 +65,7 @@ class CDB(Loss):
         return len(labels) if self.normalizer == "batch" else float(self.class_weights[labels].sum())
 
     def set_class_accuracy(self, accuracy: Sequence[float | None]) -> None:
-        """Weights from validation accuracies (C,) in [0, 1]; None or NaN for a class not validated."""
+        """Move the weights by validation accuracies (C,) in [0, 1]; None or NaN for a class not validated."""
         reached = np.array([np.nan if a is None else float(a) for a in accuracy])
         present = self.class_counts > 0
         if reached.shape != present.shape or ((reached < 0) | (reached > 1)).any():
@@ -72,10 +78,11 @@ class CDB(Loss):
         raw = np.where(present, difficulty**self._tau, 0.0)
         if raw.sum() == 0:  # all perfect
             raw = present.astype(np.float64)
-        self._weigh(rescaled(raw, self.class_counts))
+        fresh = rescaled(raw, self.class_counts)
+        self._weigh(self.smoothing * self._weights + (1 - self.smoothing) * fresh)
 
     def _weigh(self, weights: np.ndarray) -> None:
-        self._weights = weights  # (C,) float64, for the record
+        self._weights = weights  # (C,) float64: the running mean, for checkpoints and the record
         device = self.absent.device
         self.per_class("class_weights", weights)
         self.class_weights = self.class_weights.to(device)
@@ -83,6 +90,14 @@ class CDB(Loss):
     def adapted(self) -> dict[str, Any]:
         """The current weights (C,) and τ; τ is None before the first validation."""
         return {"class_weights": self._weights.tolist(), "tau": self._tau}
+
+    def restore_adapted(self, adapted: Mapping[str, Any]) -> None:
+        weights = np.array(adapted.get("class_weights", []), np.float64)
+        if (
+            weights.shape == self._weights.shape
+        ):  # else another loss adapted, in a run that this one continues
+            self._tau = adapted.get("tau")
+            self._weigh(weights)
 
 
 def dynamic_tau(tau: float | str, accuracy: np.ndarray, epsilon: float) -> float:

@@ -10,7 +10,7 @@ from torch.func import grad
 
 from longtail.stages.meta_weights import REWEIGHTINGS
 from longtail.stages.meta_weights.virtual import Params, along, normalized
-from longtail.stages.parameters import Count
+from longtail.stages.parameters import BatchSize, Count
 
 
 @REWEIGHTINGS.register("l2rw")
@@ -26,7 +26,7 @@ class L2RW:
     Source: Ren 2018 (arXiv 1803.09050), equations 4 to 7 and algorithm 1.
     """
 
-    def __init__(self, *, per_class: Count = 10, batch_size: Count = 100):
+    def __init__(self, *, per_class: Count = 10, batch_size: BatchSize = 100):
         self.per_class, self.batch_size = per_class, batch_size
 
     def weigh(

@@ -38,15 +38,16 @@ class LearnedWeights:
         # Σ B·w (first row) and samples (second) of each class, then of clean and of flipped ones.
         self._sums = np.zeros((2, num_classes + 2))
 
+    @property
+    def clean_samples(self) -> int:
+        """Samples in a clean batch."""
+        return min(self.rule.batch_size, self.rule.per_class * len(np.unique(self.meta.labels)))
+
     def weigh(
         self, network: nn.Module, loss: Loss, batch: Batch, *, epoch: int, step: int, rate: float
     ) -> torch.Tensor:
-        """Weights (B,) of a batch, with sum 1 or 0, for a step at learning rate `rate`."""
-        rows = balanced_rows(
-            self.meta.labels,
-            min(self.rule.batch_size, self.rule.per_class * len(np.unique(self.meta.labels))),
-            generator(self.seed, "meta", epoch, step),
-        )
+        """Weights (B,) ≥ 0 of a batch, as the rule has them, for a step at learning rate `rate`."""
+        rows = balanced_rows(self.meta.labels, self.clean_samples, generator(self.seed, "meta", epoch, step))
         inputs, labels = self.meta.batch(rows), torch.as_tensor(self.meta.labels[rows], device=self.device)
 
         def losses_at(params):
@@ -78,7 +79,7 @@ class LearnedWeights:
         """Mean weight of each class, of clean and of flipped samples since the last call; 1 is the mean.
 
         None for a class that was not drawn, and for both groups without label noise. A batch whose weights
-        are all 0 counts as it is, so that the mean may lie below 1.
+        are all 0, or do not add up to 1, counts as it is, so that the mean may lie below 1.
         """
         total, count = self._sums
         means = [float(t / n) if n else None for t, n in zip(total, count, strict=True)]

@@ -1,6 +1,8 @@
 """Many-, medium- and few-shot groups of classes, in plain Python: a finished table needs no numpy.
 
-Source: Liu 2019 (arXiv 1904.05160): many > 100 training samples, few < 20, medium between.
+Source: the groups Liu 2019 (arXiv 1904.05160); many > 100 training samples, few < 20 and medium between as in
+the released code of Kang 2020 (1910.09217). Liu's own code counts a class of exactly 100 as many-shot and one
+of exactly 20 as few-shot: limits of 99 and 21 here.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from longtail.stages import parameters
 from longtail.stages.registry.source import literal
 
 PLAIN = {"bool": bool, "int": int, "float": float, "str": str, "dict": dict, "Any": Any}
-BOUNDS = {"Ge": Ge, "Gt": Gt, "Le": Le, "Lt": Lt}
+BOUNDS = {"Ge": Ge, "Gt": Gt, "Le": Le, "Lt": Lt, "UpTo": parameters.UpTo}
 RULES = {name: rule for name, rule in vars(parameters).items() if get_origin(rule) is Annotated}
 HOMES = ("", "annotated_types", "builtins", "typing", "typing_extensions", parameters.__name__)
 

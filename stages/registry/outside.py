@@ -24,6 +24,7 @@ data.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -70,7 +71,7 @@ def add(module: str, given: str | None = None) -> None:
     not exist, does not parse, registers nothing, or has a name that is taken.
     """
     if module.endswith(".py"):
-        file = Path(module).expanduser().resolve()
+        file = Path(os.path.expanduser(module)).resolve()
         name, lasting = _importable(file, module), str(file)
     else:
         name = lasting = module

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from longtail.stages.parameters import Count, Index, check_value
+from longtail.stages.parameters import Count, Index, Seed, check_value
 from longtail.stages.randomness import generator
 
 
@@ -35,7 +35,7 @@ class Sampler:
     def __init__(self, labels, num_classes: int, *, seed: int, num_samples: int | None = None):
         self.num_classes = _checked("num_classes", Count, num_classes)
         self.labels = _checked_labels(labels, self.num_classes)  # (N,)
-        self.seed = _checked("seed", Index, seed)
+        self.seed = _checked("seed", Seed, seed)
         self.num_samples = (
             len(self.labels) if num_samples is None else _checked("num_samples", Count, num_samples)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from longtail.stages.parameters import Count, NonNegative
+from longtail.stages.parameters import BatchSize, NonNegative
 from longtail.stages.samplers import SAMPLERS
 from longtail.stages.samplers.base import Sampler
 
@@ -60,7 +60,7 @@ class ClassBalanced(Sampler):
         *,
         seed: int,
         num_samples: int | None = None,
-        samples_per_class: Count = 4,
+        samples_per_class: BatchSize = 4,
     ):
         super().__init__(labels, num_classes, seed=seed, num_samples=num_samples)
         self.samples_per_class = samples_per_class

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from longtail.stages.parameters import Count, Problem, Problems
+from longtail.stages.parameters import Epochs, Problem, Problems
 from longtail.stages.samplers import SAMPLERS
 from longtail.stages.samplers.base import Sampler
 
@@ -36,7 +36,7 @@ class ProgressivelyBalanced(Sampler):
         *,
         seed: int,
         num_samples: int | None = None,
-        epochs: Count | None = None,
+        epochs: Epochs | None = None,
     ):
         super().__init__(labels, num_classes, seed=seed, num_samples=num_samples)
         if epochs is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from longtail.stages.parameters import Count
+from longtail.stages.parameters import BatchSize
 from longtail.stages.samplers import SAMPLERS
 from longtail.stages.samplers.base import Sampler
 
@@ -33,7 +33,7 @@ class UniformBatch(Sampler):
     """
 
     def __init__(
-        self, labels, num_classes: int, *, seed: int, num_samples: int | None = None, per_class: Count = 1
+        self, labels, num_classes: int, *, seed: int, num_samples: int | None = None, per_class: BatchSize = 1
     ):
         super().__init__(labels, num_classes, seed=seed, num_samples=num_samples)
         self.per_class = per_class
@@ -49,6 +49,7 @@ class UniformBatch(Sampler):
         return self.batch_size
 
     def epoch_indices(self, epoch: int) -> np.ndarray:
+        """The batches of an epoch one after another, `per_class` samples of every class in each."""
         rng = self._generator(epoch)
         batches = len(self) // self.batch_size
         draw = np.arange(batches * self.per_class)  # of one class in an epoch

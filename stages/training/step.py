@@ -45,7 +45,7 @@ class StepOptions:
     memory for the same step, except that batch-norm's statistics are those of a piece. `average` follows the
     weights after every step. `precision` bfloat16 runs forward passes under autocast; the loss is always
     computed in float32. With `compile` forward passes are compiled. `reweighting` gives each sample of a
-    batch a weight, w with sum 1, and the loss is Σ w_i ℓ_i; it takes whole batches (`accumulation` 1) of
+    batch a weight, and the loss is Σ w_i ℓ_i; it takes whole batches (`accumulation` 1) of
     unmixed inputs.
 
     Raises ValueError for `accumulation` together with `reweighting`.

@@ -15,7 +15,7 @@ from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.files.publish import sha256_of
 from longtail.pipeline.files.tensor_files import load_tensors
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.work.feature_cache import fetch
+from longtail.pipeline.work.feature_cache import load_verified
 
 CLOCKS = ("seconds", "images_per_second")  # what differs between two equal runs
 
@@ -48,7 +48,7 @@ def check_readable(root: Path) -> None:
         assert path.suffix in checks and (path.suffix or path.name == "DONE"), f"{path}: what is it?"
         checks[path.suffix](path)
         if path.name == "manifest.json":
-            assert fetch(store, path.parent.name) is not None, f"{path}: its features are not intact"
+            assert load_verified(store, path.parent.name) is not None, f"{path}: its features are not intact"
 
 
 def _check_done(store: Store, path: Path) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
+from longtail.pipeline.store import run_records
+from longtail.pipeline.store.run_records import run_settings
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.checkpoint import Best, Checkpoints, Memory
 from longtail.pipeline.work.feature_cache import load_verified
@@ -85,6 +87,28 @@ def _classifier(whole, folder: Path, file: str) -> Kept:
     return Kept(folder / "classifiers" / source.name / file, lambda: store.result(source.name))
 
 
+def settings(whole, folder: Path) -> Kept:
+    return _run(whole, folder, "config.yaml", run_settings)
+
+
+def history(whole, folder: Path) -> Kept:
+    return _run(whole, folder, "history.jsonl", run_records.history)
+
+
+def provenance(whole, folder: Path) -> Kept:
+    return _run(whole, folder, "provenance.json", run_records.provenance)
+
+
+def _run(whole, folder: Path, file: str, read: Callable[[Store, str], Any]) -> Kept:
+    source = named(whole.root, "representations/*")
+    target = folder / "representations" / source.name
+    target.mkdir(parents=True)
+    for name in ("DONE", file):
+        shutil.copy(source / name, target)
+    store = Store(folder)
+    return Kept(target / file, lambda: read(store, source.name))
+
+
 def manifest(whole, folder: Path) -> Kept:
     return _features(whole, folder, "manifest.json")
 
@@ -119,8 +143,11 @@ def _features(whole, folder: Path, file: str) -> Kept:
     return Kept(path, read)
 
 
-KINDS = [checkpoint, state, real_state, done, result, manifest, features, labels, head]
-QUICK = (checkpoint, done, manifest)  # have a small form
+KINDS = [
+    checkpoint, state, real_state, done, result, settings, history, provenance, manifest, features, labels,
+    head,
+]  # fmt: skip
+QUICK = (checkpoint, done, manifest, history)  # have a small form
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from longtail.pipeline.files.tensor_files import load_tensors
+from longtail.pipeline.store.clean import UNTOUCHED
 from tests.faults.processes import LIMIT, Running, assert_one_line_error, run, succeed
 from tests.faults.roots import assert_same, check_readable, essence, files
 from tests.faults.sizes import full_only
@@ -93,6 +95,29 @@ def test_signal_outside_training_ends_at_once(whole, survey, tmp_path, number):
         [n for n, o in enumerate(whole.operations, 1) if o.name == "fsync" and s in o.path] for s in stages
     ]
     survey(f"{signal.Signals(number).name} in extraction and stage two", [s[4] for s in syncs], check)
+
+
+@full_only
+def test_clean_beside_a_stopped_training_takes_nothing_from_it(whole, survey, tmp_path):
+    def check(operations: int) -> None:
+        root = tmp_path / "root"
+        running = Running(root, whole.command)
+        wait_until(lambda: len(running.operations()) > operations)
+        running.signal(signal.SIGSTOP)
+        then = time.time() - 2 * UNTOUCHED
+        for path in [root, *root.rglob("*")]:
+            os.utime(path, (then, then))
+        before = files(root)
+        succeed(root, ["clean", "--unfinished"])
+        assert files(root) == before
+        running.signal(signal.SIGCONT)
+        assert running.wait().status == 0
+        check_readable(root)
+        assert_same(root, whole.essence)
+        shutil.rmtree(root)
+
+    count = len(whole.operations)
+    survey("clean beside a stopped run", range(count // 20, count - 2, count // 10), check)
 
 
 def finite(path: Path) -> bool:

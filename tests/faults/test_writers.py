@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from longtail.pipeline.files.data_hashes import DataHashes
 from longtail.pipeline.files.publish import publish_json
 from longtail.pipeline.files.tensor_files import load_tensors, save_tensors
+from longtail.pipeline.store.identity import make_id
 from longtail.pipeline.store.store import Store
-from longtail.pipeline.work.feature_cache import fetch, is_cached
-from longtail.pipeline.work.feature_extraction import extract
+from longtail.pipeline.work.feature_cache import is_cached, load_verified
+from longtail.pipeline.work.feature_extraction import FeatureSource, extract
 from longtail.stages.features import Features
 from tests.faults.processes import LIMIT, Running, context
 from tests.faults.roots import assert_same, check_readable, temporaries
@@ -21,7 +23,8 @@ from tests.faults.sizes import small_and_full
 from tests.pipeline.store.results import finished_result
 
 WRITERS, ROUNDS = 32, 8
-KEY = "0123456789abcdef"
+IDENTITY = {"tensors": None, "data": {}, "transform": "none", "views": 0, "dtype": "float32"}
+KEY = make_id("features", IDENTITY)
 CLASSES = 3
 
 
@@ -72,10 +75,11 @@ def write_features(root: str, writer: int, barrier) -> None:
         part = splits.parts()[split]
         return Features(part.X[indices], part.labels[indices])
 
+    look = DataHashes(store.root / "fingerprints.json").look([])
     barrier.wait(LIMIT)
     for _ in range(ROUNDS):
         try:
-            extract(store, KEY, {}, splits, rows, num_features=4, dtype="float32", head=None)
+            extract(store, IDENTITY, splits, FeatureSource(rows, 4, head=None), look)
         except FileNotFoundError:
             assert (store.folder("features", KEY) / "manifest.json").exists()
 
@@ -101,7 +105,7 @@ def read_features(store: Store) -> list:
     """The same of features."""
     if not is_cached(store, KEY):
         return [None]
-    found = fetch(store, KEY)
+    found = load_verified(store, KEY)
     return ["refused" if found is None else [p.X.tolist() for p in (found.train, found.val, found.test)]]
 
 

@@ -22,7 +22,7 @@ def test_attributes_of_components_are_all_described_with_their_defaults(kind):
     attributes = {
         name: value
         for name, value in vars(BASES[kind]).items()
-        if not name.startswith("_") and isinstance(value, bool | str | float | None)
+        if not name.startswith("_") and isinstance(value, bool | str | float | tuple | None)
     }
     assert described == {
         name: str(v) if not isinstance(v, str) else f'"{v}"' for name, v in attributes.items()

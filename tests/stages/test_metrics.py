@@ -108,6 +108,14 @@ def test_perfect_scores_are_all_ones():
 
 @pytest.mark.parametrize(
     ("count", "group"),
+    [(19, "few"), (20, "few"), (21, "medium"), (99, "medium"), (100, "many"), (101, "many")],
+)
+def test_shot_groups_of_oltrs_code_are_those_of_thresholds_99_and_21(count, group):
+    assert shot_group(count, many=99, few=21) == group  # its code: many ≥ 100, few ≤ 20
+
+
+@pytest.mark.parametrize(
+    ("count", "group"),
     [(0, None), (1, "few"), (19, "few"), (20, "medium"), (100, "medium"), (101, "many")],
 )
 def test_thresholds_themselves_are_medium(count, group):

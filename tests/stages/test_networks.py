@@ -2,11 +2,13 @@
 
 import math
 import re
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim import lr_scheduler
 
 from longtail.stages.backbones import BACKBONES
 from longtail.stages.features import BATCH, Features, extract_features, forward_rows
@@ -359,6 +361,67 @@ def test_one_cycle_is_torchs(steps_per_epoch, epochs):
         if step + 1 < steps_per_epoch * epochs:
             scheduler.step()
     np.testing.assert_allclose(factors("one_cycle", steps_per_epoch, epochs), expected, rtol=1e-6)
+
+
+def once_an_epoch(make, epochs):
+    """The rates that a scheduler of torch gives to a base rate of 1 when it is stepped after every epoch."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler, rates = make(optimizer), []
+    for epoch in range(epochs):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if epoch + 1 < epochs:
+            scheduler.step()
+    return rates
+
+
+def after_torchs_warmup(optimizer, epochs, then):
+    rise = lr_scheduler.LinearLR(optimizer, start_factor=1 / epochs, total_iters=epochs - 1)
+    return lr_scheduler.SequentialLR(optimizer, [rise, then], milestones=[epochs])
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "make"),
+    [
+        ("cosine", {}, lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, T_max=12)),
+        (
+            "cosine",
+            {"warmup_epochs": 5},
+            lambda optimizer: after_torchs_warmup(
+                optimizer, 5, lr_scheduler.CosineAnnealingLR(optimizer, T_max=7)
+            ),
+        ),
+        (
+            "multi_step",
+            {"milestones": [7, 10], "gamma": 0.01},
+            lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [7, 10], gamma=0.01),
+        ),
+        (
+            "multi_step",
+            {"milestones": [7, 10], "warmup_epochs": 5},
+            lambda optimizer: after_torchs_warmup(
+                optimizer, 5, lr_scheduler.MultiStepLR(optimizer, [7 - 5, 10 - 5])
+            ),
+        ),
+        ("constant", {"warmup_epochs": 4}, lambda o: lr_scheduler.LinearLR(o, 1 / 4, total_iters=3)),
+        (
+            "one_cycle",
+            {},
+            lambda o: lr_scheduler.OneCycleLR(o, 1.0, total_steps=12, cycle_momentum=False),
+        ),
+    ],
+)
+def test_schedule_per_epoch_is_torchs_stepped_once_an_epoch(name, params, make):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # SequentialLR itself passes an epoch to step()
+        expected = np.repeat(once_an_epoch(make, 12), 3)
+    np.testing.assert_allclose(factors(name, 3, 12, per="epoch", **params), expected, rtol=1e-6)
+
+
+def test_warmup_per_epoch_rises_by_whole_epochs():
+    """.02 .04 .06 .08 .1 of LDAM-DRW's released code, whose rate is .1."""
+    rates = factors("multi_step", 2, 7, milestones=[6], warmup_epochs=5, per="epoch")
+    assert rates == pytest.approx([0.2, 0.2, 0.4, 0.4, 0.6, 0.6, 0.8, 0.8, 1, 1, 1, 1, 0.1, 0.1])
 
 
 def test_one_cycle_peaks_at_the_end_of_its_warmup():

@@ -127,14 +127,14 @@ class Samples:
 
 
 def _load(run: RunResults, identity: dict[str, Any]) -> Splits | None:
-    from longtail.pipeline.config import strict_yaml
     from longtail.pipeline.config.loading import check_config
     from longtail.pipeline.errors import LongtailError
+    from longtail.pipeline.store.run_records import CONFIG, run_settings
     from longtail.pipeline.training.splits import load_splits
 
-    path = run.store.folder("representations", run.representation) / "config.yaml"
+    path = run.store.folder("representations", run.representation) / CONFIG
     try:
-        config = check_config(strict_yaml.load(path.read_text(encoding="utf-8"), str(path)), str(path))
+        config = check_config(run_settings(run.store, run.representation), str(path))
         if data_identity(run.store, config) != identity:
             return None  # other pictures than the ones that were judged
         return load_splits(config)
@@ -162,12 +162,12 @@ def _pictures(run: RunResults, result: Result, pairs: list[Pair], samples: Sampl
 
 def png(part, row: int) -> bytes:
     """One sample of a part of pictures as a PNG file of at most 96 pixels a side."""
-    from PIL import Image
+    from longtail.stages.data.pictures.reading.channels import as_picture
 
     values = part.batch([row])[0].cpu().numpy()  # (channels, H, W)
     mean, std = (np.array(part.constants[key])[:, None, None] for key in ("mean", "std"))
     pixels = np.clip(np.rint(values * std + mean), 0, 255).astype(np.uint8)
-    image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+    image = as_picture(pixels.transpose(1, 2, 0))
     image.thumbnail((LARGEST_PICTURE, LARGEST_PICTURE))
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from xml.etree import ElementTree
 
+from longtail.pipeline.files.outputs import GENERATOR
 from longtail.pipeline.page.figures.drawing import LINE, PALETTE, PAPER, Drawing
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -41,7 +42,7 @@ def figure_file(drawing: Drawing, form: str) -> bytes:
         if form == "svg":
             return _svg(drawing, facecolor=PAPER)
         file = io.BytesIO()
-        drawing.figure.savefig(file, format="png", dpi=200, facecolor=PAPER, metadata={"Software": None})
+        drawing.figure.savefig(file, format="png", dpi=200, facecolor=PAPER, metadata={"Software": GENERATOR})
         return file.getvalue()
 
 
@@ -70,7 +71,10 @@ def _titled(drawing: Drawing) -> Iterator[None]:
 def _svg(drawing: Drawing, **options) -> bytes:
     file = io.BytesIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # the same figure is the same bytes
-    metadata = nothing if not options else {**nothing, "Title": drawing.title, "Description": drawing.caption}
+    metadata = nothing
+    if options:
+        own = {"Creator": GENERATOR, "Title": drawing.title, "Description": drawing.caption}
+        metadata = {**nothing, **own}
     drawing.figure.savefig(file, format="svg", metadata=metadata, **(options or {"transparent": True}))
     return file.getvalue()
 

@@ -8,12 +8,10 @@ import numpy as np
 
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
-from longtail.stages.classifiers.tools.linear import fit_plain_head
-from longtail.stages.classifiers.tools.paths import adjustment_path, cross_validated_path
+from longtail.stages.classifiers.tools.paths import adjustment_path, fit_tau
 from longtail.stages.network import Head
 from longtail.stages.parameters import NonNegative
 from longtail.stages.priors import log_prior
-from longtail.stages.selection import NEEDS_VALIDATION
 
 
 @CLASSIFIERS.register("logit_adjustment")
@@ -37,17 +35,9 @@ class LogitAdjustment(LinearClassifier):
         self.tau = tau
 
     def _fit(self, X, rows, head, validation):
-        given = head is not None
-        head = head if given else fit_plain_head(X, rows, len(self.classes_))
-        if self.tau != "validation":
-            self.tau_ = float(self.tau)
-        elif validation is not None:
-            self.tau_ = self._path(validation.X, validation.y, head).best_tau
-        elif given:
-            raise ValueError(NEEDS_VALIDATION)
-        else:
-            self.tau_ = cross_validated_path(X, rows, self.class_counts_, self._path).best_tau
-        self.head_ = shifted(head, -self.tau_ * log_prior(self.class_counts_))
+        counts = self.class_counts_
+        head, self.tau_ = fit_tau(self.tau, X, rows, counts, self._path, head=head, validation=validation)
+        self.head_ = shifted(head, -self.tau_ * log_prior(counts))
 
     def _path(self, X, rows, head):
         counts = self.class_counts_

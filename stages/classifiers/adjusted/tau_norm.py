@@ -9,12 +9,10 @@ import numpy as np
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
 from longtail.stages.classifiers.tools.accuracy_path import TauPath
-from longtail.stages.classifiers.tools.linear import fit_plain_head
-from longtail.stages.classifiers.tools.paths import cross_validated_path, tau_path
+from longtail.stages.classifiers.tools.paths import fit_tau, tau_path
 from longtail.stages.linear_scores import row_norms
 from longtail.stages.network import Head
 from longtail.stages.parameters import NonNegative
-from longtail.stages.selection import NEEDS_VALIDATION
 
 LARGEST_POWER = 60.0  # float32 ends near e^±88; the rest is room for weights and features
 
@@ -46,18 +44,10 @@ class TauNorm(LinearClassifier):
         self.tau = tau
 
     def _fit(self, X, rows, head, validation):
-        given = head is not None
-        head = head if given else fit_plain_head(X, rows, len(self.classes_))
-        if self.tau != "validation":
-            self.tau_ = float(self.tau)
-        elif head.cosine:
-            self.tau_ = 0.0  # its rows have length 1 already: every τ predicts alike
-        elif validation is not None:
-            self.tau_ = self._path(validation.X, validation.y, head).best_tau
-        elif given:
-            raise ValueError(NEEDS_VALIDATION)
-        else:
-            self.tau_ = cross_validated_path(X, rows, self.class_counts_, self._path).best_tau
+        # Of a head of cosines the rows have length 1 already: every τ predicts alike, and none is chosen.
+        nothing_to_choose = head is not None and head.cosine and self.tau == "validation"
+        tau, counts = 0.0 if nothing_to_choose else self.tau, self.class_counts_
+        head, self.tau_ = fit_tau(tau, X, rows, counts, self._path, head=head, validation=validation)
         self.head_ = Head(_normalised(head.weight, self.tau_), None, head.scale, head.cosine)
 
     def _path(self, X, rows, head) -> TauPath:

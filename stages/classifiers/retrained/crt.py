@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal
 
 import numpy as np
 
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.classifiers.base import LinearClassifier
+from longtail.stages.classifiers.tools.given_loss import (
+    make_loss,
+    refuse_other_losses,
+    warn_of_two_corrections,
+)
 from longtail.stages.classifiers.tools.linear import fit_linear
 from longtail.stages.classifiers.tools.sgd import Model, SgdSettings, fit_sgd, refuse_steps
 from longtail.stages.heads import is_cosine
 from longtail.stages.linear_scores import linear_scores
-from longtail.stages.losses.corrections import corrected_twice
 from longtail.stages.network import Head
-from longtail.stages.parameters import Count, Fraction, LossSpec, NonNegative, Positive, SamplerSpec
+from longtail.stages.parameters import (
+    BatchSize,
+    Epochs,
+    Fraction,
+    LossSpec,
+    NonNegative,
+    Positive,
+    SamplerSpec,
+)
 from longtail.stages.priors import uniform_bias
 from longtail.stages.randomness import generator
 from longtail.stages.registry import split_spec
@@ -50,8 +61,8 @@ class CRT(LinearClassifier):
         lr: Positive = 0.2,
         momentum: Fraction = 0.9,
         weight_decay: NonNegative = 5e-4,
-        batch_size: Count = 512,
-        epochs: Count = 10,
+        batch_size: BatchSize = 512,
+        epochs: Epochs = 10,
         random_state=None,
     ):
         self.solver = solver
@@ -76,8 +87,7 @@ class CRT(LinearClassifier):
             self.head_ = self._fit_sgd(views or [X], rows, validation)
 
     def _refuse_what_lbfgs_ignores(self) -> None:
-        if not is_plain(self.loss):
-            raise ValueError(f"loss: solver lbfgs takes cross_entropy only, got {self.loss!r}; use sgd")
+        refuse_other_losses(self.loss)
         refuse_steps(self)
 
     def _make_sampler(self, rows, seed: int):
@@ -98,7 +108,8 @@ class CRT(LinearClassifier):
     def _fit_sgd(self, sources, rows, validation) -> Head:
         settings = SgdSettings.of(self)
         sampler = self._make_sampler(rows, settings.seed)
-        loss = self._make_loss(sampler, validation)
+        loss = make_loss(self.loss, self.class_counts_, validation)
+        warn_of_two_corrections("crt", loss, self.loss, sampler, self.sampler, epoch=self.epochs - 1)
         shape = (len(self.classes_), sources[0].shape[1])
         cosine = is_cosine(loss.head_kind)
         if cosine:
@@ -124,30 +135,3 @@ class CRT(LinearClassifier):
             model, sources, rows, sampler, settings, validation=validation, loss=loss
         )
         return as_head(learned)
-
-    def _make_loss(self, sampler, validation):
-        """The loss over the training counts; ValueError for one that lacks the validation it needs."""
-        from longtail.stages.losses import LOSSES
-
-        name, params = split_spec(self.loss)
-        loss = LOSSES.create(name, self.class_counts_, **params)
-        if loss.needs_validation and validation is None:
-            raise ValueError(f"loss: {name} goes by validation accuracy; pass validation=(X, y)")
-        warning = corrected_twice(loss, name, sampler, split_spec(self.sampler)[0], epoch=self.epochs - 1)
-        if warning is not None:
-            warnings.warn(f"crt: {warning}", stacklevel=5)
-        return loss
-
-
-def is_plain(loss: str | dict) -> bool:
-    """True for cross-entropy without weights, however it is written."""
-    from longtail.stages.losses import LOSSES
-
-    name, params = split_spec(loss)
-    known = LOSSES.describe("cross_entropy").parameters
-    return name == "cross_entropy" and all(known[k].default == _unnamed(v) for k, v in params.items())
-
-
-def _unnamed(value):
-    """A component without parameters by its name alone."""
-    return value["name"] if isinstance(value, dict) and set(value) == {"name"} else value

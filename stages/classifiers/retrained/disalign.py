@@ -11,7 +11,7 @@ from longtail.stages.classifiers.tools.linear import fit_plain_head
 from longtail.stages.classifiers.tools.linear_form import LinearForm
 from longtail.stages.classifiers.tools.sgd import Model, SgdSettings, fit_sgd, numpy_scores
 from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy
-from longtail.stages.parameters import Count, Fraction, NonNegative, Positive
+from longtail.stages.parameters import BatchSize, Epochs, Fraction, NonNegative, Positive
 from longtail.stages.priors import power_weights
 
 CONFIDENCE_START = 0.1  # every entry of u: Zhang 2021's released code
@@ -46,8 +46,8 @@ class DisAlign(Classifier):
         lr: Positive = 0.1,
         momentum: Fraction = 0.9,
         weight_decay: NonNegative = 5e-4,
-        batch_size: Count = 256,
-        epochs: Count = 10,
+        batch_size: BatchSize = 256,
+        epochs: Epochs = 10,
         random_state=None,
     ):
         self.rho = rho

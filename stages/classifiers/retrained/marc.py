@@ -16,7 +16,7 @@ from longtail.stages.classifiers.tools.linear_form import LinearForm
 from longtail.stages.classifiers.tools.sgd import Model, SgdSettings, fit_sgd, refuse_steps
 from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy
 from longtail.stages.network import Head
-from longtail.stages.parameters import Count, Fraction, NonNegative, Positive
+from longtail.stages.parameters import BatchSize, Epochs, Fraction, NonNegative, Positive
 from longtail.stages.priors import power_weights
 from longtail.stages.softmax import weighted_cross_entropy
 
@@ -49,8 +49,8 @@ class MARC(Classifier):
         lr: Positive = 0.05,
         momentum: Fraction = 0.9,
         weight_decay: NonNegative = 5e-4,
-        batch_size: Count = 256,
-        epochs: Count = 10,
+        batch_size: BatchSize = 256,
+        epochs: Epochs = 10,
         random_state=None,
     ):
         self.solver = solver

@@ -13,7 +13,7 @@ from longtail.stages.classifiers.tools.sgd import Model, SgdSettings, fit_sgd, n
 from longtail.stages.classifiers.tools.weighting import WeightedCrossEntropy
 from longtail.stages.linear_scores import linear_scores, unit_rows
 from longtail.stages.network import Head
-from longtail.stages.parameters import Count, Fraction, NonNegative, Positive
+from longtail.stages.parameters import BatchSize, Epochs, Fraction, NonNegative, Positive
 from longtail.stages.randomness import generator
 
 # Liu 2019's released code: MetaEmbeddingClassifier, CosNormClassifier, DiscCentroidsLoss and its weight.
@@ -61,8 +61,8 @@ class OLTR(Classifier):
         lr: Positive = 0.01,
         momentum: Fraction = 0.9,
         weight_decay: NonNegative = 5e-4,
-        batch_size: Count = 256,
-        epochs: Count = 10,
+        batch_size: BatchSize = 256,
+        epochs: Epochs = 10,
         random_state=None,
     ):
         self.lr = lr

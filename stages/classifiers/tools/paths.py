@@ -13,9 +13,10 @@ import numpy as np
 from longtail.stages.classifiers.tools.accuracy_path import TauPath
 from longtail.stages.classifiers.tools.intervals import Bounds, Family, exponential_bounds, linear_bounds
 from longtail.stages.classifiers.tools.linear import fit_plain_head
+from longtail.stages.features import Features
 from longtail.stages.linear_scores import row_norms, unit_rows
 from longtail.stages.network import Head
-from longtail.stages.selection import round_robin_folds
+from longtail.stages.selection import NEEDS_VALIDATION, round_robin_folds
 
 
 def correct_intervals(z: np.ndarray, y: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -91,6 +92,32 @@ def cross_validated_path(
             "tau: cross-validation found no class with two samples (n_samples=1?); pass a number"
         )
     return TauPath(*(np.concatenate(parts) for parts in (lo, hi, y)), class_counts)
+
+
+def fit_tau(
+    tau: float | str,
+    X,
+    rows,
+    class_counts,
+    path_of: Callable[[np.ndarray, np.ndarray, Head], TauPath],
+    *,
+    head: Head | None,
+    validation: Features | None,
+) -> tuple[Head, float]:
+    """(`head`, or the plain linear one of the samples where it is None; `tau` as a number).
+
+    A `tau` of "validation" is chosen: the best of ``path_of(X, rows, head)`` on the validation samples or,
+    without a given head and without validation, of the folds' (:func:`cross_validated_path`). ValueError
+    where a given head lacks validation.
+    """
+    base = head or fit_plain_head(X, rows, len(class_counts))
+    if tau != "validation":
+        return base, float(tau)
+    if validation is not None:
+        return base, path_of(validation.X, validation.y, base).best_tau
+    if head is not None:
+        raise ValueError(NEEDS_VALIDATION)
+    return base, cross_validated_path(X, rows, class_counts, path_of).best_tau
 
 
 # -- checks -----------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -71,7 +72,8 @@ class Model:
 
     `start` are the arrays training starts from, by name. ``objective(tensors, features (B, D), labels (B,))``
     is a batch's scalar, ``scores(arrays, X (N, D))`` are (N, C). ``after_step(tensors)`` may change the
-    tensors in place. Weight decay leaves those named in `undecayed` alone. `owner` is named in errors.
+    tensors in place. Weight decay leaves those named in `undecayed` alone; `rates` are factors of the
+    learning rate, 1 for the tensors it does not name. `owner` is named in errors.
     """
 
     owner: str
@@ -80,6 +82,7 @@ class Model:
     scores: Callable[[Arrays, np.ndarray], np.ndarray]
     after_step: Callable[[Tensors], None] | None = None
     undecayed: Collection[str] = ()
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 def fit_sgd(
@@ -109,7 +112,7 @@ def fit_sgd(
         if validation is None:
             kept, kept_epoch = arrays, epoch + 1
             continue
-        metrics = _validation_metrics(model, arrays, validation, sampler.class_counts)
+        metrics = validation_metrics(partial(model.scores, arrays), validation, sampler.class_counts)
         if loss is not None:
             loss.set_class_accuracy(metrics["class_accuracy"])
         if metrics["balanced_accuracy"] > best:
@@ -154,8 +157,8 @@ class _Training:
 
     def step(self, features: torch.Tensor, labels: torch.Tensor, rate: float) -> None:
         """One step on features (B, D) and labels (B,) at a learning rate."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for group, name in zip(self.optimizer.param_groups, self.tensors, strict=True):
+            group["lr"] = rate * self.model.rates.get(name, 1.0)
         value = self.model.objective(self.tensors, features, labels)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
@@ -174,13 +177,16 @@ class _Training:
         return arrays
 
 
-def _validation_metrics(model: Model, arrays: Arrays, validation: Features, class_counts: np.ndarray) -> dict:
-    """The metrics of `arrays` on validation features."""
+def validation_metrics(scores: Callable[[np.ndarray], np.ndarray], validation: Features, counts) -> dict:
+    """The metrics of ``scores(X (N, D)) → (N, C)`` on validation features; `counts` (C,) training samples.
+
+    A class without training samples is never predicted.
+    """
     from longtail.stages.metrics.scores import evaluate
 
-    X, width = validation.X, max(validation.X.shape[1], len(class_counts))
-    scores = np.concatenate([model.scores(arrays, X[block]) for block in row_blocks(len(X), width)])
-    return evaluate(np.where(class_counts > 0, scores, -np.inf), validation.y, class_counts)
+    X, width = validation.X, max(validation.X.shape[1], len(counts))
+    given = np.concatenate([scores(X[block]) for block in row_blocks(len(X), width)])
+    return evaluate(np.where(counts > 0, given, -np.inf), validation.y, counts)
 
 
 def numpy_scores(function, arrays: Mapping[str, np.ndarray], *inputs: np.ndarray) -> np.ndarray:

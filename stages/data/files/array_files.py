@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from longtail.stages.data.files.regular_file import MOST_NAMES_BYTES, read_text, require_regular
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import listed, looked_for
 
@@ -22,7 +25,7 @@ class ArrayFiles:
     """The arrays at `root`; ValueError unless that is a folder or an archive. Nothing is unpickled."""
 
     def __init__(self, root: str | Path):
-        self.path = Path(root).expanduser()
+        self.path = user_path(root)
         self.is_archive = self.path.is_file() and self.path.suffix == ".npz"
         if not self.is_archive and not self.path.is_dir():
             raise wrong("root", f"must be a folder of .npy files or an .npz file, got {looked_for(root)}")
@@ -62,6 +65,8 @@ class ArrayFiles:
                 for name, partner in (pair, pair[::-1]):
                     if name not in self.names:
                         raise ValueError(f"{self.file(name)}: is missing, though {partner} is there")
+                    if not self.is_archive:
+                        require_regular(self.file(name))
                 parts[part] = pair
         if "train" not in parts:
             holds = listed(sorted(self.names), SHOWN) or "no array"
@@ -76,12 +81,13 @@ class ArrayFiles:
         """An array by name: a memory map in a folder, in memory from an archive."""
         import numpy as np
 
+        require_regular(self.path if self.is_archive else self.file(name))
         try:
             if self.is_archive:
                 with np.load(self.path, allow_pickle=False) as archive:
                     array = archive[name]
             else:
-                array = np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                array = np.load(self.file(name), mmap_mode="r", allow_pickle=False)
         except Exception as error:  # numpy and zipfile raise a dozen kinds
             reason = "holds Python objects, not numbers" if "allow_pickle" in str(error) else error
             raise ValueError(f"{self.file(name)}: cannot be read: {reason}") from None
@@ -94,7 +100,7 @@ class ArrayFiles:
         if self.is_archive:
             return self._class_names_in_archive() if "class_names" in self.names else None
         path = self.path / "class_names.json"
-        return _class_names_in_json(path) if path.is_file() else None
+        return _class_names_in_json(path) if os.path.lexists(path) else None
 
     def _class_names_in_archive(self) -> list[str]:
         array = self.load("class_names")
@@ -108,9 +114,10 @@ class ArrayFiles:
 def _class_names_in_json(path: Path) -> list[str]:
     import json
 
+    text = read_text(path, MOST_NAMES_BYTES)
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        names = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: must be a JSON list of names ({error})") from None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{path}: must be a JSON list of names, one a class")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from longtail.stages.data.files.picture_files import SUFFIXES
+from longtail.stages.data.files.picture_files import picture_suffixes
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import counted, listed, looked_for
 
@@ -68,7 +68,7 @@ def loose_pictures(folder: Path) -> int:
     with os.scandir(folder) as entries:
         return sum(
             not entry.name.startswith(".")
-            and os.path.splitext(entry.name)[1].lower() in SUFFIXES
+            and os.path.splitext(entry.name)[1].lower() in picture_suffixes()
             and entry.is_file()
             for entry in entries
         )

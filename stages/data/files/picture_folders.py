@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from longtail.stages.data.files.folder_layout import find_layout, loose_pictures, subfolders
-from longtail.stages.data.files.picture_files import SUFFIXES, picture_stats
+from longtail.stages.data.files.passed_over import PassedOver
+from longtail.stages.data.files.picture_files import picture_stats, picture_suffixes
 from longtail.stages.data.files.stamped_files import Stamp, stamp_of
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import counted, looked_for
 
@@ -39,7 +41,7 @@ def scan(
     Raises ValueError for a root without classes, an empty class or part, a class that train lacks, and links
     that lead outside (unless `allow_outside`).
     """
-    top = Path(root).expanduser()
+    top = user_path(root)
     if not top.is_dir():
         raise wrong("root", f"must be a folder of class folders, got {looked_for(root)}")
     folders, remarks = find_layout(top, {"train": train, "val": val, "test": test})
@@ -51,7 +53,7 @@ def scan(
         holds = f"{counted(loose_pictures(folders['train']), 'picture')} and no folder"
         raise ValueError(f"{folders['train']}: must hold a folder per class, holds {holds}")
     parts: dict[str, list[Picture]] = {}
-    fence = None if allow_outside else top.resolve()
+    fence, passed = None if allow_outside else top.resolve(), PassedOver()
     for part, class_folders in classes.items():
         parts[part] = []
         for class_folder in class_folders:
@@ -59,19 +61,23 @@ def scan(
                 raise ValueError(
                     f"{class_folder}: is not a class: {folders['train']} has no folder of that name"
                 )
-            inside, above = class_folder.relative_to(top).as_posix(), len(os.fspath(class_folder))
+            here, inside = PassedOver(), class_folder.relative_to(top).as_posix()
+            above = len(os.fspath(class_folder))
             pictures = [
                 Picture(inside + path[above:], stamp_of(status), class_folder.name)
-                for path, status in picture_stats(os.fspath(class_folder), fence)
+                for path, status in picture_stats(os.fspath(class_folder), fence, here)
             ]
+            passed.counts += here.counts
             if not pictures and part == "train":
+                holds = f"holds none; {here}" if here else "holds none"
                 raise ValueError(
-                    f"{class_folder}: a class needs a picture ({' '.join(SUFFIXES)}), holds none"
+                    f"{class_folder}: a class needs a picture ({' '.join(picture_suffixes())}), {holds}"
                 )
             parts[part] += pictures
         if not parts[part]:
             raise _empty_part(part, folders, top)
         parts[part].sort()
+    passed.warn(top)
     return parts, class_names
 
 

@@ -6,11 +6,16 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from longtail.stages.data.files.regular_file import read_bytes
+
+MOST_BYTES = 2**30  # of a published file; the largest has 150 MB
+
 
 class PlainUnpickler(pickle.Unpickler):
     """Makes containers, bytes, text, numbers and numpy arrays, and refuses to look up anything else."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """What a pickle may look up; UnpicklingError, with its name, for anything else."""
         import codecs
 
         import numpy as np
@@ -36,10 +41,7 @@ def read_pickle(path: Path, md5: str) -> dict:
     import hashlib
     import io
 
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error})") from None
+    data = read_bytes(path, MOST_BYTES)
     actual = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if actual != md5:
         raise ValueError(f"{path}: must have the published MD5 {md5}, got {actual}; fetch it again")

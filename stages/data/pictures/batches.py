@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,7 +19,8 @@ class Batch(NamedTuple):
     """Inputs (B, ...) and labels (B,) on the training device.
 
     With mixup an input is `share` of a sample labelled `labels` and 1 − `share` of one labelled `partners`.
-    `indices` (B,) are the samples' positions in the training part; a piece of a batch has none.
+    `indices` (B,) are the samples' positions in the training part; a piece of a batch has none. No piece has
+    fewer than `smallest` samples unless the batch itself has.
     """
 
     inputs: torch.Tensor
@@ -28,6 +28,7 @@ class Batch(NamedTuple):
     partners: torch.Tensor | None = None
     share: float = 1.0
     indices: np.ndarray | None = None
+    smallest: int = 1
 
     def pieces(self, count: int) -> Iterator[Batch]:
         """The batch in up to `count` pieces of nearly the same size: itself for 1."""
@@ -35,16 +36,23 @@ class Batch(NamedTuple):
             yield self
             return
         total = len(self.labels)
-        for rows in torch.arange(total, device=self.labels.device).tensor_split(min(count, total)):
+        rows_of_pieces = torch.arange(total, device=self.labels.device)
+        for rows in rows_of_pieces.tensor_split(number_of_pieces(total, count, self.smallest)):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             partners = None if self.partners is None else self.partners[part]
             yield Batch(self.inputs[part], self.labels[part], partners, self.share)
 
 
+def number_of_pieces(total: int, count: int, smallest: int) -> int:
+    """How many pieces of at least `smallest` samples a batch of `total` is cut into, `count` at most."""
+    return max(1, min(count, total // smallest))
+
+
 class Batches:
     """The batches of any epoch, beginning with any of them; every process gets the same.
 
-    The last batch of an epoch may be smaller; no sample is dropped.
+    The last batch of an epoch may be smaller; no sample is dropped. What is left for it joins the batch
+    before when that is fewer than `smallest` samples, which are at most `batch_size`.
     """
 
     def __init__(
@@ -57,7 +65,9 @@ class Batches:
         augment: Augment | None = None,
         device: str | torch.device = "cpu",
         channels_last: bool = False,
+        smallest: int = 1,
     ):
+        self.smallest = smallest
         self.part = part.to(device)
         self.sampler, self.batch_size, self.seed = sampler, batch_size, seed
         self.augment = augment or Augment()
@@ -67,23 +77,36 @@ class Batches:
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return math.ceil(len(self.sampler) / self.batch_size)
+        whole, left = divmod(len(self.sampler), self.batch_size)
+        return whole + (left >= self.smallest if whole else 1)
+
+    def piece_sizes(self, count: int) -> set[int]:
+        """The sizes of the pieces of an epoch's batches, each cut into up to `count`."""
+        before = (len(self) - 1) * self.batch_size
+        whole = {len(self.sampler) - before, *([self.batch_size] if before else [])}
+        cut = [(total, number_of_pieces(total, count, self.smallest)) for total in whole]
+        return {size for total, pieces in cut for size in (total // pieces, -(-total // pieces))}
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch (from 0), beginning with batch `start`."""
-        # The last batch may be short, so that `start` past it lies beyond the sampler's end.
-        self.sampler.set_epoch(epoch, min(start * self.batch_size, len(self.sampler)))
+        total, batches = len(self.sampler), len(self)
+        begins = [row * self.batch_size for row in range(batches)] + [total]
+        self.sampler.set_epoch(epoch, begins[start])
         indices = self.sampler.indices()
         requests = [
-            Request(indices[offset : offset + self.batch_size], (self.seed, "augment", epoch, start + row))
-            for row, offset in enumerate(range(0, len(indices), self.batch_size))
+            Request(
+                indices[begins[row] - begins[start] : begins[row + 1] - begins[start]],
+                (self.seed, "augment", epoch, row),
+            )
+            for row in range(start, batches)
         ]
         with closing(self.part.stream(requests, self.augment)) as stream:
             for request, (inputs, mixture) in zip(requests, stream, strict=True):
                 labels = self._labels[torch.as_tensor(request.indices, device=self.device)]
                 inputs = inputs.contiguous(memory_format=self.memory_format)
                 if mixture is None:
-                    yield Batch(inputs, labels, indices=request.indices)
+                    yield Batch(inputs, labels, indices=request.indices, smallest=self.smallest)
                 else:
                     partner = torch.as_tensor(mixture.partner, device=self.device)
-                    yield Batch(inputs, labels, labels[partner], mixture.share, request.indices)
+                    mixed = labels[partner], mixture.share
+                    yield Batch(inputs, labels, *mixed, request.indices, self.smallest)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch.utils.data import DataLoader
+
+from longtail.stages.data.pictures.end_with_parent import end_with_parent
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 _STARTED: set = set()  # worker processes that may still be there
@@ -33,9 +36,15 @@ def end_workers(batches: Iterator) -> None:
 
 
 def leave_signals_to_the_parent(worker: int) -> None:
-    """Ignore what a terminal or a scheduler sends to all: the parent ends its workers after its step."""
+    """Ignore what a terminal or a scheduler sends to all: the parent ends its workers after its step.
+
+    A worker whose parent is gone, which can end it no more, ends by itself.
+    """
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    from_main_thread = threading.current_thread().name == "MainThread"  # a fork keeps the thread's name
+    end_with_parent(parent.join, parent=parent.pid, kernel=from_main_thread)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ import torch
 from longtail.stages.data import Request
 from longtail.stages.data.pictures.augment import Augment, Mixture, draw_crops, draw_mixture, mixed
 from longtail.stages.data.pictures.preprocessing import Preprocessing
+from longtail.stages.data.pictures.reading.channels import mode_of
+from longtail.stages.data.pictures.reading.opening import MAX_PIXELS
 from longtail.stages.parameters import wrong
 from longtail.stages.randomness import generator
 
@@ -20,8 +22,10 @@ class ImageArrays:
 
     Stored channels-last, so that cropping, flipping and picking a batch is a single gather whose result is
     already in the memory format convolutions like best. ``mean`` and ``std`` are per channel, in [0, 255].
-    `resize` is the side that pictures from files were resized to before their middle was taken, if larger.
-    With `keep_constants` ``mean`` and ``std`` stay as given, whatever the pixels' are.
+    `resize` is the side that pictures from files were resized to before their middle was taken, if larger;
+    `background` what transparent ones were laid on, and `max_pixels` the most that one may have. Of two or
+    four channels the last is alpha. With `keep_constants` ``mean`` and ``std`` stay as given, whatever the
+    pixels' are.
     """
 
     def __init__(
@@ -32,6 +36,8 @@ class ImageArrays:
         mean: torch.Tensor | None = None,
         std: torch.Tensor | None = None,
         resize: int | None = None,
+        background: str = "white",
+        max_pixels: int = MAX_PIXELS,
         keep_constants: bool = False,
     ):
         self.images = torch.as_tensor(images)
@@ -44,6 +50,7 @@ class ImageArrays:
             shapes = f"{tuple(self.images.shape)} and {self.labels.shape}"
             raise ValueError(f"images (N, H, W, C) must have labels (N,), got {shapes}")
         self.resize, self.keep_constants = resize, keep_constants
+        self.background, self.max_pixels = background, max_pixels
         channels = self.images.shape[-1]
         device = self.images.device
         self.mean = torch.zeros(channels, device=device) if mean is None else mean.to(device)
@@ -59,8 +66,16 @@ class ImageArrays:
         return self._like(picked, labels, mean=self.mean, std=self.std)
 
     def _like(self, images: torch.Tensor, labels: np.ndarray, *, mean, std) -> ImageArrays:
-        kept = {"resize": self.resize, "keep_constants": self.keep_constants}
-        return ImageArrays(images, labels, mean=mean, std=std, **kept)
+        return ImageArrays(
+            images,
+            labels,
+            mean=mean,
+            std=std,
+            resize=self.resize,
+            background=self.background,
+            max_pixels=self.max_pixels,
+            keep_constants=self.keep_constants,
+        )
 
     def normalized_like(self, train: ImageArrays) -> ImageArrays:
         """This part normalised by the mean and standard deviation of each channel of `train`'s pixels.
@@ -102,8 +117,16 @@ class ImageArrays:
     def preprocessing(self) -> Preprocessing:
         """How a picture file becomes what :meth:`batch` gives."""
         height, width, channels = self.images.shape[1:]
-        mode = "gray" if channels == 1 else "rgb"
-        return Preprocessing(height, width, self.resize, mode, kept=True, **self.constants)
+        return Preprocessing(
+            height,
+            width,
+            self.resize,
+            mode_of(channels),
+            kept=True,
+            background=self.background,
+            max_pixels=self.max_pixels,
+            **self.constants,
+        )
 
     def batch(self, indices: Sequence[int]) -> torch.Tensor:
         """Normalised float32 images (B, C, H, W)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from longtail.stages.data import Request
+from longtail.stages.data.files.each_file import usable_cores
 from longtail.stages.data.pictures.augment import Augment, Mixture, draw_mixture, mixed
 from longtail.stages.data.pictures.decoding_workers import (
     end_workers,
@@ -21,11 +23,11 @@ from longtail.stages.data.pictures.preprocessing import Preprocessing
 from longtail.stages.data.pictures.read_picture import open_picture
 from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.data.pictures.torchvision_transform import picture_transform
-from longtail.stages.data.pictures.unreadable import usable_cores
 from longtail.stages.randomness import generator
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, of pixels in 0…255
 LUMA = (0.299, 0.587, 0.114)  # of R, G and B in a grey pixel (ITU-R BT.601), as Pillow converts
+HALF = 127.5  # mean and deviation of alpha: it is 1 where a pixel is opaque, and −1 where it is clear
 MOST_WORKERS = 16  # by default: past that a disk is the limit
 
 
@@ -36,7 +38,7 @@ class ImageFiles:
     to the central square of S. `workers` processes decode and augment, whole batches each; what they draw
     depends on the request and a sample's place in it alone. `mode` rgb gives three channels,
     gray one. Without given constants pictures are normalised by ImageNet's; gray ones by the luma of those,
-    which is exact where the channels of a pixel rise and fall together.
+    which is exact where the channels of a pixel rise and fall together. Alpha, if kept, becomes −1…1.
     """
 
     def __init__(
@@ -50,12 +52,12 @@ class ImageFiles:
     ):
         self.root, self.settings = Path(root), settings or PictureSettings()
         self.paths = np.array([os.fsencode(path) for path in paths], "S")  # forked workers share these bytes
-        self.labels = np.asarray(labels, np.int64)
+        self.labels = _label_each(self.paths, labels)
         self.device = torch.device(device)
         self.image_size, self.mode = self.settings.image_size, self.settings.mode
         self.resize = self.settings.resize or round(self.image_size * 256 / 224)
         self.workers = self.settings.workers or min(usable_cores(), MOST_WORKERS)
-        imagenet = {"mean": _in_mode(MEAN, self.mode), "std": _in_mode(STD, self.mode)}
+        imagenet = {"mean": _in_mode(MEAN, self.settings), "std": _in_mode(STD, self.settings)}
         self.constants = {**imagenet, **self.settings.given_constants}  # of pixels in 0…255
 
     def __len__(self) -> int:
@@ -68,8 +70,17 @@ class ImageFiles:
     @property
     def preprocessing(self) -> Preprocessing:
         """What :meth:`batch` makes of a picture."""
-        size = self.image_size
-        return Preprocessing(size, size, self.resize, self.mode, kept=False, **self.constants)
+        size, settings = self.image_size, self.settings
+        return Preprocessing(
+            size,
+            size,
+            self.resize,
+            self.mode,
+            kept=False,
+            background=settings.background,
+            max_pixels=settings.max_pixels,
+            **self.constants,
+        )
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -89,8 +100,8 @@ class ImageFiles:
         return self._like(self.paths, self.labels, device)
 
     def _like(self, paths: np.ndarray, labels: np.ndarray, device) -> ImageFiles:
-        part = ImageFiles(self.root, [], labels, self.settings, device=device)
-        part.paths = paths
+        part = copy(self)
+        part.paths, part.labels, part.device = paths, _label_each(paths, labels), torch.device(device)
         return part
 
     def batch(self, indices: Sequence[int]) -> torch.Tensor:
@@ -134,9 +145,18 @@ class ImageFiles:
         return pixels.float().sub_(mean).div_(std)
 
 
-def _in_mode(constants: Sequence[float], mode: str) -> list[float]:
-    """Constants of the channels that `mode` has, from those of R, G and B."""
-    return list(constants) if mode == "rgb" else [float(np.dot(LUMA, constants))]
+def _label_each(paths: np.ndarray, labels) -> np.ndarray:
+    """`labels` as integers (N,); ValueError unless there is one for each of `paths` (N,)."""
+    labels = np.asarray(labels, np.int64)
+    if labels.shape != paths.shape:
+        raise ValueError(f"pictures (N,) must have labels (N,), got {paths.shape} and {labels.shape}")
+    return labels
+
+
+def _in_mode(constants: Sequence[float], settings: PictureSettings) -> list[float]:
+    """Constants of the channels that pictures have, from those of R, G and B."""
+    colours = list(constants) if settings.mode == "rgb" else [float(np.dot(LUMA, constants))]
+    return colours + [HALF] * (settings.channels - len(colours))
 
 
 def _next_batch(batches: Iterator[torch.Tensor | str]) -> torch.Tensor | str:
@@ -169,15 +189,15 @@ class _DecodedBatches(Dataset):
 
     def __getitem__(self, number: int) -> torch.Tensor | str:
         request = self.requests[number]
-        size, channels = self.part.image_size, self.part.settings.channels
-        pixels = torch.empty((len(request.indices), channels, size, size), dtype=torch.uint8)
+        size, settings = self.part.image_size, self.part.settings
+        pixels = torch.empty((len(request.indices), settings.channels, size, size), dtype=torch.uint8)
         with torch.random.fork_rng(devices=[], enabled=self.random):
             for place, index in enumerate(request.indices):
                 if self.random:
                     torch.manual_seed(int(generator(*request.key, place).integers(2**63)))
                 path = self.part.path(index)
                 try:
-                    pixels[place] = self.transform(open_picture(path, self.part.mode))
+                    pixels[place] = self.transform(open_picture(path, **settings.reading))
                 except Exception as error:  # Pillow raises anything, from OSError to IndexError
                     return (
                         f"{path}: cannot be read ({error or type(error).__name__}); repair or remove it, "

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from longtail.stages.data.files.each_file import try_each
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.data.parts import Collection
+from longtail.stages.data.pictures.flat_pictures import SAMPLE, distinct_values, warn_of_flat_pictures
 from longtail.stages.data.pictures.read_picture import decode, open_picture
 from longtail.stages.data.pictures.settings import PictureSettings
-from longtail.stages.data.pictures.unreadable import readable_rows, try_each
+from longtail.stages.data.pictures.unreadable import readable_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +33,7 @@ def picture_collection(
     that cannot be read.
     """
     settings.check(count=sum(len(paths) for paths, _ in listed.values()))
-    top = Path(root).expanduser()
+    top = user_path(root)
     parts = {part: picture_part(top, paths, labels, settings) for part, (paths, labels) in listed.items()}
     return Collection(parts["train"], parts.get("val"), parts.get("test"), class_names)
 
@@ -59,16 +62,21 @@ def _kept_in_memory(
 
     files, side = [root / path for path in paths], settings.image_size
     images = np.empty((len(files), side, side, settings.channels), np.uint8)
+    values = np.zeros(len(files), np.int64)
 
     def decode_into(row: int) -> None:
-        images[row] = decode(files[row], (side, side), settings.mode, settings.resize)
+        images[row] = decode(files[row], (side, side), resize=settings.resize, **settings.reading)
+        values[row] = distinct_values(images[row])
 
     rows = readable_rows(try_each(files, decode_into, settings.workers), len(files), settings)
-    constants = {key: torch.tensor(values) for key, values in settings.given_constants.items()}
+    warn_of_flat_pictures([path for path, keep in zip(paths, rows, strict=True) if keep], values[rows])
+    constants = {key: torch.tensor(given) for key, given in settings.given_constants.items()}
     return ImageArrays(
         images if rows.all() else images[rows],
         labels[rows],
         resize=settings.resize,
+        background=settings.background,
+        max_pixels=settings.max_pixels,
         keep_constants=bool(constants),
         **constants,
     )
@@ -84,7 +92,23 @@ def _decoded_when_needed(
     rows = np.ones(len(paths), bool)
     if settings.unreadable == "skip":  # every picture is opened once, to know what to leave out
         files = [root / path for path in paths]
-        broken = try_each(files, lambda row: open_picture(files[row], settings.mode), settings.workers)
+        broken = try_each(files, lambda row: open_picture(files[row], **settings.reading), settings.workers)
         rows = readable_rows(broken, len(files), settings)
     readable = [path for path, keep in zip(paths, rows, strict=True) if keep]
+    _warn_of_flat_sample(root, readable, settings)
     return ImageFiles(root, readable, labels[rows], settings)
+
+
+def _warn_of_flat_sample(root: Path, paths: Sequence[str], settings: PictureSettings) -> None:
+    """Look at some of many pictures for what shows nothing; one that cannot be read is named later."""
+    import numpy as np
+
+    sample = list(paths[:: max(1, -(-len(paths) // SAMPLE))])
+    values = np.zeros(len(sample), np.int64)
+
+    def look_at(row: int) -> None:
+        values[row] = distinct_values(np.atleast_3d(open_picture(root / sample[row], **settings.reading)))
+
+    broken = try_each(sample, look_at, settings.workers)
+    read = [row for row in range(len(sample)) if row not in broken]
+    warn_of_flat_pictures([sample[row] for row in read], values[read], sampled=len(sample) < len(paths))

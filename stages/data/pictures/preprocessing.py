@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from longtail.stages.data.pictures.reading.opening import MAX_PIXELS
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -17,7 +19,8 @@ class Preprocessing:
 
     Where pictures are `kept` in memory their central square is resized to `resize` pixels a side (None:
     fitted to height and width at once), else the shorter side is; the middle is cropped from that. `mean`
-    and `std` have a number for each channel.
+    and `std` have a number for each channel. Transparent pictures are laid on `background`, or keep a channel
+    of alpha, by which their colours are multiplied; pictures of more than `max_pixels` are refused.
     """
 
     height: int
@@ -27,14 +30,22 @@ class Preprocessing:
     kept: bool
     mean: list[float]
     std: list[float]
+    background: str = "white"
+    max_pixels: int = MAX_PIXELS
 
     def reader(self) -> Callable[[Path], np.ndarray]:
         """A function that reads a file as (height, width, channels) uint8, raising whatever Pillow does."""
         from longtail.stages.data.pictures.read_picture import decode, open_picture
 
         if self.kept:
-            return lambda path: decode(path, (self.height, self.width), self.mode, self.resize)
+            given = {"background": self.background, "max_pixels": self.max_pixels}
+            return lambda path: decode(path, (self.height, self.width), self.mode, self.resize, **given)
         from longtail.stages.data.pictures.torchvision_transform import picture_transform
 
         transform = picture_transform(self.height, self.resize, None)
-        return lambda path: transform(open_picture(path, self.mode)).permute(1, 2, 0).numpy()
+
+        def read(path: Path) -> np.ndarray:
+            image = open_picture(path, self.mode, self.background, self.max_pixels)
+            return transform(image).permute(1, 2, 0).numpy()
+
+        return read

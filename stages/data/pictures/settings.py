@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from longtail.stages.data.pictures.reading.channels import channel_count
+from longtail.stages.data.pictures.reading.opening import MAX_PIXELS
 from longtail.stages.parameters import Problem, Problems
 
 MAX_BYTES = 4 * 2**30  # of decoded pixels, kept in memory
-CHANNELS = {"rgb": 3, "gray": 1}
 
 
 @dataclass(frozen=True)
@@ -17,24 +18,32 @@ class PictureSettings:
     """The parameters of ``image_folder`` and ``image_list`` that say what becomes of a picture.
 
     A picture's shorter side is resized to `resize` pixels and the central square of `image_size` is kept.
-    `mean` and `std` are of pixels in [0, 1], a number for each channel of `mode`; None for the
-    part's own.
+    `background` is the colour that transparent pictures are laid on, or alpha to keep a channel that says how
+    transparent a pixel is. A picture of more than `max_pixels` cannot be read. `mean` and `std` are of pixels
+    in [0, 1], a number for each channel; None for the part's own.
     """
 
     image_size: int = 224
     resize: int | None = None
     mode: Literal["rgb", "gray"] = "rgb"
+    background: str = "white"
     in_memory: bool = False
     mean: list[float] | None = None
     std: list[float] | None = None
     unreadable: Literal["error", "skip"] = "error"
     skip_limit: int = 100
+    max_pixels: int = MAX_PIXELS
     workers: int | None = None
 
     @property
     def channels(self) -> int:
         """Channels of a picture."""
-        return CHANNELS[self.mode]
+        return channel_count(self.mode, self.background)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What ``open_picture`` and ``decode`` are told."""
+        return {"mode": self.mode, "background": self.background, "max_pixels": self.max_pixels}
 
     @property
     def given_constants(self) -> dict[str, list[float]]:

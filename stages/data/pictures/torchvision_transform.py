@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PIL.Image import Image
 
 from longtail.stages.data.pictures.augment import Augment
+from longtail.stages.data.pictures.reading.channels import premultiplied
 
 if TYPE_CHECKING:
     from torchvision.transforms import v2
@@ -23,7 +24,10 @@ def _middle(image: Image) -> Image:
 
 
 def picture_transform(image_size: int, resize: int, augment: Augment | None) -> v2.Compose:
-    """A transform to (C, S, S) uint8, S `image_size`: random as `augment` says, or evaluation's (None)."""
+    """A transform to (C, S, S) uint8, S `image_size`: random as `augment` says, or evaluation's (None).
+
+    Colours come out multiplied by alpha, where there is one; jitter changes the colours alone.
+    """
     from torchvision.transforms import v2  # takes seconds, and counting pictures does without
 
     augment = augment or Augment()
@@ -36,4 +40,4 @@ def picture_transform(image_size: int, resize: int, augment: Augment | None) -> 
         steps.append(v2.RandomHorizontalFlip())
     if augment.jitter:
         steps.append(v2.ColorJitter(augment.jitter, augment.jitter, augment.jitter))
-    return v2.Compose([*steps, v2.PILToTensor()])
+    return v2.Compose([*steps, premultiplied, v2.PILToTensor()])

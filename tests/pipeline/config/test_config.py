@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import textwrap
@@ -12,6 +13,7 @@ import pytest
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.loading import Config, check_config, load_config
 from longtail.pipeline.config.recipes import (
+    KEYS,
     find,
     merge,
     parse_override,
@@ -160,7 +162,7 @@ def test_full_names_every_setting():
     full = load_config("digits_lt").full()
     assert set(full) == set(Config.model_fields)
     assert full["representation"]["schedule"] == {
-        "name": "one_cycle", "warmup_epochs": None, "start": 0.04, "end": 4e-6,
+        "name": "one_cycle", "warmup_epochs": None, "start": 0.04, "end": 4e-6, "per": "step",
     }  # fmt: skip
     assert full["classifiers"][1]["sampler"] == {"name": "class_balanced", "samples_per_class": 4}
 
@@ -264,8 +266,12 @@ def test_base_cycle_is_refused_and_shown(tmp_path):
         ("base: digits_lt", "a.yaml: base: no such file, got 'digits_lt'"),
         ("base: [x]", "a.yaml: base: must be a path, got ['x']"),
         ("base: 3", "a.yaml: base: must be a path, got 3"),
-        ("- seed", "a.yaml: must be a mapping of settings, got ['seed']"),
-        ("", "a.yaml: must be a mapping of settings, got None"),
+        ("- seed", "a.yaml: must be a mapping of settings, holds a list"),
+        ("", "a.yaml: must be a mapping of settings, holds nothing"),
+        ("base: .", "a.yaml: base: must be a file, is a folder, got '.'"),
+        ("base: /dev/zero", "a.yaml: base: must be a file, is a device, got '/dev/zero'"),
+        ('base: "\\0"', "a.yaml: base: cannot be read (embedded null byte), got "),
+        (f"{'k' * 600}: 1", "a.yaml: line 1: a key must have at most 500 characters"),
         ("seed: 1\nseed: 2", "a.yaml: line 2: duplicate key 'seed'"),
         ("seed: !!python/name:os.system", "a.yaml: line 1: tags are not allowed"),
     ],
@@ -284,7 +290,55 @@ def test_problem_in_a_base_is_reported_under_the_base(tmp_path):
 
 def test_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "a.yaml").write_bytes(b"seed: \xff\xfe")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"a\.yaml: is not UTF-8 text \(byte 6\)$"):
+        load_config(str(tmp_path / "a.yaml"))
+
+
+OTHER_FILES = {
+    "passwd": "root:x:0:0:SECRET:/root:/bin/bash\nbin:x:1:1:bin:/bin:/usr/sbin/nologin\n",
+    "a key": "-----BEGIN PRIVATE KEY-----\nSECRET\n-----END PRIVATE KEY-----\n",
+    "settings of another program": "kind: Secret\nmetadata: {name: SECRET}\ndata: {password: SECRET}\n",
+    "a table": "[section]\nSECRET = 1\n",
+    "JSON": '{"type": "account", "private_key": "SECRET"}',
+    "a broken mapping": "key: [SECRET\nother: }SECRET",
+    "a tag": f"!{'x' * 50}SECRET value",
+    "keys": f"? {'x' * 50}SECRET\n: 1\n? {'x' * 50}SECRET\n: 2",
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_FILES)
+@pytest.mark.parametrize("reference", ["other", "a.yaml"])
+def test_what_another_file_holds_is_not_printed(tmp_path, kind, reference):
+    write(tmp_path, "other", OTHER_FILES[kind])
+    write(tmp_path, "a.yaml", "base: other\ndata: digits")
+    with pytest.raises(ConfigError, match=r"^other: ") as caught:
+        load_config(str(tmp_path / reference))
+    assert "SECRET" not in str(caught.value)
+
+
+def test_top_level_keys_are_those_of_a_configuration():
+    assert set(KEYS) == {"base", *Config.model_fields}
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (os.mkfifo, "a FIFO"),
+        (os.mkdir, "a folder"),
+        (lambda path: os.symlink("/dev/zero", path), "a device"),
+        (lambda path: os.symlink("gone", path), "a link to nothing"),
+    ],
+)
+def test_a_path_that_leads_to_no_file_says_so(tmp_path, make, kind):
+    make(tmp_path / "a.yaml")
+    with pytest.raises(ConfigError, match=rf"a\.yaml: no such configuration file or recipe; it is {kind}$"):
+        load_config(str(tmp_path / "a.yaml"))
+
+
+def test_a_configuration_has_a_bounded_size(tmp_path):
+    with open(tmp_path / "a.yaml", "wb") as file:
+        file.truncate(2**40)  # sparse: it takes no room
+    with pytest.raises(ConfigError, match=r"a\.yaml: is longer than 1 MiB$"):
         load_config(str(tmp_path / "a.yaml"))
 
 

@@ -12,6 +12,8 @@ import pytest
 pytest.importorskip("matplotlib", reason="figures need the extra `report`")
 pytest.importorskip("jinja2", reason="the page needs the extra `report`")
 
+from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.files.outputs import OURS, output_path
 from longtail.pipeline.page import page as page_module
 from longtail.pipeline.page import sections as sections_module
 from longtail.pipeline.page.figures import classes
@@ -211,3 +213,16 @@ def test_drawing_is_the_same_bytes_again_and_leaves_matplotlib_as_it_was(run):
         assert page_svg(one, "a") == page_svg(other, "a")
         assert figure_file(one, "svg") == figure_file(other, "svg")
     assert dict(matplotlib.rcParams) == before
+
+
+def test_what_is_written_is_known_as_ours_and_replaced_by_the_next(page, run, tmp_path):
+    page_module.check_outputs(page, tmp_path)
+    with house_style():
+        drawing = classes.class_counts(run)
+        for suffix in OURS:
+            path = tmp_path / f"figure{suffix}"
+            page_module.write_drawing(drawing, path)
+            assert output_path(path, "a figure", replaces=True) == path
+            path.write_bytes(path.read_bytes().replace(b"longtail", b"somebody"))
+            with pytest.raises(LongtailError, match="exists already"):
+                output_path(path, "a figure", replaces=True)

@@ -19,7 +19,7 @@ from longtail.pipeline.serve.finished_model import load_finished_model
 from longtail.pipeline.store.classifier_files import load_classifier
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.training.splits import load_splits
-from longtail.pipeline.work.feature_cache import fetch
+from longtail.pipeline.work.feature_cache import load_verified
 from tests.command_line import SMALL as DIGITS
 from tests.command_line import failed, ok
 from tests.finished_runs import results_by_classifier
@@ -87,7 +87,7 @@ def assert_scores(scores, expected):
 @pytest.mark.parametrize("classifier", ["joint", "crt", "ncm", "tau_norm", "lws"])
 def test_onnx_gives_the_scores_of_the_run(store, written, ort, test_part, classifier):
     run, one = session(ort, written(classifier)), result(store, classifier)
-    features = fetch(store, one.features).test.X
+    features = load_verified(store, one.features).test.X
     expected = load_classifier(store, one.run).scores(features)
     images = pixels(test_part)
     (scores,) = run.run(None, {"pixels": images})
@@ -118,7 +118,7 @@ def test_absent_classes_stay_minus_infinity(absent, ort, classifier):
     finished = load_finished_model(absent, result(absent, classifier))
     model, example = build_module(finished)
     content, _ = onnx_writer()(model, example, {})
-    X = fetch(absent, finished.result.features).test.X
+    X = load_verified(absent, finished.result.features).test.X
     (scores,) = session(ort, content).run(None, {"features": np.asarray(X, np.float32)})
     assert np.isneginf(scores[:, 3]).all() and np.isfinite(np.delete(scores, 3, 1)).all()
     assert_scores(scores, finished.estimator.scores(X))
@@ -129,7 +129,7 @@ def test_pt2_gives_the_scores_of_the_run(store, test_part, tmp_path):
     export(store, one.run, str(path))
     metadata = {"longtail.json": ""}
     model = torch.export.load(path, extra_files=metadata).module()
-    expected = load_classifier(store, one.run).scores(fetch(store, one.features).test.X)
+    expected = load_classifier(store, one.run).scores(load_verified(store, one.features).test.X)
     with torch.inference_mode():
         assert_scores(model(torch.from_numpy(pixels(test_part))).numpy(), expected)
     assert json.loads(json.loads(metadata["longtail.json"])["run"]) == one.run
@@ -184,7 +184,7 @@ def test_existing_file_stays_unless_forced(store, tmp_path):
     path.write_text("mine")
     command = ["--root", store.root, "export", result(store, "crt").run, path]
     (line,) = failed(1, *command)
-    assert line == f"error: {path}: exists already; --force overwrites a file"
+    assert line == f"error: {path}: exists already; --force overwrites it"
     assert path.read_text() == "mine"
     ok(*command, "--force")
     assert zipfile.is_zipfile(path)

@@ -19,7 +19,7 @@ from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.prediction_lines import prediction_lines, printable
 from longtail.pipeline.training.splits import load_splits
 from longtail.pipeline.work.execute import run_extraction, run_stage_two
-from longtail.pipeline.work.feature_cache import fetch
+from longtail.pipeline.work.feature_cache import load_verified
 from longtail.stages.classifiers import CLASSIFIERS
 from longtail.stages.data.pictures.on_disk import ImageFiles
 from longtail.stages.data.pictures.preprocessing import Preprocessing
@@ -58,7 +58,7 @@ def split_overrides(*words):
 def expected(root, classifier) -> np.ndarray:
     """Scores (40, 10) of the cached test features of the pictures."""
     store, result = Store(root), results_by_classifier(root)[classifier]
-    return load_classifier(store, result.run).scores(fetch(store, result.features).test.X[:40])
+    return load_classifier(store, result.run).scores(load_verified(store, result.features).test.X[:40])
 
 
 # -- as evaluation had them -------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def test_every_reader_of_pictures_is_the_one_that_evaluates(tmp_path, settings):
     names = sorted((tmp_path / "set").rglob("*.png"))
     read = deployed.preprocessing.reader()
     scores = deployed.scores(np.stack([read(name) for name in names]), "cpu")
-    features = fetch(store, run_extraction(config, store)).test
+    features = load_verified(store, run_extraction(config, store)).test
     direct = load_classifier(store, result.run).scores(features.X)
     for row in range(len(test)):  # each test picture is one of the files
         assert np.isclose(scores, direct[row], rtol=1e-4, atol=1e-5).all(1).any()
@@ -182,6 +182,9 @@ def test_several_parameterisations_are_listed_with_their_ids(copy_of, pictures, 
         (["nonsense", "{picture}"], "no such configuration"),
         (["{run}", "{picture}", "--classifier", "crd"], "no finished classifier 'crd'; did you mean 'crt'?"),
         (["{run}", "gone.png"], "gone.png: no such picture or folder"),
+        (["{run}", "/dev/null"], "/dev/null: must be a picture or a folder, is a device"),
+        (["{run}", "~nosuchuser/a.png"], "~nosuchuser/a.png: ~nosuchuser is nobody's home folder here"),
+        (["/dev/zero", "{picture}"], "/dev/zero: no such configuration file or recipe; it is a device"),
         (["{run}", "{empty}"], "holds no picture"),
         (["{run}", "{features}"], "was trained on pictures (digits); name pictures"),
     ],
@@ -343,8 +346,8 @@ def test_formats_say_the_same():
 
 def test_names_that_are_no_text_are_printed_all_the_same():
     name = b"\xff\n.png".decode("utf-8", "surrogateescape")
-    assert printable(name) == "??.png"
-    assert "??.png" in "\n".join(
+    assert printable(name) == "?\\u000a.png"
+    assert "?\\u000a.png" in "\n".join(
         prediction_lines([(name, ["cat"], [1.0])], "table", **{**FORM, "names": [name]})
     )
 

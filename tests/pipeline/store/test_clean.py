@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,9 @@ import pytest
 
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.errors import ConfigError
-from longtail.pipeline.store.clean import REMOVE, UNTOUCHED, clean, size, sort_out
+from longtail.pipeline.files import publish
+from longtail.pipeline.files.at_work import at_work, is_at_work
+from longtail.pipeline.store.clean import REMOVE, UNTOUCHED, clean, remove, size, sort_out
 from longtail.pipeline.store.inventory import FINISHED, FOREIGN, PLAIN, STATE, inventory
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work.execute import run_stage_two
@@ -281,6 +284,104 @@ def test_states_of_finished_runs_go_only_when_asked_and_the_run_stands(used, dig
 def test_states_of_unfinished_runs_stay(used):
     (only(used, "representations") / "DONE").unlink()
     assert removed(used, states=True) == set()
+
+
+# -- what a living process writes ---------------------------------------------------------------------------
+
+WRITER = """
+import sys
+from pathlib import Path
+from longtail.pipeline.files.at_work import at_work
+with at_work(Path(sys.argv[1])):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def writer():
+    """``writer(folder)``: a process that is at work in a folder, and stopped."""
+    started = []
+
+    def start(folder: Path) -> subprocess.Popen:
+        command = [sys.executable, "-c", WRITER, folder]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=CHECKOUT)
+        started.append(process)
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGSTOP)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["representations/0123456789abcdef", "features/0123456789abcdef.part", "classifiers/0123456789abcdef"],
+)
+def test_what_a_stopped_process_writes_stays_until_it_has_ended(used, writer, place):
+    folder = used.root / place
+    process = writer(folder)
+    old = put(folder / LEFT)
+    age(folder)
+    if place.startswith("features"):
+        put(used.root / "features" / "0123456789abcdef" / "train.X.npy")
+        age(used.root / "features" / "0123456789abcdef")
+    assert removed(used, unfinished=True) == set()
+    kept = clean(used, unfinished=True).split("kept: a process that is alive is at work on it")[1]
+    assert f"  {place}  " in kept and old.exists()
+    process.kill()
+    process.wait()
+    assert removed(used, unfinished=True) and not folder.exists()
+    assert not (used.root / "features" / "0123456789abcdef").exists()
+
+
+def test_a_process_that_begins_while_clean_looks_keeps_its_folder(used, writer):
+    folder = used.root / "representations" / "0123456789abcdef"
+    put(folder / "history.jsonl")
+    age(folder)
+    items = sort_out(inventory(used), now=time.time(), unfinished=True)[REMOVE]
+    assert [item.path for item in items] == [folder]
+    writer(folder)
+    assert remove(used, items) == 0 and folder.exists()
+
+
+def test_a_paused_run_is_shown_as_paused(used, writer):
+    folder = only(used, "representations")
+    (folder / "DONE").unlink()
+    age(folder)
+    assert "state: stopped, 1 epoch done" in ok("--root", used.root, "show", folder.name).out
+    writer(folder)
+    assert "state: paused, 1 epoch done" in ok("--root", used.root, "show", folder.name).out
+
+
+def test_work_that_leaves_nothing_leaves_no_folder(tmp_path):
+    folder = tmp_path / "root" / "representations" / "0123456789abcdef"
+    with pytest.raises(KeyError), at_work(folder):
+        assert is_at_work(folder)
+        raise KeyError
+    assert not (tmp_path / "root").exists() and not is_at_work(folder)
+    with at_work(folder), at_work(folder):
+        put(folder / "config.yaml")
+    assert folder.exists() and not is_at_work(folder)
+
+
+def test_training_extraction_and_fitting_are_at_work_in_their_folders(tmp_path, digits, monkeypatch):
+    held, plain = [], publish.publish
+
+    def watched(path: Path, write) -> None:
+        if path.suffix != ".json" or path.name == "result.json":
+            held.append(
+                (path.parent.parent.name, is_at_work(path.parent) or is_at_work(Path(f"{path.parent}.part")))
+            )
+        plain(path, write)
+
+    monkeypatch.setattr(publish, "publish", watched)
+    run_stage_two(digits(*ONE), Store(tmp_path / "root"))
+    assert {kind for kind, _ in held} >= {"representations", "classifiers", "features"}
+    assert all(working for _, working in held), held
 
 
 # -- command and output -------------------------------------------------------------------------------------

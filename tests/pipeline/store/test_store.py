@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from longtail.pipeline.config import strict_yaml
-from longtail.pipeline.config.components import Spec
+from longtail.pipeline.config.components import Spec, check_spec
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import shipped_folder
 from longtail.pipeline.errors import Damaged, LongtailError
@@ -171,6 +171,25 @@ def test_classifier_id_follows_features_parameters_and_seed(store):
         for seed in (0, 1)
     }
     assert len(ids) == 24
+
+
+def test_maxnorm_of_the_earlier_default_is_not_taken_for_the_one_that_chooses():
+    config = load_config("digits_lt")
+
+    def id_of_classifier(value):
+        return classifier_id(config, "k", check_spec("classifiers", value))
+
+    def made_from(**classifier):
+        return make_id("classifier", {"features": "k", "classifier": classifier, "seed": 0})
+
+    chosen = {"name": "maxnorm", "weight_decay": "validation"}
+    assert id_of_classifier("maxnorm") == id_of_classifier(chosen) == made_from(**chosen)
+    assert id_of_classifier("maxnorm") != made_from(name="maxnorm")
+    named = {"name": "maxnorm", "weight_decay": 0.005}  # means what it meant
+    assert id_of_classifier(named) == made_from(**named)
+    for wrapped in ("maxnorm", chosen):
+        spec = check_spec("classifiers", {"name": "temperature", "classifier": wrapped})
+        assert spec.minimal() == {"name": "temperature", "classifier": chosen}
 
 
 # -- the data's identity ------------------------------------------------------------------------------------

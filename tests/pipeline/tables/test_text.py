@@ -42,6 +42,40 @@ def test_csv_is_read_back_with_undefined_cells_empty():
     ]
 
 
+FORMULAS = (
+    "=1+1",
+    "=cmd|' /C calc'!A0",
+    "+1+1",
+    "-1+1",
+    "-a",
+    "−1+1",
+    "@SUM(A1)",
+    "\t=1",
+    "\n=1",
+    "＝1",
+    "=",
+    "-",
+)
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_csv_cell_that_a_spreadsheet_would_compute_is_text(text):
+    lines = csv.reader(io.StringIO(csv_text([["class"], [text]]), newline=""))
+    assert list(lines) == [["class"], [f"'{text}"]]
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        (-0.25, "-0.25"), (-3, "-3"), (-1e-07, "-1e-07"), ("-0.25", "-0.25"), ("-1.5e-07", "-1.5e-07"),
+        ("+.5", "+.5"), ("a=1", "a=1"), (" =1", " =1"), ("'=1", "'=1"), ("", '""'), (None, '""'),
+        ("\r=1", "\\u000d=1"), ("a\r=1", "a\\u000d=1"),
+    ],
+)  # fmt: skip
+def test_a_csv_cell_that_is_a_number_or_plain_text_stays(cell, written):
+    assert csv_text([[cell]]) == written
+
+
 def test_json_refuses_what_json_does_not_have():
     assert json_text({"é": None}) == '{\n "é": null\n}'
     with pytest.raises(ValueError, match="not JSON compliant"):

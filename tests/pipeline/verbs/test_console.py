@@ -56,7 +56,18 @@ def test_colour_is_for_terminals_without_no_color(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h"), (5399, "90 min")]
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (89, "89 s"),
+        (600, "10 min"),
+        (5399, "90 min"),
+        (7200, "2.0 h"),
+        (2 * 86_400 - 1, "48.0 h"),
+        (9.2 * 86_400, "9 days"),
+        (2e23, "over 2 years"),
+        (float("inf"), "over 2 years"),
+    ],
 )
 def test_durations_read_as_a_person_would_write_them(seconds, text):
     assert duration(seconds) == text

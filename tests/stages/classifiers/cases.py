@@ -15,6 +15,7 @@ VARIANTS = [
     ("knn", {"vote": "class_balanced", "feature": "l2"}),
     ("logit_adjustment", {"tau": "validation"}),
     ("marc", {"solver": "sgd"}),
+    ("maxnorm", {"weight_decay": 0.01}),
     ("ncm", {"feature": "none"}),
     ("ncm", {"feature": "none", "distance": "cosine"}),
     ("ncm", {"feature": "l2", "distance": "euclidean"}),
@@ -22,6 +23,8 @@ VARIANTS = [
     ("ncm", {"distance": "cosine"}),
     ("lws", {"bias": "scaled"}),
     ("lws", {"weight_decay": 0.1}),
+    ("lws", {"solver": "sgd"}),
+    ("lws", {"solver": "sgd", "bias": "scaled", "classifier_rate": 0.2}),
     ("tau_norm", {"tau": 0.7}),
     ("tau_norm", {"tau": 0}),
 ]
@@ -34,6 +37,7 @@ CHECKED = [
     ("marc", {"solver": "sgd"}),
     ("knn", {"vote": "class_balanced", "feature": "l2"}),
     ("lws", {"bias": "scaled"}),
+    ("lws", {"solver": "sgd", "classifier_rate": 0.2}),
     ("tau_norm", {"tau": 0.7}),
 ]
 every_name = pytest.mark.parametrize("name", NAMES)

@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 
 from longtail.stages.classifiers import CLASSIFIERS, Head
 from longtail.stages.classifiers.retrained.marc import head_norms
+from longtail.stages.classifiers.retrained.maxnorm import DECAYS
 from longtail.stages.classifiers.retrained.oltr import LEARNED, embedded_scores, memory_loss, starting_point
 from longtail.stages.classifiers.tools.linear import fit_plain_head
 from longtail.stages.classifiers.tools.state import from_state, to_state
@@ -17,7 +18,7 @@ from longtail.stages.samplers import SAMPLERS
 COUNTS = np.array([14, 6, 0, 1])  # an absent class and a single-sample one
 PRESENT = [0, 1, 3]
 D = 5
-STEPPING = [("marc", {"solver": "sgd"}), ("disalign", {}), ("maxnorm", {}), ("oltr", {})]
+STEPPING = [("marc", {"solver": "sgd"}), ("disalign", {}), ("maxnorm", {"weight_decay": 0.1}), ("oltr", {})]
 CASES = [("marc", {}), *STEPPING]
 every_case = pytest.mark.parametrize(("name", "params"), CASES, ids=str)
 every_stepping = pytest.mark.parametrize(("name", "params"), STEPPING, ids=str)
@@ -111,7 +112,7 @@ def test_weights_are_powers_of_the_class_shares_and_sum_to_the_classes_present()
 @every_head
 @pytest.mark.parametrize("name", ["marc", "disalign", "maxnorm"])
 def test_at_the_start_predictions_are_joints(name, head):
-    frozen = {"lr": 1e-12, "epochs": 1} | ({"solver": "sgd"} if name == "marc" else {})
+    frozen = {"lr": 1e-12, "epochs": 1} | dict(STEPPING)[name]
     if name == "maxnorm":  # rows of one length: the cap starts where they are
         length = np.linalg.norm(head.weight, axis=1, keepdims=True)
         head = Head(head.weight / length, head.bias, head.scale, head.cosine)
@@ -187,7 +188,7 @@ def test_views_take_the_place_of_the_samples(name, params):
 @every_stepping
 def test_training_that_diverges_is_an_error_naming_the_rate(name, params):
     with pytest.raises(ValueError, match=rf"{name}: training diverged in epoch \d+; lower lr \(1e\+30\)"):
-        make(name, **params, lr=1e30, weight_decay=10.0).fit(X, Y, head=HEAD)
+        make(name, **{**params, "lr": 1e30, "weight_decay": 10.0}).fit(X, Y, head=HEAD)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,12 @@ def long_tailed_digits():
 
 @pytest.mark.parametrize(
     ("name", "params"),
-    [*CASES, ("disalign", {"epochs": 60}), ("oltr", {"epochs": 60}), ("maxnorm", {"epochs": 30})],
+    [
+        *CASES,
+        ("disalign", {"epochs": 60}),
+        ("oltr", {"epochs": 60}),
+        ("maxnorm", {"weight_decay": 0.1, "epochs": 30}),
+    ],
     ids=str,
 )
 def test_few_shot_recall_rises_over_joint(name, params):
@@ -372,7 +378,7 @@ def test_maxnorm_first_step_is_the_naive_one_shortened(bias):
     norms = np.linalg.norm(expected["weight"], axis=1, keepdims=True)
     assert (norms > delta).any() and (norms < delta).any()
     shortened = expected["weight"] * np.minimum(1, delta / norms)
-    fitted = make("maxnorm", lr=0.05, epochs=1).fit(X, Y, head=head)
+    fitted = make("maxnorm", lr=0.05, weight_decay=0.1, epochs=1).fit(X, Y, head=head)
     assert fitted.delta_ == pytest.approx(delta, rel=1e-12)
     np.testing.assert_allclose(fitted.head_.weight, shortened, atol=1e-5)
     if bias:
@@ -395,11 +401,38 @@ def test_maxnorm_of_rows_that_are_zero_stays_finite():
     weight = HEAD.weight.copy()
     weight[1] = 0
     for cosine in (True, False):
-        fitted = make("maxnorm").fit(X, Y, head=Head(weight, None, 4.0, cosine))
+        fitted = make("maxnorm", weight_decay=0.1).fit(X, Y, head=Head(weight, None, 4.0, cosine))
         assert np.isfinite(fitted.scores(X_NEW)[:, PRESENT]).all()
     one = make("maxnorm").fit(X, np.zeros(len(X), int))  # a plain head of one class is all zero
     assert one.delta_ == 0
     assert not one.head_.weight.any()
+
+
+def test_maxnorm_takes_the_decay_of_highest_validation_accuracy_the_strongest_of_equal_ones():
+    train, y, test, y_test, counts = long_tailed_digits()
+    head, validation = fit_plain_head(train, y, 10), (test, y_test)
+
+    def reached(decay):
+        fitted = make("maxnorm", weight_decay=decay, epochs=3).fit(train, y, head=head, validation=validation)
+        return evaluate(fitted.scores(test), y_test, counts)["balanced_accuracy"]
+
+    every = [reached(decay) for decay in DECAYS]
+    chosen = make("maxnorm", epochs=3).fit(train, y, head=head, validation=validation)
+    assert chosen.weight_decay_ == DECAYS[every.index(max(every))]
+    assert evaluate(chosen.scores(test), y_test, counts)["balanced_accuracy"] == max(every)
+    assert len(set(every)) > 1
+    tied = make("maxnorm", lr=1e-30, epochs=1).fit(X, Y, head=HEAD, validation=(X_VAL, Y_VAL))
+    assert tied.weight_decay_ == max(DECAYS)
+
+
+def test_maxnorm_chooses_by_cross_validation_without_a_head_only():
+    with pytest.raises(ValueError, match=r"trained on these samples; pass validation"):
+        make("maxnorm").fit(X, Y, head=HEAD)
+    fitted = make("maxnorm", epochs=2).fit(X, Y)
+    named = make("maxnorm", epochs=2, weight_decay=fitted.weight_decay_).fit(X, Y)
+    np.testing.assert_array_equal(fitted.scores(X_NEW), named.scores(X_NEW))
+    with pytest.raises(ValueError, match=r"weight_decay: cross-validation found no class with two samples"):
+        make("maxnorm").fit(X[:2], [0, 1])
 
 
 # -- oltr -------------------------------------------------------------------------------------------------

@@ -504,7 +504,7 @@ def test_images_in_memory_refuse_what_needs_files(folder):
     ("params", "message"),
     [
         ({"resize": 8}, r"^resize: must be ≥ `image_size` \(16\), got 8"),
-        ({"train": "none.txt"}, r"^train: none.txt cannot be read \(No such file"),
+        ({"train": "none.txt"}, r"^train: none.txt: no such file"),
         ({"root": "/none"}, r"^root: must be the folder the lists' paths begin in, got '/none'"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from longtail.stages.data.files.folder_layout import PART_OF
 from longtail.stages.data.files.lists.text import lines_of
-from longtail.stages.data.files.picture_files import SUFFIXES
+from longtail.stages.data.files.picture_files import picture_suffixes
 from longtail.stages.wording import listed
 
 PATH_COLUMNS = (
@@ -153,7 +153,7 @@ def _fields(path: Path, text: str, columns: _Columns) -> Iterator[tuple[str, str
 
 
 def _is_a_picture(label: str) -> bool:
-    return os.path.splitext(label)[1].lower() in SUFFIXES
+    return os.path.splitext(label)[1].lower() in picture_suffixes()
 
 
 def _numbers_or_names(labels: list[str], where: list[str]) -> list[int] | list[str]:

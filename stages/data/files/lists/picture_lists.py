@@ -10,6 +10,8 @@ from typing import NamedTuple
 from longtail.stages.data.files.lists.formats import RawList, parse_json, parse_lines
 from longtail.stages.data.files.lists.labels import class_numbers
 from longtail.stages.data.files.lists.text import lines_of, read_text
+from longtail.stages.data.files.regular_file import MOST_LIST_BYTES, MOST_NAMES_BYTES
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import looked_for
 
@@ -36,14 +38,14 @@ def read_lists(
     `label_offset` is what the lists' first label is; see :func:`class_numbers`. Raises ValueError naming file
     and line.
     """
-    if not Path(root).expanduser().is_dir():
+    if not user_path(root).is_dir():
         rule = "must be the folder the lists' paths begin in"
         raise wrong("root", f"{rule}, got {looked_for(root)}")
     files = {"train": train, "val": val, "test": test}
-    raw = {part: _read(part, Path(name).expanduser()) for part, name in files.items() if name is not None}
-    named = None if class_names is None else _class_names(Path(class_names).expanduser())
+    raw = {part: _read(part, user_path(name)) for part, name in files.items() if name is not None}
+    named = None if class_names is None else _class_names(user_path(class_names))
     labels, names = class_numbers(raw, files, named, label_offset)
-    top = os.path.expanduser(root)
+    top = os.fspath(user_path(root))
     parts = {
         part: _in_order([_as_it_lies(top, path) for path in raw[part].paths], labels[part], raw[part].where)
         for part in raw
@@ -53,7 +55,7 @@ def read_lists(
 
 
 def _read(part: str, path: Path) -> RawList:
-    text = read_text(part, path)
+    text = read_text(part, path, MOST_LIST_BYTES)
     entries = parse_json(path, text) if path.suffix.lower() == ".json" else parse_lines(path, text)
     if not entries.paths:
         raise ValueError(f"{path}: names no picture")
@@ -61,7 +63,7 @@ def _read(part: str, path: Path) -> RawList:
 
 
 def _class_names(path: Path) -> list[str]:
-    return [name for name in lines_of(read_text("class_names", path)) if name.strip()]
+    return [name for name in lines_of(read_text("class_names", path, MOST_NAMES_BYTES)) if name.strip()]
 
 
 def _as_it_lies(top: str, path: str) -> str:

@@ -6,22 +6,23 @@ import codecs
 import shlex
 from pathlib import Path
 
+from longtail.stages.data.files.regular_file import UnreadableFile, read_bytes
 from longtail.stages.parameters import wrong
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
-def read_text(parameter: str, path: Path) -> str:
+def read_text(parameter: str, path: Path, most: int) -> str:
     """The text of the file that `parameter` names, without a byte order mark.
 
-    Raises ValueError naming the parameter when the file cannot be read, and file and line for another
-    encoding, with the command that converts it.
+    Raises ValueError naming the parameter for a file that cannot be read or has more than `most` bytes, and
+    naming file and line for another encoding, with the command that converts it.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise wrong(parameter, f"{path} cannot be read ({error.strerror or error})") from None
+        data = read_bytes(path, most)
+    except UnreadableFile as error:
+        raise wrong(parameter, str(error)) from None
     encoding = "utf-16" if data.startswith(UTF_16) else "utf-8-sig"
     if data.startswith(UTF_32):
         raise _other_encoding(path, 1, "is UTF-32", "UTF-32")

@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from longtail.stages.data.files.regular_file import open_regular
+
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
@@ -39,13 +41,13 @@ def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[ImageFile]:
     ``.tga``. Of several frames the first is read, of an icon's sizes the largest. Raises ValueError for more
     than `max_pixels` pixels and for other formats, and whatever Pillow raises for damaged files.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         image = _recognised(file, path)
         width, height = _size(image)
         if width * height > max_pixels:
             raise ValueError(
-                f"has {width}×{height} pixels, {width * height / 1e6:.1f} million, more than "
-                f"`max_pixels={max_pixels}`"
+                f"has {width}×{height} pixels, {width * height / 1e6:.1f} million, where `max_pixels` "
+                f"admits {max_pixels}"
             )
         yield image
 
