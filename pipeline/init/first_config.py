@@ -18,7 +18,7 @@ from longtail.pipeline.files.publish import publish_bytes
 from longtail.pipeline.init.given import given_settings
 from longtail.pipeline.init.proposal import Choice, propose
 from longtail.pipeline.init.survey import Survey, survey_folder
-from longtail.pipeline.work.checked_set import picture_findings
+from longtail.pipeline.work.checked_set import MOST_BYTES, picture_findings
 from longtail.pipeline.work.class_chart import chart
 from longtail.stages.data.files.user_path import user_path
 from longtail.stages.wording import printable
@@ -89,7 +89,7 @@ def _warn_of_set(config: Config) -> None:
     """Warn of copies across parts and classes, and of classes whose names are one."""
     data = config.data
     pictures = registry("datasets").pictures(data.name, dict(data.params))
-    for finding in picture_findings(pictures, data.full()):
+    for finding in picture_findings(pictures, data.full(), most=MOST_BYTES):
         log.warning("%s", finding)
 
 

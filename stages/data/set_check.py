@@ -94,7 +94,10 @@ def _pairs(pairs: Sequence[Sequence[Sample]], class_names: Sequence[str] | None 
     """``a.png = b.png, ...``, with the class of each where `class_names` are given."""
 
     def text(sample: Sample) -> str:
-        return sample.name if class_names is None else f"{sample.name} in {class_names[sample.label]!r}"
+        if class_names is None:
+            return sample.name
+        known = 0 <= sample.label < len(class_names)  # others are refused when the set is split
+        return f"{sample.name} in {(class_names[sample.label] if known else sample.label)!r}"
 
     return listed((f"{text(a)} = {text(b)}" for a, b in pairs), EXAMPLES)
 
