@@ -11,12 +11,14 @@ from functools import partial
 from pathlib import Path
 
 from longtail.pipeline.config import strict_yaml
-from longtail.pipeline.config.loading import check_config
+from longtail.pipeline.config.components import registry
+from longtail.pipeline.config.loading import Config, check_config
 from longtail.pipeline.files.outputs import output_path
 from longtail.pipeline.files.publish import publish_bytes
 from longtail.pipeline.init.given import given_settings
 from longtail.pipeline.init.proposal import Choice, propose
 from longtail.pipeline.init.survey import Survey, survey_folder
+from longtail.pipeline.work.checked_set import MOST_BYTES, picture_findings
 from longtail.pipeline.work.class_chart import chart
 from longtail.stages.data.files.user_path import user_path
 from longtail.stages.wording import printable
@@ -46,10 +48,11 @@ def write_first_config(
     survey = survey_folder(folder, given)
     sections, counts = propose(folder, survey, given)
     settings = {name: {c.key: c.value for c in choices} for name, choices in sections.items()}
-    check_config(settings, str(path))
+    config = check_config(settings, str(path))
     named = str(path) if not str(path).startswith("-") else f"./{path}"  # no option
     command = f"longtail run {shlex.quote(named)}"
     publish_bytes(written(), to_yaml(sections, command, folder, survey).encode())
+    _warn_of_set(config)
     _warn_of_coarse_accuracy(counts["test"])
     train = counts["train"]
     sizes = {"validation": sum(counts["val"].values()), "test": sum(counts["test"].values())}
@@ -80,6 +83,14 @@ def _comment(text: str, indent: str) -> str:
     # A folder's name may hold line breaks, and YAML's are more than Python's textwrap knows.
     text, mark = printable(text), f"{indent}# "
     return textwrap.fill(text, 110, initial_indent=mark, subsequent_indent=mark, break_long_words=False)
+
+
+def _warn_of_set(config: Config) -> None:
+    """Warn of copies across parts and classes, and of classes whose names are one."""
+    data = config.data
+    pictures = registry("datasets").pictures(data.name, dict(data.params))
+    for finding in picture_findings(pictures, data.full(), most=MOST_BYTES):
+        log.warning("%s", finding)
 
 
 def _warn_of_coarse_accuracy(tested: dict[str, int]) -> None:

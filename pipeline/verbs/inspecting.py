@@ -52,9 +52,10 @@ def list_(kind: str | None, form: str) -> None:
 @config_or_run_argument
 @overrides_argument
 @click.option("--schema", is_flag=True, help="Print the JSON schema of configurations, for editors.")
+@click.option("--check", is_flag=True, help="Also look for copies across splits and classes.")
 @verify_option
 @click.pass_obj
-def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema: bool) -> None:
+def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema: bool, check: bool) -> None:
     """Show a full configuration, its class counts and progress.
 
     Every default is filled in. RUN is the directory or the beginning of the id of a representation, of
@@ -62,7 +63,7 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
 
     Example: longtail show fashion_mnist_lt data.imbalance_factor=10
     """
-    if schema == (reference is not None):
+    if schema == (reference is not None) or (schema and check):
         raise click.UsageError("give either CONFIG or RUN, or --schema alone")
     if schema:
         from longtail.pipeline.config.schema import schema as config_schema
@@ -73,6 +74,8 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
     from longtail.pipeline.tables.states import result_state
 
     result = None if overrides else find_result(store, reference)
+    if result is not None and check:
+        raise click.UsageError("--check is for the data of a CONFIG, not for a RUN")
     if result is not None:
         say(result_state(store, *result))
         return
@@ -83,6 +86,16 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
             raise LongtailError(f"{reference}: no id under {store.root} begins with it") from None
         raise
     _show_config(config, store)
+    if check:
+        _check_set(config, store)
+
+
+def _check_set(config: Config, store: Store) -> None:
+    """Print what is wrong with the data set."""
+    from longtail.pipeline.work.checked_set import set_findings
+
+    findings = set_findings(config, store) or ["no copies across splits or classes"]
+    click.echo("\n" + "\n".join(f"check: {finding}" for finding in findings))
 
 
 def _show_config(config: Config, store: Store) -> None:

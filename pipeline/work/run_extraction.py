@@ -72,8 +72,11 @@ def open_features(config: Config, store: Store) -> tuple[str, FeatureSet]:
 def _extract(config: Config, store: Store, one: StageOne, key: str) -> None:
     from longtail.pipeline.process.environment import limit_threads
     from longtail.pipeline.training.splits import load_splits
+    from longtail.pipeline.work.checked_set import warn_of_set
     from longtail.pipeline.work.feature_extraction import extract
 
+    if one.id is None:
+        warn_of_set(config, store)
     log.info("features %s: extracting", key)
     limit_threads(config.system)
     look = store.data_look(config.data.name, config.data.params)

@@ -47,7 +47,9 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
         check_start(config, store)
         registry("backbones").get(config.representation.backbone.name)  # reports a missing extra at once
         from longtail.pipeline.training.train import train
+        from longtail.pipeline.work.checked_set import warn_of_set
 
+        warn_of_set(config, store)
         with at_work(store.folder("representations", run_id)):
             train(config, store, run_id)
         done = store.done("representations", run_id)

@@ -12,7 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from longtail.stages.data.parts import SUPPLIED, Collection, Part, Request, Splits, StreamedPart
+from longtail.stages.data.parts import (
+    SUPPLIED,
+    Collection,
+    Part,
+    PictureSet,
+    Request,
+    Splits,
+    StreamedPart,
+)
 from longtail.stages.registry import Component, Registry
 
 
@@ -46,12 +54,27 @@ class DatasetRegistry(Registry):
         from longtail.stages.data.longtail import make_splits
 
         params = self.check(name, params)
-        reader = self.get(name)
         shared = {k: v for k, v in params.items() if k in self.shared.parameters}
-        own = self._own(name, params)
+        collection = self.read(name, params, workers=workers)
+        return make_splits(collection, meta_per_class=meta_per_class, **shared)
+
+    def read(self, name: str, params: dict[str, Any], *, workers: int | None = None) -> Collection:
+        """The data set as its reader returns it, before it is split."""
+        reader, own = self.get(name), self._own(name, params)
         if "workers" in inspect.signature(reader).parameters:
             own["workers"] = workers
-        return make_splits(reader(**own), meta_per_class=meta_per_class, **shared)
+        return reader(**own)
+
+    def pictures(self, name: str, params: dict[str, Any]) -> PictureSet | None:
+        """The pictures that a data set consists of, none of them read; None for a set of another kind.
+
+        Asks ``pictures`` of the module that defines the data set.
+        """
+        import sys
+
+        self.get(name)
+        listing = getattr(sys.modules[super().describe(name).module], "pictures", None)
+        return None if listing is None else listing(**self._own(name, params))
 
     def sources(self, name: str, params: dict[str, Any]) -> list[str | Path]:
         """What identifies the data: paths of files that enter by content, and plain strings.
@@ -92,4 +115,4 @@ class DatasetRegistry(Registry):
 
 DATASETS = DatasetRegistry("data set", "DATASETS", "longtail.stages.data", supplied=("workers",))
 
-__all__ = ["DATASETS", "SUPPLIED", "Collection", "Part", "Request", "Splits", "StreamedPart"]
+__all__ = ["DATASETS", "SUPPLIED", "Collection", "Part", "PictureSet", "Request", "Splits", "StreamedPart"]

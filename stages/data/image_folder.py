@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from typing import Literal
 
-from longtail.stages.data import DATASETS, Collection
+from longtail.stages.data import DATASETS, Collection, PictureSet
 from longtail.stages.data.files.picture_folders import scan
 from longtail.stages.data.files.stamped_files import StampedFiles
 from longtail.stages.data.pictures.picture_parts import picture_collection
@@ -30,6 +31,26 @@ def sources(
     for path, stamp, label in sorted(picture for pictures in parts.values() for picture in pictures):
         files.add(path, stamp, before=f"{path}\t", after=f"\t{label}")
     return [files]
+
+
+def pictures(
+    *,
+    root: str,
+    train: str | None = None,
+    val: str | None = None,
+    test: str | None = None,
+    allow_outside: bool = False,
+    say: Callable[[str], None] | None = None,
+    **_,
+) -> PictureSet:
+    """The pictures of each part and their labels; nothing is decoded."""
+    parts, names = scan(root, allow_outside=allow_outside, train=train, val=val, test=test, say=say)
+    number = {name: label for label, name in enumerate(names)}
+    listed = {
+        part: ([picture.path for picture in of], [number[picture.label] for picture in of])
+        for part, of in parts.items()
+    }
+    return PictureSet(os.path.expanduser(root), listed, names)
 
 
 @DATASETS.register("image_folder")
@@ -96,18 +117,15 @@ def image_folder(
         max_pixels=max_pixels,
         workers=workers,
     )
-    parts, class_names = scan(root, allow_outside=allow_outside, train=train, val=val, test=test, say=_remark)
+    _, listed, class_names = pictures(
+        root=root, train=train, val=val, test=test, allow_outside=allow_outside, say=_remark
+    )
     _refuse_other_encodings(class_names)
-    label = {name: number for number, name in enumerate(class_names)}
-    listed = {
-        part: ([picture.path for picture in pictures], [label[picture.label] for picture in pictures])
-        for part, pictures in parts.items()
-    }
     return picture_collection(root, listed, class_names, settings)
 
 
 def _remark(text: str) -> None:
-    warnings.warn(text, stacklevel=5)
+    warnings.warn(text, stacklevel=6)
 
 
 def _refuse_other_encodings(class_names: list[str]) -> None:

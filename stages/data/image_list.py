@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from longtail.stages.data import DATASETS, Collection
+from longtail.stages.data import DATASETS, Collection, PictureSet
 from longtail.stages.data.files.listed_pictures import ListedPictures
 from longtail.stages.data.files.lists.picture_lists import read_lists
 from longtail.stages.data.files.lists.repeated_pictures import warn_of_duplicates, without_leaks
@@ -34,13 +34,31 @@ def sources(
     lists, names = read_lists(
         root, train=train, val=val, test=test, class_names=class_names, label_offset=label_offset
     )
-    pictures, files = ListedPictures(root, allow_outside), StampedFiles(os.path.expanduser(root), identity)
+    on_disk, files = ListedPictures(root, allow_outside), StampedFiles(os.path.expanduser(root), identity)
     for part, entries in lists.items():
         for path, label, where in zip(*entries, strict=True):
-            stamp = pictures.stamp(path, where)
+            stamp = on_disk.stamp(path, where)
             files.add(path, stamp, before=f"{part}\t{path}\t", after=f"\t{label}")
-    pictures.refuse_missing()
+    on_disk.refuse_missing()
     return [*(f"class\t{name}" for name in names), files]
+
+
+def pictures(
+    *,
+    root: str,
+    train: str,
+    val: str | None = None,
+    test: str | None = None,
+    class_names: str | None = None,
+    label_offset: int = 0,
+    **_,
+) -> PictureSet:
+    """The pictures of each list and their labels; none is looked for."""
+    lists, names = read_lists(
+        root, train=train, val=val, test=test, class_names=class_names, label_offset=label_offset
+    )
+    listed = {part: (entries.paths, entries.labels) for part, entries in lists.items()}
+    return PictureSet(os.path.expanduser(root), listed, names)
 
 
 @DATASETS.register("image_list")
@@ -110,10 +128,10 @@ def image_list(
     )
     warn_of_duplicates(lists)
     lists = without_leaks(lists)
-    pictures = ListedPictures(root, allow_outside)
+    on_disk = ListedPictures(root, allow_outside)
     for entries in lists.values():
         for path, where in zip(entries.paths, entries.where, strict=True):
-            pictures.stamp(path, where)
-    pictures.refuse_missing()
+            on_disk.stamp(path, where)
+    on_disk.refuse_missing()
     listed = {part: (entries.paths, entries.labels) for part, entries in lists.items()}
     return picture_collection(root, listed, names, settings)

@@ -70,6 +70,14 @@ class Collection:
     class_names: list[str]
 
 
+class PictureSet(NamedTuple):
+    """Pictures in files, before any is read: (paths below `root`, labels) of each part that is there."""
+
+    root: str
+    parts: dict[str, tuple[list[str], list[int]]]
+    class_names: list[str]
+
+
 @dataclass(frozen=True)
 class Splits:
     """Training (long-tailed), validation and test parts with what the classes are called.

@@ -41,11 +41,11 @@ def pictures(shared) -> Path:
 
 
 def folder_of(root: Path, counts: dict[str, int], *, size=(40, 50), mode="RGB") -> Path:
-    """Pictures of one colour, `counts` of each class; a class may be ``part/name``."""
-    for name, count in counts.items():
+    """Pictures of one colour each, `counts` of each class; a class may be ``part/name``."""
+    for label, (name, count) in enumerate(counts.items()):
         (root / name).mkdir(parents=True)
         for n in range(count):
-            Image.new(mode, size, n).save(root / name / f"{n}.png")
+            Image.new(mode, size, 61 * label + n).save(root / name / f"{n}.png")
     return root
 
 

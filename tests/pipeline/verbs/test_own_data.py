@@ -15,6 +15,7 @@ from tests.command_line import (
     snapshot,
 )
 from tests.pipeline.verbs.keys import RECORD_KEYS
+from tests.stages.data.written_sets import write_pictures
 
 
 @pytest.fixture(scope="module")
@@ -112,11 +113,7 @@ def test_folder_of_pictures_runs_end_to_end(tmp_path, pixels):
     ],
 )  # fmt: skip
 def test_folder_without_two_classes_is_refused_before_training(tmp_path, folders, message):
-    from PIL import Image
-
-    for folder in folders:
-        (tmp_path / "p" / folder).mkdir(parents=True)
-        Image.new("RGB", (9, 9)).save(tmp_path / "p" / folder / "1.png")
+    write_pictures(tmp_path / "p", dict.fromkeys(folders, 1))
     command = ["--root", tmp_path / "root", "run", "image_folder", f"data.root={tmp_path}/p"]
     assert failed(1, *command) == [message.format(root=tmp_path / "p")]
     assert not (tmp_path / "root" / "representations").exists()

@@ -73,8 +73,12 @@ def test_class_names_come_from_a_file_when_there_is_one(folder):
 
 def test_classes_without_a_folder_each_are_numbered(folder):
     (folder / "train.txt").write_text("test/0.png 0\ntest/1.png 1\ntest/2.png 2\n")
-    with pytest.warns(UserWarning, match="^train and test share 3 pictures"):
-        assert read(folder).class_names == ["0", "1", "2"]
+    assert read(folder, test=None, test_per_class=0).class_names == ["0", "1", "2"]
+
+
+def test_test_list_that_is_the_training_list_is_refused(folder):
+    with pytest.raises(ValueError, match=r"^test: names the same pictures as train.*`test_per_class`"):
+        read(folder, test=str(folder / "train.txt"))
 
 
 def test_a_path_may_hold_spaces(folder):

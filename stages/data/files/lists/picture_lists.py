@@ -10,7 +10,7 @@ from typing import NamedTuple
 from longtail.stages.data.files.lists.formats import RawList, parse_json, parse_lines
 from longtail.stages.data.files.lists.labels import class_numbers
 from longtail.stages.data.files.lists.text import lines_of, read_text
-from longtail.stages.data.files.regular_file import MOST_NAMES_BYTES
+from longtail.stages.data.files.regular_file import MOST_LIST_BYTES, MOST_NAMES_BYTES
 from longtail.stages.data.files.user_path import user_path
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import looked_for
@@ -45,7 +45,7 @@ def read_lists(
     raw = {part: _read(part, user_path(name)) for part, name in files.items() if name is not None}
     named = None if class_names is None else _class_names(user_path(class_names))
     labels, names = class_numbers(raw, files, named, label_offset)
-    top = os.path.expanduser(root)
+    top = os.fspath(user_path(root))
     parts = {
         part: _in_order([_as_it_lies(top, path) for path in raw[part].paths], labels[part], raw[part].where)
         for part in raw
@@ -55,7 +55,7 @@ def read_lists(
 
 
 def _read(part: str, path: Path) -> RawList:
-    text = read_text(part, path)
+    text = read_text(part, path, MOST_LIST_BYTES)
     entries = parse_json(path, text) if path.suffix.lower() == ".json" else parse_lines(path, text)
     if not entries.paths:
         raise ValueError(f"{path}: names no picture")

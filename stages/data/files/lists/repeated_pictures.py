@@ -30,7 +30,7 @@ def warn_of_duplicates(lists: dict[str, PictureList]) -> None:
 def without_leaks(lists: dict[str, PictureList]) -> dict[str, PictureList]:
     """The lists without a validation list that is the test list, of which is warned, as of shared pictures.
 
-    ValueError for a validation list that is the training list.
+    ValueError for a validation or test list that is the training list.
     """
     pictures = {part: set(map(one_spelling, entries.paths)) for part, entries in lists.items()}
     if "val" in pictures and pictures["val"] == pictures["train"]:
@@ -38,6 +38,12 @@ def without_leaks(lists: dict[str, PictureList]) -> dict[str, PictureList]:
             "val",
             "names the same pictures as train, so that choices would be made on what was learned "
             "by heart; leave `val` out, and `validation_per_class` holds pictures out",
+        )
+    if "test" in pictures and pictures["test"] == pictures["train"]:
+        raise wrong(
+            "test",
+            "names the same pictures as train, so that what was learned by heart would be measured; leave "
+            "`test` out, and `test_per_class` holds pictures out",
         )
     if "val" in pictures and "test" in pictures and pictures["val"] == pictures["test"]:
         warnings.warn(

@@ -6,18 +6,18 @@ import codecs
 import shlex
 from pathlib import Path
 
-from longtail.stages.data.files.regular_file import MOST_LIST_BYTES, UnreadableFile, read_bytes
+from longtail.stages.data.files.regular_file import UnreadableFile, read_bytes
 from longtail.stages.parameters import wrong
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
-def read_text(parameter: str, path: Path, most: int = MOST_LIST_BYTES) -> str:
-    """The text of the file that `parameter` names, at most `most` bytes, without a byte order mark.
+def read_text(parameter: str, path: Path, most: int) -> str:
+    """The text of the file that `parameter` names, without a byte order mark.
 
-    Raises ValueError naming the parameter when the file cannot be read, and file and line for another
-    encoding, with the command that converts it.
+    Raises ValueError naming the parameter for a file that cannot be read or has more than `most` bytes, and
+    naming file and line for another encoding, with the command that converts it.
     """
     try:
         data = read_bytes(path, most)
