@@ -68,11 +68,13 @@ class AugmentSettings(Settings):
 class Representation(Settings):
     """Stage one.
 
-    `head`: null for the one the loss is made for. `weights`: a .safetensors or .pth file for the backbone,
-    torchvision[:NAME] or timm[:TAG]. `init`: an earlier run to continue up to `epochs`. `trainable`: what is
-    not frozen. `no_weight_decay`: parameters the optimiser does not shrink. `accumulation`: pieces a batch is
-    worked off in, their gradients added up. `ema`: decay of the moving average of weights that is validated,
-    saved and used from then on. `early_stopping`: epochs without a better validation balanced accuracy after
+    `head`: null for the one the loss is made for. `weights`: a .safetensors or .pth file for the
+    backbone, torchvision[:NAME] or timm[:TAG]; `weights_prefix`: how the names of the file's tensors
+    begin. `init`: an earlier run to continue up to `epochs`. `trainable`: what is not frozen.
+    `no_weight_decay`: parameters the optimiser does not shrink. `accumulation`: pieces a batch is worked
+    off in, their gradients added up. `ema`: decay of the moving average of weights that is validated,
+    saved and used from then on. `early_stopping`: epochs without a better validation balanced accuracy
+    after
     which training ends. `lr_batch_size`: the batch size the learning rate is meant for; it is scaled in
     proportion to the one in use. `reweighting`: weights of samples learned on a few clean ones of each class
     that are held out of the training split.
@@ -86,6 +88,7 @@ class Representation(Settings):
     schedule: component("schedules", "cosine") = Spec("schedules", "cosine")
     init: str | None = None
     weights: Location | None = None
+    weights_prefix: str | None = None
     epochs: Annotated[int, Ge(0), UpTo(10**6)] = Field(90, validate_default=True)
     batch_size: BatchSize = 128
     augment: AugmentSettings = AugmentSettings()
@@ -129,6 +132,15 @@ class Representation(Settings):
             rule = f"must name timm's weights, by timm:TAG or as backbone {backbone.partition('.')[0]}.TAG"
             raise Problems([Problem("", f"{rule}, got {weights} for {backbone}")])
         return weights
+
+    @field_validator("weights_prefix")
+    @classmethod
+    def _prefix_of_a_file(cls, prefix: str | None, info: ValidationInfo) -> str | None:
+        weights = info.data.get("weights")
+        if prefix is not None and (weights is None or weights.partition(":")[0] in ("torchvision", "timm")):
+            rule = "must be left out unless representation.weights names a file"
+            raise Problems([Problem("", f"{rule}, got {prefix!r}")])
+        return prefix
 
     @field_validator("epochs")
     @classmethod

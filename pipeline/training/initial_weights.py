@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
+import socket
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.pipeline.config.sections import Representation
+from longtail.pipeline.config.setting_names import settings_named
 from longtail.pipeline.config.weights_reference import is_published, weights_file
 from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.files.weight_files import is_safetensors, what_else
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +23,11 @@ if TYPE_CHECKING:
     from longtail.stages.network import Network
 
 log = logging.getLogger("longtail")
+
+OBJECT = re.compile(r"GLOBAL ([\w.]+)")  # how torch's weights-only unpickler names what it refuses
+HUB = "huggingface.co"
+PATIENCE = 10.0  # seconds until the hub answers
+NOISY = ("huggingface_hub", "timm", "urllib3", "httpx")  # loggers that tell of every attempt
 
 
 def load_weights(settings: Representation, network: Network, in_channels: int) -> None:
@@ -29,7 +40,8 @@ def load_weights(settings: Representation, network: Network, in_channels: int) -
     else:
         tensors = read_weights(weights_file(settings.weights))
     try:
-        key_map = load_backbone(tensors, network.backbone)
+        with settings_named({"weights_prefix": "representation.weights_prefix"}):
+            key_map = load_backbone(tensors, network.backbone, weights_prefix=settings.weights_prefix)
     except ValueError as error:
         raise LongtailError(f"representation.weights: {settings.weights}: {error}{_hint(network)}") from None
     for line in str(key_map).splitlines():
@@ -65,14 +77,26 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     from longtail.stages.training.foreign_weights import flatten
 
     try:
-        if path.suffix == ".safetensors":
+        other = what_else(path)
+        if other is not None:
+            raise LongtailError(f"{path}: is {other}; it cannot be read as weights")
+        if is_safetensors(path):
             return safetensors.torch.load_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the file's pickle protocol, which whoever wrote it chose
-            return flatten(torch.load(path, map_location="cpu", weights_only=True))
-    except pickle.UnpicklingError:
+            with open(path, "rb") as file:  # by its content: torch goes by a name that ends in .safetensors
+                return flatten(torch.load(file, map_location="cpu", weights_only=True))
+    except LongtailError:
+        raise
+    except pickle.UnpicklingError as error:
+        named = OBJECT.search(str(error))
+        if named is None and _head_is_no_pickle(path):
+            raise LongtailError(
+                f"{path}: is nothing that torch.save or safetensors writes; it cannot be read as weights"
+            ) from None
+        objects = f" (Python objects: {named[1]})" if named else ""
         raise LongtailError(
-            f"{path}: holds more than plain weights, so it is refused and none of it was run; "
+            f"{path}: holds more than plain weights{objects}, so it is refused and none of it was run; "
             "save its state_dict as safetensors"
         ) from None
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
@@ -84,10 +108,17 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         ) from None
 
 
+def _head_is_no_pickle(path: Path) -> bool:
+    """True unless a file begins as torch.save's archives and pickles do."""
+    with open(path, "rb") as file:
+        return file.read(2)[:1] not in (b"\x80", b"P")
+
+
 def _torchvision_weights(settings: Representation) -> dict[str, torch.Tensor]:
     """torchvision's ImageNet weights for the backbone, downloaded unless torch's cache has them."""
     from http.client import HTTPException
 
+    import torch
     import torchvision
 
     backbone = settings.backbone.name
@@ -104,8 +135,8 @@ def _torchvision_weights(settings: Representation) -> dict[str, torch.Tensor]:
         return dict(entry.get_state_dict(progress=False, check_hash=True))
     except (OSError, RuntimeError, HTTPException) as error:
         raise LongtailError(
-            f"representation.weights: {entry} could not be fetched ({error}); fetch {entry.url} elsewhere "
-            "and name the file"
+            f"representation.weights: {entry} could not be fetched ({error}); fetch {entry.url} elsewhere, "
+            f"and put it into {Path(torch.hub.get_dir()) / 'checkpoints'} or name the file"
         ) from None
 
 
@@ -115,12 +146,46 @@ def _timm_weights(settings: Representation, in_channels: int) -> dict[str, torch
 
     model, _, own = settings.backbone.name.removeprefix("timm/").partition(".")
     name = f"{model}.{settings.weights.partition(':')[2] or own}"
+    reached = _hub_answers()
     try:
-        backbone = create(name, in_channels=in_channels, pretrained=True, **settings.backbone.params)
+        with _hub_once(offline=not reached):
+            backbone = create(name, in_channels=in_channels, pretrained=True, **settings.backbone.params)
     except Exception as error:  # the hub's client raises many kinds
-        cause = (str(error) or type(error).__name__).splitlines()[0]
+        cause = (str(error) or type(error).__name__).splitlines()[0] if reached else f"{HUB} does not answer"
         raise LongtailError(
-            f"representation.weights: timm's {name} could not be fetched ({cause}); "
-            "fetch its model.safetensors elsewhere and name the file"
+            f"representation.weights: timm's {name} could not be fetched ({cause}); fetch "
+            f"https://{HUB}/timm/{name}/resolve/main/model.safetensors elsewhere and name the file: "
+            "representation.weights=path/to/model.safetensors"
         ) from None
     return dict(backbone.state_dict())
+
+
+def _hub_answers() -> bool:
+    """True when the hub can be connected to; also behind a proxy, which would have to be asked."""
+    from urllib.request import getproxies
+
+    if getproxies():
+        return True
+    try:
+        socket.create_connection((HUB, 443), timeout=PATIENCE).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _hub_once(*, offline: bool) -> Iterator[None]:
+    """Inside the block the hub's client says nothing and, with `offline`, goes by its cache alone."""
+    from huggingface_hub import constants
+
+    levels = {name: logging.getLogger(name).level for name in NOISY}
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or offline  # else it would try again and again
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

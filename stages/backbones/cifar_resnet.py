@@ -60,6 +60,26 @@ class CifarResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
         self.last_block = tuple(f"blocks.{row}" for row in range(2 * blocks, 3 * blocks))
 
+    def public_names(self) -> list[dict[str, str]]:
+        """What published checkpoints of this network call its tensors, by their names here.
+
+        ``layer1.0.conv1`` as in LDAM-DRW, CDB-loss and MiSLAS, and ``stage_1.0.conv_a`` as in code that goes
+        back to ResNeXt's.
+        """
+        depth = len(self.blocks) // 3
+        plain, lettered = {}, {}
+        for name in self.state_dict():
+            plain[name] = lettered[name] = name
+            if name.startswith("blocks."):
+                _, row, rest = name.split(".", 2)
+                stage, block = divmod(int(row), depth)
+                plain[name] = f"layer{stage + 1}.{block}.{rest}"
+                kind = rest.replace("1.", "_a.", 1).replace("2.", "_b.", 1)
+                lettered[name] = f"stage_{stage + 1}.{block}.{kind}"
+            else:
+                lettered[name] = name.replace("conv1.", "conv_1_3x3.").replace("bn1.", "bn_1.")
+        return [plain, lettered]
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, in_channels, H, W) → (B, 64)."""
         return self.blocks(F.relu(self.bn1(self.conv1(images)))).mean((2, 3))

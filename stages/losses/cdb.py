@@ -94,9 +94,7 @@ class CDB(Loss):
     def restore_adapted(self, adapted: Mapping[str, Any]) -> None:
         """Take up the weights and τ that :meth:`adapted` returned; nothing of what another loss returned."""
         weights = np.array(adapted.get("class_weights", []), np.float64)
-        if (
-            weights.shape == self._weights.shape
-        ):  # else a run with another loss is continued
+        if weights.shape == self._weights.shape:  # else a run with another loss is continued
             self._tau = adapted.get("tau")
             self._weigh(weights)
 

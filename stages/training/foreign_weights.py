@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,27 +12,32 @@ from torch import nn
 
 from longtail.stages.wording import listed
 
+NUMBERED = re.compile(r"(.*?)\.\d+\.")  # what stands before a layer's number: layer1 in layer1.0.conv1.weight
 COUNTERS = "num_batches_tracked"  # of batch norm; older files lack it, and nothing here uses it
 
 
 @dataclass(frozen=True)
 class KeyMap:
-    """How a file's names map to a backbone's: `prefix` + name is the file's key.
+    """How a file's names map to a backbone's: `keys` are the file's keys by the backbone's names.
 
-    `missing` are the backbone's tensors the file lacks, `misshapen` those of another shape (name, shape in
-    the backbone, shape in the file), `unused` the file's keys that the backbone does not have.
+    They are `prefix` + the name, or what a public layout calls it. `missing` are the backbone's tensors the
+    file lacks, `misshapen` those of another shape (name, shape in the backbone, shape in the file), `unused`
+    the file's keys that the backbone does not have. Of these, `further` are more layers among those that it
+    has, which make the file's another network.
     """
 
     prefix: str
+    keys: dict[str, str]
     matched: list[str]
     missing: list[str]
     misshapen: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
     unused: list[str]
+    further: list[str]
 
     @property
     def complete(self) -> bool:
         """True when every weight and statistic of the backbone is there in its shape."""
-        return not self.missing and not self.misshapen
+        return not self.missing and not self.misshapen and not self.further
 
     def __str__(self) -> str:
         total = len(self.matched) + len(self.missing) + len(self.misshapen)
@@ -40,6 +46,7 @@ class KeyMap:
         for what, names in (
             ("missing", self.missing),
             ("of another shape", shapes),
+            ("layers that the backbone does not have", self.further),
             ("not used", self.unused),
         ):
             if names:
@@ -59,40 +66,78 @@ def flatten(content: Any, path: str = "") -> dict[str, torch.Tensor]:
     return flat
 
 
-def match(tensors: Mapping[str, torch.Tensor], backbone: nn.Module) -> KeyMap:
-    """The prefix under which most of `backbone`'s tensors are in `tensors`, in their shapes.
+def match(
+    tensors: Mapping[str, torch.Tensor], backbone: nn.Module, *, weights_prefix: str | None = None
+) -> KeyMap:
+    """The names under which most of `backbone`'s tensors are in `tensors`, in their shapes.
 
-    Files of other tools wrap the same names: ``module.``, ``state_dict.``, ``encoder.``.... Raises ValueError
-    for a file that holds all of them several times (a momentum encoder's, a teacher's).
+    Files of other tools wrap the same names: ``module.``, ``state_dict.``, ``encoder.``...; a backbone that
+    others lay out differently tells by ``public_names()``, dictionaries of its own names to theirs. Where a
+    file holds all of them several times (a moving average, a momentum encoder) `weights_prefix` says which:
+    the prefix or how it begins. ValueError naming the prefixes where it does not.
     """
     own = {k: tuple(t.shape) for k, t in backbone.state_dict().items() if not k.endswith(COUNTERS)}
     given = {k: tuple(t.shape) for k, t in tensors.items() if not k.endswith(COUNTERS)}
-    first = next(iter(own))
-    prefixes = {key.removesuffix(first) for key in given if key.endswith(first)} | {""}
-    ranked = sorted(prefixes, key=lambda p: (-sum(given.get(p + k) == own[k] for k in own), len(p), p))
-    prefix = ranked[0]
-    rivals = [p for p in ranked[1:] if all(given.get(p + k) == own[k] for k in own)]
-    if rivals:
-        raise ValueError(f"the file holds the backbone several times, under {[prefix, *rivals]}; keep one")
+    layouts = [{k: k for k in own}, *getattr(backbone, "public_names", list)()]
+    places = [
+        (prefix, {k: prefix + name for k, name in layout.items() if k in own})
+        for layout in layouts
+        for prefix in _prefixes(given, next(iter(layout.values())), weights_prefix)
+    ]
+
+    def fitting(keys: Mapping[str, str]) -> int:
+        return sum(given.get(keys[k]) == own[k] for k in own)
+
+    ranked = sorted(places, key=lambda place: (-fitting(place[1]), len(place[0]), place[0]))
+    prefix, keys = ranked[0]
+    rivals = [p for p, other in ranked if fitting(other) == len(own)]
+    if len(rivals) > 1 and weights_prefix not in rivals:
+        raise ValueError(
+            f"the file holds the backbone several times, under the prefixes {', '.join(map(repr, rivals))}; "
+            f"choose one: `weights_prefix={rivals[-1]}`, say"
+        )
+    if weights_prefix in rivals:
+        prefix, keys = next(place for place in ranked if place[0] == weights_prefix)
+    used = set(keys.values())
+    stages = {_stage(key, prefix) for key in used} - {None}
+    unused = sorted(k for k in given if k not in used)
     return KeyMap(
         prefix=prefix,
-        matched=[k for k in own if given.get(prefix + k) == own[k]],
-        missing=[k for k in own if prefix + k not in given],
-        misshapen=[(k, own[k], given[prefix + k]) for k in own if given.get(prefix + k, own[k]) != own[k]],
-        unused=sorted(k for k in given if k.removeprefix(prefix) not in own or not k.startswith(prefix)),
+        keys=keys,
+        matched=[k for k in own if given.get(keys[k]) == own[k]],
+        missing=[k for k in own if keys[k] not in given],
+        misshapen=[(k, own[k], given[keys[k]]) for k in own if given.get(keys[k], own[k]) != own[k]],
+        unused=unused,
+        further=[k for k in unused if _stage(k, prefix) in stages],
     )
 
 
-def load_backbone(tensors: Mapping[str, torch.Tensor], backbone: nn.Module) -> KeyMap:
+def _stage(key: str, prefix: str) -> str | None:
+    """The part of a file's name before the first number behind the prefix; None for another name."""
+    numbered = NUMBERED.match(key.removeprefix(prefix)) if key.startswith(prefix) else None
+    return numbered and numbered[1]
+
+
+def _prefixes(given: Collection[str], first: str, wanted: str | None) -> set[str]:
+    """What stands before the name `first` in a file's keys, where it begins as `wanted`; never empty."""
+    found = {key.removesuffix(first) for key in given if key.endswith(first)} | {""}
+    if wanted is None:
+        return found
+    return {prefix for prefix in found if prefix.startswith(wanted)} or {wanted}
+
+
+def load_backbone(
+    tensors: Mapping[str, torch.Tensor], backbone: nn.Module, *, weights_prefix: str | None = None
+) -> KeyMap:
     """Copy a file's tensors into `backbone` by :func:`match`, and return the map.
 
     Raises ValueError showing what is missing or of another shape unless every tensor is there, or when one is
     not finite.
     """
-    key_map = match(tensors, backbone)
+    key_map = match(tensors, backbone, weights_prefix=weights_prefix)
     if not key_map.complete:
         raise ValueError(f"the weights do not fit the backbone: {key_map}".replace("\n", "; "))
-    picked = {name: tensors[key_map.prefix + name] for name in key_map.matched}
+    picked = {name: tensors[key_map.keys[name]] for name in key_map.matched}
     bad = [name for name, tensor in picked.items() if not torch.isfinite(tensor).all()]
     if bad:
         raise ValueError(f"the weights hold NaN or infinity: {listed(bad)}")

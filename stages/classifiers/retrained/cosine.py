@@ -70,6 +70,7 @@ def fit_directions(sources: list[np.ndarray], rows: np.ndarray, mass: np.ndarray
             yield features, targets[place[1]], weights[place[1]]
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        """The loss at W (K·D,), flattened, and its gradient (K·D,)."""
         W = flat.reshape(len(taking_part), -1)
         norms = row_norms(W)
         U = W / norms

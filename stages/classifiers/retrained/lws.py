@@ -109,6 +109,7 @@ class LWS(Classifier):
         blocks = list(product(logits, row_blocks(len(rows), width)))
 
         def objective(s: np.ndarray) -> tuple[float, np.ndarray]:
+            """The loss at scales s (K,) of the classes present, and its gradient (K,)."""
             value, gradient = 0.5 * self.weight_decay * s @ s, self.weight_decay * s
             factor = s.astype(dtype)
             for source, block in blocks:

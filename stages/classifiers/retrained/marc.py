@@ -84,6 +84,7 @@ class MARC(Classifier):
         blocks = list(product(logits, row_blocks(len(rows), sources[0].shape[1] + 2 * len(present))))
 
         def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            """The loss at ω and β (2·K,), flattened, and its gradient (2·K,)."""
             omega, beta = flat.reshape(2, -1)
             value, gradient = 0.5 * self.weight_decay * flat @ flat, self.weight_decay * flat.reshape(2, -1)
             for source, block in blocks:

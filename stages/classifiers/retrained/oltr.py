@@ -109,6 +109,7 @@ class OLTR(Classifier):
         return numpy_scores(lambda p, v: embedded_scores(p, v, seen), arrays, X)
 
     def as_module(self):
+        """:meth:`scores` as a torch module of float32 features (B, D): no matrix, the memory goes with it."""
         from longtail.stages.classifiers.tools.modules import Scored
 
         check_is_fitted(self)

@@ -54,6 +54,7 @@ def fit_linear(
         sources = [source.astype(dtype) for source in sources]
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        """The loss at W and b (K·(D + 1),), flattened, and its gradient, as long."""
         theta = flat.reshape(shape)
         W, b = theta[:, :-1].astype(dtype), theta[:, -1]
         value, gradient = 0.5 * weight_decay * flat @ flat, weight_decay * theta

@@ -211,6 +211,7 @@ def test_weights_that_cannot_be_fetched_are_named(digits, store, monkeypatch):
         return timm.create_model("test_resnet", num_classes=0, in_chans=1)
 
     monkeypatch.setattr(module, "create_model", offline)
+    monkeypatch.setattr("longtail.pipeline.training.initial_weights._hub_answers", lambda: True)
     named = "representation.backbone=timm/test_resnet.r160_in1k"
     with pytest.raises(LongtailError, match=r"test_resnet.r160_in1k could not be fetched \(no network\); fe"):
         run_stage_one(digits(named, "representation.weights=timm", *TINY), store)
