@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from longtail.stages.data.files.folder_layout import PART_OF
 from longtail.stages.data.files.lists.text import lines_of
+from longtail.stages.data.files.part_names import PART_OF
 from longtail.stages.data.files.picture_files import picture_suffixes
 from longtail.stages.wording import excerpt, listed
 
