@@ -82,17 +82,18 @@ def results_of_config(store: Store, config: Config) -> list[Result]:
     Where the data are gone, those on what the data held when the last such run was made, with a warning.
     """
     try:
-        return _results(store, config, data_identity(store, config))
+        return results_on(store, config, data_identity(store, config))
     except DATA_GONE as error:
         for data in remembered_identities(store, config):
-            results = _results(store, config, data)
+            results = results_on(store, config, data)
             if results:
                 log.warning("%s", used_without_data(error, results[0].representation or results[0].features))
                 return results
         raise
 
 
-def _results(store: Store, config: Config, data: dict[str, Any]) -> list[Result]:
+def results_on(store: Store, config: Config, data: dict[str, Any]) -> list[Result]:
+    """The finished classifiers of a configuration on data of this identity; no other result is read."""
     tensors = None
     if config.representation is not None:
         done = store.done("representations", representation_id(store, config, data))

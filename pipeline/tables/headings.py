@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from longtail.pipeline.store.parameter_text import component_text, value_text
-from longtail.pipeline.store.result import Parameters, Result
+from longtail.pipeline.store.result import Result
 from longtail.pipeline.tables.records import Record
 from longtail.stages.wording import counted, printable
 
 Differing = dict[str, dict[str, dict[str, str]]]  # {data set: {setting: {value: in words}}}
+NAME = ".name"
 
 
 def grouped(records: Sequence[Record]) -> list[tuple[str, list[Record]]]:
@@ -26,29 +28,37 @@ def differing_settings(results: Sequence[Result]) -> Differing:
 
     Paths are shortened to their last parts where these differ as well.
     """
-    values: Differing = {}
+    values: dict[str, dict[str, dict[str, Any]]] = {}  # {data set: {key: {value as text: value}}}
     for result in results:
         known = values.setdefault(result.settings.data, {})
-        for key, value in _further_settings(result).items():
-            words, text = known.setdefault(key, {}), str(value)
-            if text not in words:
-                words[text] = printable(value_text(value))
-    return {
-        data: {key: _last_parts(words) for key, words in known.items() if len(words) > 1}
-        for data, known in values.items()
-    }
+        for key, value in result.settings.all.items():
+            known.setdefault(key, {}).setdefault(str(value), value)
+    return {data: _in_words(known) for data, known in values.items()}
 
 
 def differing_words(result: Result, differing: Differing) -> list[str]:
     """``setting=value`` of a result for those of the :func:`differing_settings` that it has."""
-    own = _further_settings(result)
-    settings = differing.get(result.settings.data, {})
-    return [f"{key}={words[str(own[key])]}" for key, words in settings.items() if key in own]
+    own, words = result.settings.all, []
+    for setting, of in differing.get(result.settings.data, {}).items():
+        key = setting if setting in own else setting + NAME
+        if key in own:
+            words.append(f"{setting}={of[str(own[key])]}")
+    return words
 
 
-def _further_settings(result: Result) -> Parameters:
-    """Settings by dotted name; the key of a component has its name, or None without a component."""
-    return {key.removesuffix(".name"): value for key, value in result.settings.all.items()}
+def _in_words(known: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """Those of the settings ``{key: {value as text: value}}`` that have several values, in words.
+
+    The key of a component's name ends in ``.name``; where there is no component it does not, and has None.
+    """
+    settings: dict[str, dict[str, Any]] = {}
+    for key, of in known.items():
+        settings.setdefault(key.removesuffix(NAME), {}).update(of)
+    return {
+        setting: _last_parts({text: printable(value_text(value)) for text, value in of.items()})
+        for setting, of in settings.items()
+        if len(of) > 1
+    }
 
 
 def _last_parts(words: dict[str, str]) -> dict[str, str]:

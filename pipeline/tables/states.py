@@ -6,6 +6,7 @@ import logging
 import re
 import textwrap
 import time
+from collections.abc import Iterable
 
 from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.at_work import is_at_work
@@ -68,7 +69,7 @@ def classifier_state(store: Store, name: str) -> str:
     return "\n".join([*lines, f"table: longtail report {name}"])
 
 
-def _classifiers_line(results: list[Result]) -> str:
+def _classifiers_line(results: Iterable[Result]) -> str:
     return f"classifiers: {', '.join(sorted(result.classifier for result in results)) or 'none yet'}"
 
 
@@ -97,7 +98,7 @@ def _unfinished(store: Store, run_id: str, rows: list[EpochRow]) -> list[str]:
 
 def run_state(store: Store, run_id: str) -> str:
     """A representation's settings, how far it has come and what stands on it."""
-    first, *lines = run_progress(store, run_id)
+    first, *lines = run_progress(store, run_id, store.results(representation=run_id))
     try:
         settings = textwrap.indent(settings_text(store, run_id).rstrip(), "  ")
     except FileNotFoundError as error:
@@ -110,8 +111,8 @@ def run_state(store: Store, run_id: str) -> str:
     return "\n".join([first, *lines])
 
 
-def run_progress(store: Store, run_id: str) -> list[str]:
-    """Where a representation lies, how far it has come and what stands on it, line by line."""
+def run_progress(store: Store, run_id: str, results: Iterable[Result]) -> list[str]:
+    """Where a representation lies, how far it has come and the classifiers of `results`, line by line."""
     lines, rows = [str(store.folder("representations", run_id))], []
     done = store.done("representations", run_id)
     try:
@@ -133,4 +134,4 @@ def run_progress(store: Store, run_id: str) -> list[str]:
             best = max(validated, key=lambda row: row["validation"]["balanced_accuracy"])
             reached = 100 * best["validation"]["balanced_accuracy"]
             lines.append(f"best epoch: {best['epoch']}, validation balanced accuracy {reached:.1f} %")
-    return [*lines, _classifiers_line(list(store.results(representation=run_id)))]
+    return [*lines, _classifiers_line(results)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from longtail.pipeline.config.choices import cannot_choose, chooses, has_cosine_head
@@ -11,6 +12,8 @@ from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.stages.wording import counted, listed
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from longtail.pipeline.config.loading import Config
     from longtail.stages.data import Splits
 
@@ -30,17 +33,36 @@ def load_splits(config: Config) -> Splits:
 
 def warn_of_splits(config: Config, splits: Splits) -> None:
     """Warn of what a class or a classifier lacks in the data as they are split."""
-    trained, tested = (set(part.labels.tolist()) for part in (splits.train, splits.test))
-    for part, present, follows in (
+    import numpy as np
+
+    trained, tested = (
+        np.bincount(part.labels, minlength=len(splits.class_names)) for part in (splits.train, splits.test)
+    )
+    choosing = len(getattr(splits, config.evaluation.choosing_split))
+    warn_of_sizes(config, splits.class_names, trained=trained, tested=tested, choosing=choosing)
+
+
+def warn_of_sizes(
+    config: Config,
+    class_names: Sequence[str],
+    *,
+    trained: Sequence[int] | np.ndarray,
+    tested: Sequence[int] | np.ndarray,
+    choosing: int,
+) -> None:
+    """What :func:`warn_of_splits` warns of, by numbers alone.
+
+    `trained` and `tested` are samples of each class (C,), `choosing` how many choices are made on.
+    """
+    for part, counts, follows in (
         ("training", trained, "never predicted"),
         ("test", tested, "in no mean, and accuracy undefined"),
     ):
-        empty = [name for c, name in enumerate(splits.class_names) if c not in present]
-        if empty and present:
+        empty = [name for name, count in zip(class_names, counts, strict=True) if not count]
+        if empty and len(empty) < len(class_names):
             classes = counted(len(empty), "class", "classes")
             log.warning("no %s sample in %s (%s): %s", part, classes, listed(empty), follows)
-    choosing = getattr(splits, config.evaluation.choosing_split)
-    if config.representation is None or not config.representation.epochs or len(choosing):
+    if config.representation is None or not config.representation.epochs or choosing:
         return  # without a trained head classifiers cross-validate
     for spec in config.classifiers:
         if chooses(spec, cosine=has_cosine_head(config)):

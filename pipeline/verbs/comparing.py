@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.process.garbage import collector_paused
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.record_table import records_text
 from longtail.pipeline.tables.records import METRICS, records
@@ -28,6 +30,10 @@ from longtail.pipeline.verbs.options import (
     verify_option,
     with_config,
 )
+
+if TYPE_CHECKING:
+    from longtail.pipeline.store.finished_results import ReferenceResults
+    from longtail.pipeline.tables.records import Record
 
 log = logging.getLogger("longtail")
 
@@ -151,6 +157,19 @@ def report(
 
     Example: longtail report digits_lt seed=1 --html digits.html
     """
+    if page is None:
+        with collector_paused():
+            print_records(_reported(store, references, split)[1], form, classes)
+    else:
+        groups, rows = _reported(store, references, split)
+        page(store, groups, rows)
+        print_records(rows, form, classes)
+
+
+def _reported(
+    store: Store, references: tuple[str, ...], split: str
+) -> tuple[list[ReferenceResults], list[Record]]:
+    """The results that references name and their records on a split; LongtailError without any."""
     from longtail.pipeline.store.finished_results import find_results
 
     runs, overrides = split_overrides(references)
@@ -164,9 +183,7 @@ def report(
         raise LongtailError(f"no finished run was evaluated on {split}: the data have no such split")
     if not rows:
         raise LongtailError(f"no finished run under {store.root}; `longtail run CONFIG` makes one")
-    if page is not None:
-        page(store, groups, rows)
-    print_records(rows, form, classes)
+    return groups, rows
 
 
 @click.command()

@@ -13,7 +13,7 @@ from longtail.pipeline.config.choices import check_choices
 from longtail.pipeline.config.components import KINDS
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
-from longtail.pipeline.store.data.remembered import DATA_GONE, remembered_run, used_without_data
+from longtail.pipeline.store.data.remembered import DATA_GONE, remembered_identity, used_without_data
 from longtail.pipeline.store.identity import data_identity, representation_id
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.tables.text import FORMATS
@@ -101,8 +101,10 @@ def _check_set(config: Config, store: Store) -> None:
 def _show_config(config: Config, store: Store) -> None:
     """Print every setting, the class counts and, when a run has begun, how far it has come.
 
-    Where the data are gone, those of a finished run take the place of the counts.
+    Finished results hold the class counts: the data are loaded where there are none. No counts are printed
+    where the data are gone.
     """
+    from longtail.pipeline.store.finished_results import results_on
     from longtail.pipeline.tables.states import run_progress
     from longtail.pipeline.training.continuation import check_start
     from longtail.pipeline.work.class_chart import class_chart
@@ -111,21 +113,23 @@ def _show_config(config: Config, store: Store) -> None:
     try:
         data = data_identity(store, config)
     except DATA_GONE as error:
-        run_id = remembered_run(store, config)
-        if run_id is None:
+        remembered = remembered_identity(store, config)
+        if remembered is None:
             raise
+        run_id = representation_id(store, config, remembered)
         log.warning("%s", used_without_data(error, run_id))
-        click.echo(strict_yaml.dump(config.full()).rstrip())
-        click.echo("\n" + "\n".join(run_progress(store, run_id)))
+        say(strict_yaml.dump(config.full()).rstrip())
+        say("\n" + "\n".join(run_progress(store, run_id, results_on(store, config, remembered))))
         return
     check_start(config, store)
+    results = results_on(store, config, data)
     say(strict_yaml.dump(config.full()).rstrip())
     say("")
-    say(class_chart(config))
+    say(class_chart(config, results))
     if config.representation is not None:
         run_id = representation_id(store, config, data)
         if store.folder("representations", run_id).exists():
-            say("\n" + "\n".join(run_progress(store, run_id)))
+            say("\n" + "\n".join(run_progress(store, run_id, results)))
 
 
 @click.command()

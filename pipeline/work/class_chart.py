@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from longtail.pipeline.config.loading import Config
+from longtail.pipeline.store.result import Result
+from longtail.pipeline.training.splits import load_splits, warn_of_sizes
 from longtail.stages.metrics.shots import shot_group
 from longtail.stages.wording import counted
 
@@ -15,29 +18,77 @@ if TYPE_CHECKING:
 BAR = 40  # characters of the longest bar
 
 
-def class_chart(config: Config) -> str:
-    """Training samples of each class with a bar, the shot groups' sizes, and the other splits' sizes."""
-    from longtail.pipeline.training.splits import load_splits
+@dataclass(frozen=True)
+class SplitSizes:
+    """Samples of each split: of training by class (C,), of the others in all.
 
-    splits = load_splits(config)
-    counts, sizes = splits.class_counts.tolist(), {"validation": len(splits.val), "test": len(splits.test)}
+    `flipped` is how many training labels are wrong, `meta` how many samples are held out to learn sample
+    weights on; None without label noise and without learned weights.
+    """
+
+    class_names: list[str]
+    class_counts: list[int]
+    validation: int
+    test: int
+    flipped: int | None = None
+    meta: int | None = None
+
+
+def class_chart(config: Config, results: Sequence[Result] = ()) -> str:
+    """Training samples of each class with a bar, the shot groups' sizes, and the other splits' sizes.
+
+    Finished `results` of the configuration already hold the numbers; without any, the data are loaded.
+    """
+    sizes = sizes_in_results(config, results) or _loaded_sizes(config)
     drawn = chart(
-        splits.class_names,
-        counts,
-        weights=class_weights(config, splits.class_counts),
+        sizes.class_names,
+        sizes.class_counts,
+        weights=class_weights(config, sizes.class_counts),
         weighs_from=config.representation.loss.full().get("start_epoch", 0) if config.representation else 0,
         many=config.evaluation.many,
         few=config.evaluation.few,
-        **sizes,
+        validation=sizes.validation,
+        test=sizes.test,
     )
-    if splits.flipped is not None:
-        drawn += f"\nlabel noise: {splits.flipped.sum()} of {len(splits.train)} training labels are wrong"
-    if splits.meta is not None:
-        drawn += f"\nheld out to learn sample weights on: {len(splits.meta)} samples, labelled right"
+    if sizes.flipped is not None:
+        total = sum(sizes.class_counts)
+        drawn += f"\nlabel noise: {sizes.flipped} of {total} training labels are wrong"
+    if sizes.meta is not None:
+        drawn += f"\nheld out to learn sample weights on: {sizes.meta} samples, labelled right"
     return drawn
 
 
-def class_weights(config: Config, class_counts: np.ndarray) -> list[float] | None:
+def sizes_in_results(config: Config, results: Sequence[Result]) -> SplitSizes | None:
+    """The sizes in the first of `results` that has them all; warns of what has no samples.
+
+    None without such a result: none tells the sizes of label noise and of what sample weights are learned on,
+    and one that has not been judged on test does not tell which classes that has.
+    """
+    if config.data.full()["label_noise"] or config.meta_per_class:
+        return None
+    for result in results:
+        tested = result.samples("test") if "test" in result.sizes else [0] * len(result.class_names)
+        if tested is not None:
+            choosing = result.sizes.get(config.evaluation.choosing_split, 0)
+            names, counts = result.class_names, result.class_counts
+            warn_of_sizes(config, names, trained=counts, tested=tested, choosing=choosing)
+            return SplitSizes(names, counts, result.sizes.get("val", 0), sum(tested))
+    return None
+
+
+def _loaded_sizes(config: Config) -> SplitSizes:
+    splits = load_splits(config)
+    return SplitSizes(
+        splits.class_names,
+        splits.class_counts.tolist(),
+        len(splits.val),
+        len(splits.test),
+        None if splits.flipped is None else int(splits.flipped.sum()),
+        None if splits.meta is None else len(splits.meta),
+    )
+
+
+def class_weights(config: Config, class_counts: Sequence[int] | np.ndarray) -> list[float] | None:
     """What a sample of each class (C,) counts in stage one's loss; None where the loss has no weighting."""
     from longtail.stages.losses.weightings import build_weights
 

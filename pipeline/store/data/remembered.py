@@ -2,41 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.choices import flat
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import LongtailError
+from longtail.pipeline.files.publish import canonical_json
 from longtail.pipeline.store.identity import representation_id
 from longtail.pipeline.store.store import Store
 
 DATA_GONE = (LongtailError, OSError, ValueError)  # what looking at data that are not there ends in
 
 
-def remembered_identities(store: Store, config: Config) -> list[dict[str, Any]]:
+class PastRun(NamedTuple):
+    """A finished run: when it was finished, the identity of its data, and a reader of its data settings."""
+
+    written: float
+    data: dict[str, Any]
+    settings: Callable[[], Mapping[str, Any]]  # by dotted name; {} where they cannot be read
+
+
+def remembered_identities(store: Store, config: Config) -> Iterator[dict[str, Any]]:
     """Identities of the data in finished runs with the data settings of `config`, the latest run's first.
 
-    The settings include the paths: the same data, read in the same way, from the same place.
+    The settings include the paths: the same data, read in the same way, from the same place. Of a
+    configuration with a stage one, the data that it was trained on; of thousands of runs, only the settings
+    of those on such data are read.
     """
+
+    @cache
+    def is_trained_on(data: str) -> bool:
+        run_id = representation_id(store, config, identities[data])
+        return store.done("representations", run_id) is not None
+
     runs = _results_on_features if config.representation is None else _representations
-    dated = [
-        (written, identity) for written, settings, identity in runs(store) if _are_same(config, settings)
-    ]
-    identities = []
-    for _, identity in sorted(dated, key=lambda run: -run[0]):
-        if identity not in identities:
-            identities.append(identity)
-    return identities
+    identities: dict[str, dict[str, Any]] = {}
+    yielded = set()
+    for run in sorted(runs(store, config.data.name), key=lambda run: -run.written):
+        data = canonical_json(run.data)
+        identities[data] = run.data
+        if data in yielded or (config.representation is not None and not is_trained_on(data)):
+            continue
+        if _are_same(config, run.settings()):
+            yielded.add(data)
+            yield run.data
 
 
-def remembered_run(store: Store, config: Config) -> str | None:
-    """The latest finished representation of a configuration whose data are gone; None without one."""
-    if config.representation is None:
-        return None
-    ids = (representation_id(store, config, data) for data in remembered_identities(store, config))
-    return next((run_id for run_id in ids if store.done("representations", run_id) is not None), None)
+def remembered_identity(store: Store, config: Config) -> dict[str, Any] | None:
+    """The latest data that stage one of a configuration was finished on; None without such a run."""
+    return None if config.representation is None else next(remembered_identities(store, config), None)
 
 
 def used_without_data(error: Exception, run: str) -> str:
@@ -51,29 +69,39 @@ def _are_same(config: Config, settings: Mapping[str, Any]) -> bool:
     return {**flat({key: defaults[key] for key in defaults if key in own}), **settings} == own
 
 
-def _representations(store: Store) -> Iterator[tuple[float, dict[str, Any], dict[str, Any]]]:
-    """(when it was finished, data settings, identity of the data) of each finished representation."""
+def _representations(store: Store, data: str) -> Iterator[PastRun]:
+    """Each finished representation on the data set called `data`."""
     for folder in store.root.glob("representations/*"):
         done = store.done("representations", folder.name)
-        if done is None:
-            continue
-        try:
-            settings = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))["data"]
-            yield (folder / "DONE").stat().st_mtime, flat(settings), done["data"]
-        except (LongtailError, OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue  # damaged: no run to remember by
+        if done is not None and done["data"].get("name") == data:
+            yield PastRun(_written(folder), done["data"], partial(_data_settings, folder / "config.yaml"))
 
 
-def _results_on_features(store: Store) -> Iterator[tuple[float, dict[str, Any], dict[str, Any]]]:
-    """The same of each classifier on a data set of features, which has no representation."""
+def _data_settings(path: Path) -> Mapping[str, Any]:
+    try:
+        return flat(strict_yaml.load(path.read_text(encoding="utf-8"), str(path))["data"])
+    except (LongtailError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # damaged: no run to remember by
+
+
+def _results_on_features(store: Store, data: str) -> Iterator[PastRun]:
+    """Each classifier on the data set of features called `data`, which has no representation."""
+    manifest = cache(store.manifest)
     for result in store.results():
-        manifest = store.manifest(result.features)
-        if result.representation is None and manifest is not None:
+        if result.representation is None and result.settings.data == data and manifest(result.features):
             settings = {
                 key.removeprefix("data."): value
                 for key, value in result.settings.all.items()
                 if key.startswith("data.")
             }
             settings |= {"name": result.settings.data, "seed": result.data_seed}
-            written = (store.folder("classifiers", result.run) / "DONE").stat().st_mtime
-            yield written, settings, manifest["identity"]["data"]
+            written = _written(store.folder("classifiers", result.run))
+            yield PastRun(written, manifest(result.features)["identity"]["data"], lambda own=settings: own)
+
+
+def _written(folder: Path) -> float:
+    """When ``DONE`` of a result was written, in seconds since 1970; 0 where it has just been removed."""
+    try:
+        return (folder / "DONE").stat().st_mtime
+    except OSError:
+        return 0.0

@@ -118,7 +118,7 @@ def test_state_of_a_run_under_way_includes_the_remaining_time(digits, store):
 
 def test_a_run_that_died_before_its_first_file_is_shown(tmp_path):
     (tmp_path / "representations" / "0123456789abcdef").mkdir(parents=True)
-    lines = run_progress(Store(tmp_path), "0123456789abcdef")
+    lines = run_progress(Store(tmp_path), "0123456789abcdef", [])
     assert re.search(r"^state: under way, 0 epochs done, last written \d+ s ago$", lines[1])
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from longtail.pipeline.store.data import remembered
+from longtail.pipeline.store.records.done import read_done, write_done
 from tests.command_line import failed, ok
 from tests.picture_runs import exchange, on_pictures, write_grounds
 
@@ -27,8 +30,6 @@ def finished(shared) -> Path:
 @pytest.fixture
 def gone(finished, tmp_path) -> tuple[Path, list[str], Path]:
     """(root, words of the configuration, a picture) after the pictures have moved."""
-    import shutil
-
     shutil.copytree(finished / "root", tmp_path / "root")
     pictures = shutil.copytree(finished / "pictures", tmp_path / "moved")
     return tmp_path / "root", on_pictures(finished / "pictures"), pictures / "class1" / "0.bmp"
@@ -72,6 +73,22 @@ def test_what_needs_the_data_says_what_is_missing(gone, words, arguments):
 def test_a_run_under_other_settings_is_not_taken_for_it(gone, words, other):
     *_, message = failed(1, "--root", gone[0], "report", *words, other)
     assert "is not there" in message
+
+
+def test_settings_of_runs_on_other_data_are_not_read(gone, words, monkeypatch):
+    (own,) = (gone[0] / "representations").iterdir()
+    other = shutil.copytree(own, own.with_name("0" * 16))
+    done = read_done(own)[0]
+    write_done(other, {**done, "data": {**done["data"], "content": "another"}}, done["files"])
+    read, settings = [], remembered._data_settings
+
+    def reading(path):
+        read.append(path.parent.name)
+        return settings(path)
+
+    monkeypatch.setattr(remembered, "_data_settings", reading)
+    assert SAYING_SO in ok("--root", gone[0], "report", *words).err
+    assert read == [own.name]
 
 
 def test_of_two_contents_the_last_one_is_meant(gone, finished, tmp_path, monkeypatch):

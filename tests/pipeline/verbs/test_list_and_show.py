@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,9 @@ from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import KINDS, registry
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.recipes import shipped
+from longtail.pipeline.store.records.result_index import read_result
+from longtail.pipeline.store.store import Store
+from longtail.pipeline.work.class_chart import class_chart, sizes_in_results
 from tests.command_line import (
     CLASSIFIERS,
     SMALL,
@@ -62,6 +66,52 @@ def test_show_prints_a_config_that_reads_back_the_same_and_its_class_counts(root
     assert [row[3] for row in rows] == ["many"] * 3 + ["medium"] * 3 + ["few"] * 4
     assert "3 many, 3 medium, 4 few (many > 50, few < 20)" in shots
     assert "imbalance factor 22" in shots and "validation 200, test 400" in shots
+
+
+@pytest.mark.parametrize("setting", ["evaluation.many=30", "representation.loss.weighting=effective_number"])
+def test_the_chart_of_a_finished_configuration_is_that_of_its_data(root, setting):
+    config = load_config(SMALL[0], [*SMALL[1:], setting])
+    results = list(Store(root).results())
+    assert results and class_chart(config, results) == class_chart(config)
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        {"settings": ["data.label_noise=0.2"]},
+        {"settings": ["representation.reweighting=l2rw"]},
+        {"class_samples": {}},  # an older file, or one that has not been judged on test
+    ],
+)
+def test_results_that_lack_a_number_of_the_chart_leave_it_to_the_data(root, lacking):
+    config = load_config(SMALL[0], [*SMALL[1:], *lacking.pop("settings", [])])
+    result = replace(next(Store(root).results()), **lacking)
+    assert sizes_in_results(config, [result]) is None
+
+
+def test_results_without_a_sample_of_a_class_are_warned_of_as_the_data_are(root, caplog):
+    result = next(Store(root).results())
+    counts, tested = [0, *result.class_counts[1:]], [*result.class_samples["test"][:-1], 0]
+    result = replace(result, class_counts=counts, class_samples={"test": tested})
+    sizes = sizes_in_results(load_config(SMALL[0], SMALL[1:]), [result])
+    assert sizes.class_counts == counts and sizes.test == sum(tested)
+    assert [record.getMessage() for record in caplog.records] == [
+        "no training sample in 1 class (0): never predicted",
+        "no test sample in 1 class (9): in no mean, and accuracy undefined",
+    ]
+
+
+def test_show_of_a_configuration_reads_its_own_results_alone(root, monkeypatch):
+    read = []
+
+    def reading(folder):
+        read.append(folder.name)
+        return read_result(folder)
+
+    monkeypatch.setattr("longtail.pipeline.store.store.read_result", reading)
+    assert "\nclassifiers: ncm" in ok("--root", root, "show", *SMALL, "classifiers=[ncm]").out
+    (name,) = read
+    assert Store(root).result(name).classifier == "ncm"
 
 
 def test_show_prints_the_epoch_from_which_deferred_weights_apply(root):

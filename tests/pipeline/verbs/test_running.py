@@ -74,7 +74,7 @@ def test_run_leaves_the_documented_tree(root):
     )
 
 
-@pytest.mark.parametrize("verb", ["run", "represent", "report", "--help", "list"])
+@pytest.mark.parametrize("verb", ["run", "represent", "report", "show", "--help", "list"])
 def test_command_that_finds_everything_done_loads_nothing_heavy(first, verb):
     root, printed = first
     arguments = {"--help": [verb], "list": [verb]}.get(verb, [verb, *SMALL])
