@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from longtail.pipeline.config.choices import cannot_choose, chooses, has_cosine_head
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.setting_names import data_settings, settings_named
-from longtail.stages.wording import counted, listed
+from longtail.stages.data.set_check import without_samples
 
 if TYPE_CHECKING:
     from longtail.pipeline.config.loading import Config
@@ -31,14 +31,10 @@ def load_splits(config: Config) -> Splits:
 def warn_of_splits(config: Config, splits: Splits) -> None:
     """Warn of what a class or a classifier lacks in the data as they are split."""
     trained, tested = (set(part.labels.tolist()) for part in (splits.train, splits.test))
-    for part, present, follows in (
-        ("training", trained, "never predicted"),
-        ("test", tested, "in no mean, and accuracy undefined"),
-    ):
+    for part, present in (("training", trained), ("test", tested)):
         empty = [name for c, name in enumerate(splits.class_names) if c not in present]
         if empty and present:
-            classes = counted(len(empty), "class", "classes")
-            log.warning("no %s sample in %s (%s): %s", part, classes, listed(empty), follows)
+            log.warning("%s", without_samples(part, empty))
     choosing = getattr(splits, config.evaluation.choosing_split)
     if config.representation is None or not config.representation.epochs or len(choosing):
         return  # without a trained head classifiers cross-validate

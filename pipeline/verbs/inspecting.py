@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,6 +27,9 @@ from longtail.pipeline.verbs.options import (
     overrides_argument,
     verify_option,
 )
+
+if TYPE_CHECKING:
+    from longtail.stages.data import Splits
 
 log = logging.getLogger("longtail")
 
@@ -52,7 +56,9 @@ def list_(kind: str | None, form: str) -> None:
 @config_or_run_argument
 @overrides_argument
 @click.option("--schema", is_flag=True, help="Print the JSON schema of configurations, for editors.")
-@click.option("--check", is_flag=True, help="Also look for copies across splits and classes.")
+@click.option(
+    "--check", is_flag=True, help="Also look for copies across splits and classes, and tiny splits."
+)
 @verify_option
 @click.pass_obj
 def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema: bool, check: bool) -> None:
@@ -85,26 +91,29 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
         if is_unknown(error) and LIKE_AN_ID.fullmatch(reference):
             raise LongtailError(f"{reference}: no id under {store.root} begins with it") from None
         raise
-    _show_config(config, store)
+    splits = _show_config(config, store)
     if check:
-        _check_set(config, store)
+        _check_set(config, store, splits)
 
 
-def _check_set(config: Config, store: Store) -> None:
-    """Print what is wrong with the data set."""
-    from longtail.pipeline.work.checked_set import set_findings
+def _check_set(config: Config, store: Store, splits: Splits | None) -> None:
+    """Print what is wrong with the data set; `splits` are None where the data are gone."""
+    from longtail.pipeline.work.checked_set import set_findings, size_findings
 
-    findings = set_findings(config, store) or ["no copies across splits or classes"]
-    click.echo("\n" + "\n".join(f"check: {finding}" for finding in findings))
+    copies = set_findings(config, store) or ["no copies across splits or classes"]
+    sizes = [] if splits is None else size_findings(splits)
+    say("\n" + "\n".join(f"check: {finding}" for finding in [*copies, *sizes]))
 
 
-def _show_config(config: Config, store: Store) -> None:
+def _show_config(config: Config, store: Store) -> Splits | None:
     """Print every setting, the class counts and, when a run has begun, how far it has come.
 
-    Where the data are gone, those of a finished run take the place of the counts.
+    Where the data are gone, those of a finished run take the place of the counts. Returns the splits that
+    were counted.
     """
     from longtail.pipeline.tables.states import run_progress
     from longtail.pipeline.training.continuation import check_start
+    from longtail.pipeline.training.splits import load_splits
     from longtail.pipeline.work.class_chart import class_chart
 
     check_choices(config, refuse=False)
@@ -117,15 +126,17 @@ def _show_config(config: Config, store: Store) -> None:
         log.warning("%s", used_without_data(error, run_id))
         click.echo(strict_yaml.dump(config.full()).rstrip())
         click.echo("\n" + "\n".join(run_progress(store, run_id)))
-        return
+        return None
     check_start(config, store)
     say(strict_yaml.dump(config.full()).rstrip())
     say("")
-    say(class_chart(config))
+    splits = load_splits(config)
+    say(class_chart(config, splits))
     if config.representation is not None:
         run_id = representation_id(store, config, data)
         if store.folder("representations", run_id).exists():
             say("\n" + "\n".join(run_progress(store, run_id)))
+    return splits
 
 
 @click.command()

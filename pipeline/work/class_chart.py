@@ -12,14 +12,16 @@ from longtail.stages.wording import counted
 if TYPE_CHECKING:
     import numpy as np
 
+    from longtail.stages.data import Splits
+
 BAR = 40  # characters of the longest bar
 
 
-def class_chart(config: Config) -> str:
-    """Training samples of each class with a bar, the shot groups' sizes, and the other splits' sizes."""
-    from longtail.pipeline.training.splits import load_splits
+def class_chart(config: Config, splits: Splits) -> str:
+    """Training samples of each class with a bar, the shot groups' sizes, and the other splits' sizes.
 
-    splits = load_splits(config)
+    `splits` are those of `config`.
+    """
     counts, sizes = splits.class_counts.tolist(), {"validation": len(splits.val), "test": len(splits.test)}
     drawn = chart(
         splits.class_names,
