@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from longtail.stages.parameters import Problem, Problems
 
-TORCHS_WORDS = ("DefaultCPUAllocator", "not enough memory", "Cannot allocate memory", "start new thread")
+OUT_OF_MEMORY = (  # in the messages of torch's RuntimeErrors
+    "DefaultCPUAllocator",
+    "not enough memory",
+    "Cannot allocate memory",
+    "start new thread",
+)
 
 
 class LongtailError(Exception):
@@ -60,16 +65,16 @@ class Unexpected(Exception):
 def out_of_memory(error: BaseException) -> str | None:
     """What to say of an error that means memory ran out, with what needs less; None for any other error.
 
-    The libraries say it in many ways: MemoryError, torch's RuntimeErrors, the system's ENOMEM.
+    Libraries report it in many ways: MemoryError, torch's RuntimeErrors, the system's ENOMEM.
     """
-    said = str(error).strip().partition("\n")[0]
+    message = str(error).strip().partition("\n")[0]
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for this
-        return f"out of GPU memory: {said} A smaller representation.batch_size helps"
+        return f"out of GPU memory: {message} A smaller representation.batch_size helps"
     no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
-    in_torch = isinstance(error, RuntimeError) and any(words in str(error) for words in TORCHS_WORDS)
+    in_torch = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
     if not (isinstance(error, MemoryError) or no_memory or in_torch):
         return None
-    what = f"out of memory: {said}" if said else "out of memory"
+    what = f"out of memory: {message}" if message else "out of memory"
     return f"{what}; a smaller representation.batch_size, fewer system.workers and fewer --jobs need less"
 
 

@@ -43,10 +43,10 @@ def run_ablation(grid: Sequence[Variant], store: Store) -> AblationResults:
         except Interrupted:
             raise
         except Exception as error:
-            said = str(error) if isinstance(error, ArithmeticError) else in_words(error)
-            if said is None:
+            message = str(error) if isinstance(error, ArithmeticError) else in_words(error)
+            if message is None:
                 raise
-            failure = f"{variant}: {' '.join(said.split())}"
+            failure = f"{variant}: {' '.join(message.split())}"
             log.warning("failed: %s", failure)
             ablation.failed.append(failure)
             continue

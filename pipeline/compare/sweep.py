@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +19,7 @@ from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work.classifying import choosing_split
 from longtail.pipeline.work.workbench import Workbench, finished_result
+from longtail.stages.data.files.each_file import usable_cores
 
 log = logging.getLogger("longtail")
 
@@ -99,7 +99,7 @@ def run_trials(bench: Workbench, specs: list[Spec], split: str, jobs: int) -> No
             "settings": bench.config.full(),
             "root": str(bench.store.root),
             "split": split,
-            "threads": max(1, (os.cpu_count() or 1) // jobs),
+            "threads": max(1, usable_cores() // jobs),
             "imports": known_imports(),
         }
         tasks, names = [spec.full() for spec in specs], [spec_in_words(spec) for spec in specs]
@@ -115,7 +115,7 @@ def spec_in_words(spec: Spec) -> str:
 def trials_in_worker(
     settings: dict[str, Any], root: str, split: str, threads: int, imports: list[tuple[str, str]]
 ) -> Callable[[dict[str, Any]], None]:
-    """What does trials in a worker process, on so many `threads`: a function of a classifier's parameters."""
+    """In a worker process: the function that fits and judges a classifier of given parameters."""
     from threadpoolctl import threadpool_limits
 
     from longtail.pipeline.config.components import check_spec

@@ -82,7 +82,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _refuse_other_files(content: Any, name: str) -> None:
-    """ConfigError unless `content` may be settings; a file that is none of ours is not quoted."""
+    """ConfigError unless `content` may be settings; another kind of file is not quoted in messages."""
     if not isinstance(content, dict):
         got = {type(None): "holds nothing", list: "holds a list"}.get(type(content), "holds text or a number")
         raise ConfigError(f"must be a mapping of settings, {got}", name)
@@ -99,9 +99,9 @@ def parse_override(text: str) -> dict[str, Any]:
     steps = key.strip().split(".")
     if not equals or not all(steps):
         raise ConfigError(f"an override must be KEY=VALUE with a dotted key, got {text!r}")
-    if len(steps) > strict_yaml.MOST_DEPTH:
+    if len(steps) - 1 > strict_yaml.MOST_DEPTH:
         raise ConfigError(
-            f"an override's key must have at most {strict_yaml.MOST_DEPTH} dots, got {len(steps)}"
+            f"an override's key must have at most {strict_yaml.MOST_DEPTH} dots, got {len(steps) - 1}"
         )
     setting = strict_yaml.load(value, key)
     if key.strip() in AS_WRITTEN and setting is not None:

@@ -68,16 +68,15 @@ class AugmentSettings(Settings):
 class Representation(Settings):
     """Stage one.
 
-    `head`: null for the one the loss is made for. `weights`: a .safetensors or .pth file for the
-    backbone, torchvision[:NAME] or timm[:TAG]; `weights_prefix`: how the names of the file's tensors
-    begin. `init`: an earlier run to continue up to `epochs`. `trainable`: what is not frozen.
-    `no_weight_decay`: parameters the optimiser does not shrink. `accumulation`: pieces a batch is worked
-    off in, their gradients added up. `ema`: decay of the moving average of weights that is validated,
-    saved and used from then on. `early_stopping`: epochs without a better validation balanced accuracy
-    after
-    which training ends. `lr_batch_size`: the batch size the learning rate is meant for; it is scaled in
-    proportion to the one in use. `reweighting`: weights of samples learned on a few clean ones of each class
-    that are held out of the training split.
+    `head`: null for the one the loss is made for. `weights`: a .safetensors or .pth file for the backbone,
+    torchvision[:NAME] or timm[:TAG]; `weights_prefix`: how the names of the file's tensors begin. `init`: an
+    earlier run to continue up to `epochs`. `trainable`: what is not frozen. `no_weight_decay`: parameters the
+    optimiser does not shrink. `accumulation`: the number of pieces in which a batch is computed, their
+    gradients added up. `ema`: decay of the moving average of weights that is validated, saved and used from
+    then on. `early_stopping`: epochs without a better validation balanced accuracy after which training ends.
+    `lr_batch_size`: the batch size the learning rate is meant for; it is scaled in proportion to the one in
+    use. `reweighting`: weights of samples learned on a few clean ones of each class that are held out of the
+    training split.
     """
 
     backbone: component("backbones", "small_cnn") = Spec("backbones", "small_cnn")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.pipeline.errors import Damaged
-from longtail.stages.data.files.regular_file import UnreadableFile, open_regular
+from longtail.stages.data.files.regular_file import UnreadableFile, read_with_status
 
 MOST_BYTES = 2**26  # of a record; the largest have some numbers for each of 100,000 classes
 
@@ -28,7 +28,7 @@ def verified(record: Any, path: Path) -> dict[str, Any]:
     try:
         if isinstance(record, dict) and record.pop("check", None) == _checksum(record):
             return record
-    except (ValueError, RecursionError):  # read, yet too deep or too long to be written again
+    except (ValueError, RecursionError):  # JSON that can be read, but is too deep or long to be written
         pass
     raise Damaged(f"{path}: its SHA-256 is not the one recorded")
 
@@ -54,14 +54,8 @@ def read_record(path: Path, most: int = MOST_BYTES) -> tuple[bytes, os.stat_resu
     is not this user's to read, one of more than `most` bytes.
     """
     try:
-        with open_regular(path) as file:
-            status = os.fstat(file.fileno())
-            content = b"" if status.st_size > most else file.read(most + 1)
-    except (UnreadableFile, OSError) as error:
+        return read_with_status(path, most)
+    except UnreadableFile as error:
         if not os.path.lexists(path):
             raise FileNotFoundError(f"{path}: is missing") from None
-        reason = error.reason if isinstance(error, UnreadableFile) else error.strerror
-        raise Damaged(f"{path}: {reason}") from None
-    if max(status.st_size, len(content)) > most:
-        raise Damaged(f"{path}: is longer than the {most} bytes that such a file may have")
-    return content, status
+        raise Damaged(str(error)) from None

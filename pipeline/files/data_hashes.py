@@ -15,14 +15,14 @@ from longtail.pipeline.files.content_hash import content_hash
 from longtail.pipeline.files.data_look import DataLook, LookedAt
 from longtail.pipeline.files.publish import publish_json
 from longtail.pipeline.files.set_memory import load_known, save_known
+from longtail.stages.data.files.each_file import usable_cores
 from longtail.stages.data.files.regular_file import refuse_special
-from longtail.stages.data.files.stamped_files import Stamp, StampedFiles, stamp_of
+from longtail.stages.data.files.stamped_files import SETTLED_NS, Stamp, StampedFiles, stamp_of
 from longtail.stages.wording import counted, listed
 
 log = logging.getLogger("longtail")
 
 WORTH_KEEPING = 2**20  # bytes; a smaller file, alone, is hashed faster than looked up
-SETTLED_NS = 2 * 10**9  # a file written this recently may change again under the same time stamps
 WORTH_SAYING = 10_000  # files; hashing that many takes long enough to say so
 AT_ONCE = 64  # files that a thread hashes in a row
 MOST_THREADS = 16  # past that a disk is the limit
@@ -160,19 +160,14 @@ def hash_rows(
 def _warn_of_silent_changes(paths: list[str]) -> None:
     if paths:
         log.warning(
-            "%s something else than when last read, though no time stamp says so: %s",
+            "%s something else than when last read, although no time stamp has changed: %s",
             counted(len(paths), "file holds", "files hold"),
             listed(paths),
         )
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _is_settled(stamp: Stamp, now: int) -> bool:
-    """Whether a file that is written after `now` (ns) gets another stamp than this one for certain."""
+    """Whether a file with this stamp certainly gets another one when it is written after `now` (ns)."""
     return min(abs(now - stamp.modified), abs(now - stamp.changed)) > SETTLED_NS
 
 

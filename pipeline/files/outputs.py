@@ -1,4 +1,4 @@
-"""Files that a command is told to write: what they may replace, and what they never do.
+"""Files that a user asks a command to write: what they may replace, and what they never do.
 
 A file that is there is replaced where longtail wrote one of the kind before, which its content says, or where
 the user says so (``--force``). Folders, FIFOs, sockets and devices never are. A link stays: what it leads to
@@ -18,12 +18,12 @@ from longtail.stages.data.files.user_path import user_path
 from longtail.stages.wording import file_kind
 
 GENERATOR = "longtail"  # what pages and figures name as the program that made them
-OURS = {  # by suffix: what stands near the beginning of a file that longtail wrote
+OURS = {  # by suffix: a mark at the beginning of every file that longtail wrote
     ".html": rb'<meta name="generator" content="longtail">',
     ".svg": rb"<dc:creator>\s*<cc:Agent>\s*<dc:title>longtail</dc:title>",
     ".png": rb"\A\x89PNG\r\n.*tEXtSoftware\0longtail",
 }
-NEAR = 2**14  # bytes
+BEGINNING = 2**14  # bytes of a file in which such a mark is looked for
 
 
 def output_path(
@@ -66,7 +66,7 @@ def output_folder(name: str | Path, what: str) -> Path:
 
 
 def _require_place(path: Path, what: str) -> None:
-    """LongtailError unless there is, or can be, a folder for `path`: not said after hours of work."""
+    """LongtailError unless `path` has a folder or can get one: asked before the work, not hours later."""
     for above in path.parents:
         try:
             status = os.stat(above)
@@ -94,6 +94,6 @@ def _is_ours(path: Path) -> bool:
     mark = OURS.get(path.suffix)
     try:
         with open_regular(path) as file:
-            return mark is not None and re.search(mark, file.read(NEAR), re.DOTALL) is not None
+            return mark is not None and re.search(mark, file.read(BEGINNING), re.DOTALL) is not None
     except (UnreadableFile, OSError):
         return False

@@ -33,7 +33,7 @@ def publish(path: Path, write: Callable[[BinaryIO], None]) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException as error:
-        with suppress(OSError):  # what went wrong first is what is said
+        with suppress(OSError):  # the first error is the one to report
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
             raise OSError(error.errno, error.strerror, str(path)) from error
@@ -52,7 +52,7 @@ def make_folder(folder: Path) -> None:
             if above.exists() and not above.is_dir():
                 kind = file_kind(above.stat().st_mode)
                 raise OSError(error.errno, f"must be a folder, is {kind}", str(above)) from error
-        if error.errno == errno.ENOENT:  # /proc says so
+        if error.errno == errno.ENOENT:  # as under /proc
             raise OSError(error.errno, "no folder can be made here", str(folder)) from error
         raise
 

@@ -1,7 +1,7 @@
 """Rows of text that can be made again, kept in one SQLite file.
 
 Each row carries hashes, so that a damaged one is never returned. Where the file cannot be read or written, or
-another process keeps it busy for long, it is as if there was none; one that is damaged is removed.
+another process keeps it busy for long, the cache counts as empty; a damaged file is removed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hashes of many files at once, remembered under their stamps in one compact file."""
+"""Hashes of many files, remembered with the files' stamps in one compact file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class KnownFiles(NamedTuple):
         return digests
 
     def with_files(self, names: Sequence[str], stamps: array, digests: Sequence[bytes | None]) -> KnownFiles:
-        """The same with these files, too; a digest of None forgets a file."""
+        """These and the given files; a digest of None forgets a file."""
         own, files = stamps.tobytes(), {}
         for row, name in enumerate(self.names):
             stamp = self.stamps[STAMP * row : STAMP * (row + 1)]

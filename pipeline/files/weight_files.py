@@ -1,4 +1,4 @@
-"""What a file given as weights really is, where it is something else: by its first bytes, nothing is run."""
+"""Recognise files given as weights that are something else, by their bytes; nothing in them is run."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _other_archive(path: Path) -> str | None:
 
 
 def _cut_short(path: Path) -> str | None:
-    """Says so when a safetensors file ends before its tensors do."""
+    """By how much a safetensors file is cut short; None when it holds all of its tensors."""
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -9,7 +9,7 @@ import os
 import sys
 
 STANDARD_OUTPUT = "standard output"  # the file that its errors name
-PLAIN = "plain"  # the name of the error handler below
+PLAIN = "plain"  # the name of the error handler for encoding
 PLAIN_FORMS = {
     "≥": ">=", "≤": "<=", "≠": "!=", "−": "-", "–": "-", "─": "-", "│": "|", "·": "*", "×": "x", "±": "+-",
     "…": "...", "→": "->", "Δ": "diff. ", "τ": "tau", "λ": "lambda", "Σ": "sum ", "α": "alpha", "β": "beta",
@@ -19,7 +19,7 @@ PLAIN_FORMS = {
 
 
 def prepare_streams() -> None:
-    """See to it that no character and no missing stream can fail a command; for the start of a process.
+    """At the start of a process: let no character and no missing stream make a command fail.
 
     A stream that the caller closed becomes the null device, so that no file gets its number. A character
     that an encoding lacks is written in a plain form, or as ``\\\\u…``, which JSON reads as well.
@@ -42,7 +42,7 @@ class _StandardOutput(io.FileIO):
     """Standard output, whose errors say so."""
 
     def write(self, content) -> int:
-        """As of any file."""
+        """Write `content`; an OSError names standard output as its file."""
         try:
             return super().write(content)
         except OSError as error:
@@ -51,7 +51,7 @@ class _StandardOutput(io.FileIO):
 
 
 def _naming_itself(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """Standard output over again, with errors that name it; what was written before comes first."""
+    """Standard output wrapped anew, with errors that name it; what was written before comes first."""
     stream.flush()
     raw = _StandardOutput(stream.fileno(), "w", closefd=False)
     options = {"encoding": stream.encoding, "errors": stream.errors, "line_buffering": stream.line_buffering}
@@ -78,7 +78,7 @@ def _is_open(number: int) -> bool:
 def silence(stream: io.TextIOBase) -> None:
     """Send what else is written to `stream`, and what it holds back, to the null device.
 
-    For standard error that takes no more: what is said there is for people and fails no work.
+    For a standard error that takes no more: messages are for people, and losing them fails no work.
     """
     try:
         null = os.open(os.devnull, os.O_WRONLY)

@@ -23,11 +23,11 @@ START = """import sys
 sys.path[:] = sys.argv[3:]
 from longtail.pipeline.process.worker import serve
 serve(int(sys.argv[1]), kernel=sys.argv[2] == "True")
-"""  # what `python -c` runs: the parent's process id, whether its main thread is at work, its path of imports
+"""  # what `python -c` runs: the parent's process id, whether its main thread is at work, its import path
 
 
 def serve(parent: int, *, kernel: bool) -> None:
-    """Work off what the process `parent` sends: first ``{"function", "setup", "level"}``, then tasks.
+    """Do what the process `parent` sends: first ``{"function", "setup", "level"}``, then tasks.
 
     The function, ``module:name``, is called with the setup and returns another, which is given each task.
     `kernel` is that of :func:`end_with_parent`.
@@ -46,7 +46,7 @@ def serve(parent: int, *, kernel: bool) -> None:
         while True:
             answers.send(ready=True)
             work(received.get()["task"])
-    except Exception as error:  # whatever it is, the parent tells of it
+    except Exception as error:  # whatever it is, the parent reports it
         words = in_words(error)
         trace = traceback.format_exc() if words is None else ""
         answers.send(failed=words or f"{type(error).__name__}: {error}", trace=trace)
@@ -75,9 +75,9 @@ class _Answers(logging.Handler):
         self.descriptor = descriptor
 
     def send(self, **answer: Any) -> None:
-        """One line."""
+        """Send one line."""
         os.write(self.descriptor, json.dumps(answer).encode() + b"\n")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """What is logged is for the parent to log."""
+        """Send a log record, which the parent logs."""
         self.send(log=record.name, level=record.levelno, message=record.getMessage())

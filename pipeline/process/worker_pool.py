@@ -1,4 +1,4 @@
-"""Tasks worked off by several processes: none of them outlives this one, and none dies unnoticed."""
+"""Tasks done by several processes, none of which outlives this one or dies unnoticed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def in_processes(
     """Have each of `tasks` done by one of `jobs` processes; yields the number of each when it is done.
 
     `function`, written ``module:name``, is called with `setup` in each process and returns what does a task.
-    JSON has to know setup and tasks. `names` are what messages call the tasks.
+    Setup and tasks must be JSON values. `names` are what messages call the tasks.
 
     Raises LongtailError as soon as a task fails. Where a process dies, another one does the remaining tasks;
     in the end a LongtailError names what is missing.
@@ -42,7 +42,7 @@ def in_processes(
             pool.start()
         while pool.workers:
             for key, _ in pool.selector.select():
-                yield from pool.hear(key.data)
+                yield from pool.receive(key.data)
     finally:
         for worker in list(pool.workers):
             pool.end(worker)
@@ -62,14 +62,14 @@ class _Pool:
         self.deaths = 0  # since the last finished task
 
     def start(self) -> None:
-        """One more process."""
+        """Start one more process."""
         worker = _Worker()
         self.workers.append(worker)
         self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
         worker.send(self.first)
 
-    def hear(self, worker: _Worker) -> Iterator[int]:
-        """See to what `worker` has to say; yields the task that it has done."""
+    def receive(self, worker: _Worker) -> Iterator[int]:
+        """Handle what `worker` has sent; yields the task that it has done."""
         lines = worker.read()
         if lines is None:
             self._replace(worker)
@@ -103,12 +103,11 @@ class _Pool:
         self.end(worker)
         self.deaths += 1
         end = _end_in_words(status)
-        at_task = worker.task is not None
-        told = (
-            f"{self.names[worker.task]}: its process {end}" if at_task else f"a process {end} as it started"
-        )
-        log.warning("%s", told)
-        self.lost.append(told)
+        loss = f"a process {end} as it started"
+        if worker.task is not None:
+            loss = f"{self.names[worker.task]}: its process {end}"
+        log.warning("%s", loss)
+        self.lost.append(loss)
         if self.waiting and self.deaths < MOST_DEATHS:
             self.start()
 
@@ -130,7 +129,7 @@ class _Pool:
 
 
 class _Worker:
-    """A process, and the number of the task it is at."""
+    """A process, and the number of the task it is working on."""
 
     def __init__(self):
         self.task: int | None = None
@@ -142,12 +141,12 @@ class _Worker:
         )
 
     def send(self, message: dict[str, Any]) -> None:
-        """A line; the process may be dead, which shows where it is listened to."""
+        """Send a line; should the process be dead, :meth:`read` notices."""
         with suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
 
     def read(self) -> list[bytes] | None:
-        """The whole lines there are, at least a part of one awaited; None when it is dead."""
+        """Wait for output and return the lines that are complete; None when the process is dead."""
         piece = os.read(self.process.stdout.fileno(), 2**16)
         *lines, self._read = (self._read + piece).split(b"\n")
         return lines if piece else None

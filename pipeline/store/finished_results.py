@@ -105,7 +105,7 @@ def _results(store: Store, config: Config, data: dict[str, Any]) -> list[Result]
 
 
 def _ordered(results: Iterable[Result]) -> list[Result]:
-    """By data, representation, then as their configuration has them: what none had comes last, by name."""
+    """By data, representation, then as their configuration has them; those it does not have last, by name."""
     last = len(registry("classifiers").names())
 
     def key(result: Result) -> tuple:

@@ -1,4 +1,4 @@
-"""The one place where text goes to a terminal: results, log lines, warnings, and one line for a failure.
+"""The one place that prints: results, log lines, warnings, and one line for a failure.
 
 Names of files and classes, settings and messages of libraries may hold anything: what a terminal would obey
 instead of showing is escaped here.
@@ -67,7 +67,7 @@ def _traceback() -> str:
 
 
 def write_to_stderr(text: str) -> None:
-    """Write a line to standard error; where that takes no more, what is said is lost and the work goes on."""
+    """Write a line to standard error; if that takes no more, the line is lost and the work goes on."""
     try:
         tqdm = sys.modules.get("tqdm")
         if tqdm is None:

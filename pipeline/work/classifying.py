@@ -46,8 +46,8 @@ def fit_classifier(config: Config, spec: Spec, features: FeatureSet) -> Fitted:
     except (ValueError, ImportError, ArithmeticError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and out_of_memory(error) is None:
             raise
-        said = out_of_memory(error) or str(error)
-        raise FitFailed(f"{spec.name}: {' '.join(said.split())}") from error
+        message = out_of_memory(error) or str(error)
+        raise FitFailed(f"{spec.name}: {' '.join(message.split())}") from error
     return Fitted(estimator, time.perf_counter() - began)
 
 

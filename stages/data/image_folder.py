@@ -10,6 +10,7 @@ from typing import Literal
 from longtail.stages.data import DATASETS, Collection, PictureSet
 from longtail.stages.data.files.picture_folders import scan
 from longtail.stages.data.files.stamped_files import StampedFiles
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.data.pictures.picture_parts import picture_collection
 from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.parameters import Count, Fraction, HexColour, Index, Location, PictureSide, Share, wrong
@@ -27,7 +28,7 @@ def sources(
 ) -> list[StampedFiles]:
     """Every picture, sorted: ``relative path<tab>content's hash<tab>class``; by stat, size for hash."""
     parts, _ = scan(root, allow_outside=allow_outside, train=train, val=val, test=test)
-    files = StampedFiles(os.path.expanduser(root), identity)
+    files = StampedFiles(os.fspath(user_path(root)), identity)
     for path, stamp, label in sorted(picture for pictures in parts.values() for picture in pictures):
         files.add(path, stamp, before=f"{path}\t", after=f"\t{label}")
     return [files]
@@ -50,7 +51,7 @@ def pictures(
         part: ([picture.path for picture in of], [number[picture.label] for picture in of])
         for part, of in parts.items()
     }
-    return PictureSet(os.path.expanduser(root), listed, names)
+    return PictureSet(os.fspath(user_path(root)), listed, names)
 
 
 @DATASETS.register("image_folder")

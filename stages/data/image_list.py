@@ -10,6 +10,7 @@ from longtail.stages.data.files.listed_pictures import ListedPictures
 from longtail.stages.data.files.lists.picture_lists import read_lists
 from longtail.stages.data.files.lists.repeated_pictures import warn_of_duplicates, without_leaks
 from longtail.stages.data.files.stamped_files import StampedFiles
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.data.pictures.picture_parts import picture_collection
 from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.parameters import Count, Fraction, HexColour, Index, Location, PictureSide, Share
@@ -34,7 +35,7 @@ def sources(
     lists, names = read_lists(
         root, train=train, val=val, test=test, class_names=class_names, label_offset=label_offset
     )
-    on_disk, files = ListedPictures(root, allow_outside), StampedFiles(os.path.expanduser(root), identity)
+    on_disk, files = ListedPictures(root, allow_outside), StampedFiles(os.fspath(user_path(root)), identity)
     for part, entries in lists.items():
         for path, label, where in zip(*entries, strict=True):
             stamp = on_disk.stamp(path, where)
@@ -58,7 +59,7 @@ def pictures(
         root, train=train, val=val, test=test, class_names=class_names, label_offset=label_offset
     )
     listed = {part: (entries.paths, entries.labels) for part, entries in lists.items()}
-    return PictureSet(os.path.expanduser(root), listed, names)
+    return PictureSet(os.fspath(user_path(root)), listed, names)
 
 
 @DATASETS.register("image_list")

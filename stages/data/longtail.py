@@ -128,7 +128,7 @@ def _refuse_one_class(names: list[str], *, of_choice: bool) -> None:
         return
     if of_choice:
         raise wrong("classes", f"must name two classes or more, got {names[0]!r} alone")
-    raise ValueError(f"the data have one class, {names[0]!r}; there must be a second one to tell it from")
+    raise ValueError(f"the data have one class, {names[0]!r}; there must be at least two")
 
 
 def _chosen_labels(classes: list[int] | None, num_classes: int) -> list[int]:

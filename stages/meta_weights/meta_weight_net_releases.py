@@ -6,7 +6,7 @@ import torch
 
 from longtail.stages.meta_weights import REWEIGHTINGS
 from longtail.stages.meta_weights.meta_weight_net import WeightNet, nesterov_sgd
-from longtail.stages.parameters import Count, Fraction, NonNegative, Positive
+from longtail.stages.parameters import BatchSize, Count, Fraction, NonNegative, Positive, Width
 
 
 @REWEIGHTINGS.register("meta_weight_net_imbalance")
@@ -25,8 +25,8 @@ class MetaWeightNetImbalance(WeightNet):
         self,
         *,
         per_class: Count = 10,
-        batch_size: Count = 100,
-        hidden: Count = 100,
+        batch_size: BatchSize = 100,
+        hidden: Width = 100,
         lr: Positive = 1e-5,
         momentum: Fraction = 0.9,
         weight_decay: NonNegative = 5e-4,
@@ -56,8 +56,8 @@ class MetaWeightNetLabelNoise(WeightNet):
         self,
         *,
         per_class: Count = 10,
-        batch_size: Count = 100,
-        hidden: Count = 100,
+        batch_size: BatchSize = 100,
+        hidden: Width = 100,
         lr: Positive = 1e-3,
         weight_decay: NonNegative = 1e-4,
     ):

@@ -43,11 +43,12 @@ class KeyMap:
         total = len(self.matched) + len(self.missing) + len(self.misshapen)
         lines = [f"{len(self.matched)} of the backbone's {total} tensors matched, prefix {self.prefix!r}"]
         shapes = [f"{name} (backbone {own}, file {given})" for name, own, given in self.misshapen]
+        further = [] if self.missing else self.further  # where layers are missing, others are only unused
         for what, names in (
             ("missing", self.missing),
             ("of another shape", shapes),
-            ("layers that the backbone does not have", self.further),
-            ("not used", self.unused),
+            ("layers that the backbone does not have", further),
+            ("not used", [name for name in self.unused if name not in set(further)]),
         ):
             if names:
                 lines.append(f"{what}: {listed(names, 3)}")
@@ -71,9 +72,9 @@ def match(
 ) -> KeyMap:
     """The names under which most of `backbone`'s tensors are in `tensors`, in their shapes.
 
-    Files of other tools wrap the same names: ``module.``, ``state_dict.``, ``encoder.``...; a backbone that
-    others lay out differently tells by ``public_names()``, dictionaries of its own names to theirs. Where a
-    file holds all of them several times (a moving average, a momentum encoder) `weights_prefix` says which:
+    Files of other tools wrap the same names: ``module.``, ``state_dict.``, ``encoder.``... What else a
+    backbone's tensors are called says its ``public_names()``: dictionaries of its own names to others'. Where
+    a file holds all of them several times (a moving average, a momentum encoder) `weights_prefix` says which:
     the prefix or how it begins. ValueError naming the prefixes where it does not.
     """
     own = {k: tuple(t.shape) for k, t in backbone.state_dict().items() if not k.endswith(COUNTERS)}
@@ -120,10 +121,10 @@ def _stage(key: str, prefix: str) -> str | None:
 
 def _prefixes(given: Collection[str], first: str, wanted: str | None) -> set[str]:
     """What stands before the name `first` in a file's keys, where it begins as `wanted`; never empty."""
-    found = {key.removesuffix(first) for key in given if key.endswith(first)} | {""}
+    prefixes = {key.removesuffix(first) for key in given if key.endswith(first)} | {""}
     if wanted is None:
-        return found
-    return {prefix for prefix in found if prefix.startswith(wanted)} or {wanted}
+        return prefixes
+    return {prefix for prefix in prefixes if prefix.startswith(wanted)} or {wanted}
 
 
 def load_backbone(

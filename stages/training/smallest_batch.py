@@ -19,9 +19,8 @@ def smallest_batch(network: Network, input_shape: tuple[int, ...]) -> int:
     tried = copy.deepcopy(network).train()
     device = next(tried.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
-        return (
-            2 if not _learns(tried, 1, input_shape, device) and _learns(tried, 2, input_shape, device) else 1
-        )
+        needs_two = not _learns(tried, 1, input_shape, device) and _learns(tried, 2, input_shape, device)
+    return 2 if needs_two else 1
 
 
 def _learns(network: Network, count: int, input_shape: tuple[int, ...], device: torch.device) -> bool:

@@ -1,1 +1,1 @@
-"""The data of runs: of earlier versions, which knew them otherwise, and those that are gone."""
+"""The data of runs that earlier versions made, and of runs whose data are gone."""

@@ -46,7 +46,7 @@ def is_adopted(store: Store, run_id: str, look: DataLook) -> bool:
             run_id,
         )
         return False
-    if _any_read_otherwise(look):
+    if _any_read_differently(look):
         log.warning(
             "representation %s was trained without the transparency or the colour profiles of its pictures, "
             "which count now: it is not used for them",
@@ -60,7 +60,7 @@ def is_adopted(store: Store, run_id: str, look: DataLook) -> bool:
 
 
 def identified_by(store: Store, run_id: str) -> str:
-    """By what a finished run knows its data, in words."""
+    """What identifies the data of a finished run, in words."""
     folder = store.folder("representations", run_id)
     if (folder / CONTENT).exists():
         return "names and sizes, and the content that an earlier version left out"
@@ -82,15 +82,15 @@ def _began(store: Store, run_id: str) -> int | None:
     return calendar.timegm(moment) * 10**9
 
 
-def _any_read_otherwise(look: DataLook) -> bool:
-    """Whether earlier versions read one of the pictures otherwise; they are opened several at a time."""
+def _any_read_differently(look: DataLook) -> bool:
+    """Whether earlier versions read one of the pictures differently; several are opened at a time."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from longtail.pipeline.files.data_hashes import usable_cores
-    from longtail.stages.data.pictures.reading.earlier_reading import was_read_otherwise
+    from longtail.stages.data.files.each_file import usable_cores
+    from longtail.stages.data.pictures.reading.earlier_reading import was_read_differently
 
     def any_of(paths: Iterable[str]) -> bool:
-        return any(was_read_otherwise(path) for path in paths)
+        return any(was_read_differently(path) for path in paths)
 
     paths = [path for seen in look.looked_at for path in seen.files.paths()]
     with ThreadPoolExecutor(usable_cores()) as pool:

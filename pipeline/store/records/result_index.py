@@ -18,8 +18,10 @@ from typing import Any, NamedTuple
 from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.checked_json import parse_json
 from longtail.pipeline.files.row_cache import Row, RowCache, row_of
+from longtail.pipeline.store.identity import ID_LENGTH
 from longtail.pipeline.store.records.done import DONE, read_done, read_listed
 from longtail.pipeline.store.result import Result
+from longtail.stages.data.files.stamped_files import SETTLED_NS
 from longtail.stages.wording import printable
 
 log = logging.getLogger("longtail")
@@ -27,9 +29,8 @@ log = logging.getLogger("longtail")
 INDEX = "results.sqlite"
 RESULT = "result.json"
 WORTH_INDEXING = 200  # results; fewer are read as fast
-SETTLED_NS = 2 * 10**9  # a file written this recently may change again under the same time stamp
 
-_LIKE_AN_ID = re.compile("[0-9a-f]{16}")
+_LIKE_AN_ID = re.compile(f"[0-9a-f]{{{ID_LENGTH}}}")
 
 
 class ReadResult(NamedTuple):
@@ -74,11 +75,11 @@ class ResultIndex:
         for name in chosen:
             if name in read or name in texts:
                 yield json.loads(read.get(name) or texts[name])
-            elif (result := self.read(name)) is not None:  # the index has just been lost
+            elif (result := self.read(name)) is not None:  # the index was removed meanwhile
                 yield result.record
 
     def _stamp(self, name: str) -> str | None:
-        """What tells that a result's files are the ones that were verified; None when they cannot be seen."""
+        """The status of a result's files, the same until they change; None if they cannot be seen."""
         try:
             return _stamp(tuple(os.stat(f"{self.folder}/{name}/{file}") for file in (DONE, RESULT)))
         except OSError:

@@ -57,7 +57,7 @@ def provenance(store: Store, run_id: str) -> Provenance:
     wrong = [name for name, kind in _PROVENANCE.items() if not isinstance(facts.get(name, kind()), kind)]
     wrong += ["command"] if not all(isinstance(word, str) for word in facts.get("command", [])) else []
     if wrong:
-        raise Damaged(f"{path}: {', '.join(wrong)} cannot be what was recorded")
+        raise Damaged(f"{path}: {', '.join(wrong)} of another type than recorded")
     return facts
 
 
@@ -71,7 +71,7 @@ def history(store: Store, run_id: str) -> list[EpochRow]:
     rows = [parse_json(line, path) for line in lines]
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict) or any(not isinstance(row.get(k), kind) for k, kind in _EPOCH.items()):
-            raise Damaged(f"{path}: line {number} is no record of an epoch")
+            raise Damaged(f"{path}: line {number} is not the record of an epoch")
     return rows
 
 

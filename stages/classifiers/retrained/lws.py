@@ -22,7 +22,7 @@ from longtail.stages.classifiers.tools.sgd import Model, SgdSettings, fit_sgd, r
 from longtail.stages.heads import is_cosine
 from longtail.stages.linear_scores import linear_scores
 from longtail.stages.network import Head
-from longtail.stages.parameters import Count, Fraction, LossSpec, NonNegative, Positive
+from longtail.stages.parameters import BatchSize, Epochs, Fraction, LossSpec, NonNegative, Positive
 from longtail.stages.priors import class_mass
 from longtail.stages.softmax import CACHED, weighted_cross_entropy
 
@@ -62,8 +62,8 @@ class LWS(Classifier):
         lr: Positive = 0.2,
         momentum: Fraction = 0.9,
         weight_decay: NonNegative = 0.0,
-        batch_size: Count = 512,
-        epochs: Count = 10,
+        batch_size: BatchSize = 512,
+        epochs: Epochs = 10,
         random_state=None,
     ):
         self.solver = solver

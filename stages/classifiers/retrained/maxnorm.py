@@ -20,9 +20,7 @@ from longtail.stages.priors import class_mass, class_weights, effective_share
 from longtail.stages.selection import NEEDS_VALIDATION, round_robin_folds
 
 ABOVE_SMALLEST = 0.1  # Alshammari 2022's released code: δ lies a tenth of the way from min‖W‖ to max‖W‖
-
-
-DECAYS = (0.1, 0.03, 0.01, 0.003, 0.001)  # the strongest first: of equal ones it stays
+DECAYS = (0.1, 0.03, 0.01, 0.003, 0.001)  # the strongest first, so that it is chosen among equally good ones
 
 
 class Samples(NamedTuple):

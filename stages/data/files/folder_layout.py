@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from longtail.stages.data.files.part_names import EXACT, exact_part, part_and_rest, similar_part
 from longtail.stages.data.files.picture_files import picture_suffixes
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import counted, listed, looked_for
 
-EXACT = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-SYNONYMS = {"train": ("training",), "val": ("dev",), "test": ("testing", "eval", "evaluation")}
-NEUTRAL = ("set", "sets", "data", "dataset", "images", "image", "imgs", "img", "pictures", "photos", "split")
-PART_OF = {word: part for words in (EXACT, SYNONYMS) for part, names in words.items() for word in names}
 LEFT_BY_ARCHIVES = ("__MACOSX",)  # holds no picture, whatever it lies beside
 DEEPEST = 8  # folders around a set; more are a circle of links
 
@@ -55,7 +51,7 @@ def find_layout(top: Path, given: Mapping[str, str | None] | None = None) -> Lay
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder` that may hold pictures, in no order: hidden ones are none of them."""
+    """The folders in `folder` that may hold pictures, none of them hidden, in no order."""
     return [
         path
         for path in folder.iterdir()
@@ -105,29 +101,30 @@ class _Recognition(NamedTuple):
 
     def parts(self) -> dict[str, Path]:
         """The parts by their names, or ``{"train": place}`` when the folders are classes."""
-        exact = self._one_each(self.folders, _exact_part)
+        exact = self._one_each(self.folders, exact_part)
         if len(exact) == len(self.folders) or any(map(subfolders, exact.values())):
             return self._beside_exact(exact)
         # Beside other folders one called "train" may be a class: it holds pictures, a part holds folders.
         self._refuse_unclear()
-        if not all(map(_similar_part, self.folders)) or not any(map(subfolders, self.folders)):
+        if not _all_similar(self.folders) or not any(map(subfolders, self.folders)):
             return {"train": self.place}
-        return self._with_train(self._one_each(self.folders, _similar_part))
+        return self._with_train(self._one_each(self.folders, similar_part))
 
     def _beside_exact(self, exact: dict[str, Path]) -> dict[str, Path]:
         """`exact` parts, and those with similar names that hold class folders."""
-        similar = [f for f in self.folders if _similar_part(f) not in (None, *exact) and subfolders(f)]
-        counts = Counter(map(_similar_part, similar))
-        parts = exact | {_similar_part(f): f for f in similar if counts[_similar_part(f)] == 1}
+        part_of = {folder: similar_part(folder.name) for folder in self.folders}
+        similar = [f for f, part in part_of.items() if part not in (None, *exact) and subfolders(f)]
+        counts = Counter(part_of[folder] for folder in similar)
+        parts = exact | {part_of[folder]: folder for folder in similar if counts[part_of[folder]] == 1}
         if "train" not in exact and len(parts) < len(self.folders):
             parts.pop("train", None)  # beside folders that are no parts it may as well be a class
         return self._with_train(parts)
 
-    def _one_each(self, folders: Iterable[Path], part_of: Callable[[Path], str | None]) -> dict[str, Path]:
+    def _one_each(self, folders: Iterable[Path], part_of: Callable[[str], str | None]) -> dict[str, Path]:
         """The folder of each part; ValueError for two of one part."""
         parts: dict[str, Path] = {}
         for folder in sorted(folders):
-            part = part_of(folder)
+            part = part_of(folder.name)
             if part in parts:
                 raise ValueError(
                     f"{parts[part]}: {folder} is there too; keep one folder of {part} pictures, or say which "
@@ -158,7 +155,7 @@ class _Recognition(NamedTuple):
         if len(alike) < 2 or "train" not in alike:
             return
         alone, shared = len(alike) == len(self.folders), _share_a_class(alike)
-        if alone and all(map(_similar_part, alike.values())) and subfolders(alike["train"]):
+        if alone and _all_similar(alike.values()) and subfolders(alike["train"]):
             return  # parts, surely
         if not alone and not shared:
             return  # classes, as far as names and contents tell
@@ -183,49 +180,17 @@ class _Recognition(NamedTuple):
         return f"`{part}={folder.relative_to(self.top).as_posix()}`"
 
 
-def _exact_part(folder: Path) -> str | None:
-    return next((part for part, names in EXACT.items() if folder.name.lower() in names), None)
-
-
-def _similar_part(folder: Path) -> str | None:
-    return similar_part(folder.name)
-
-
-def similar_part(name: str) -> str | None:
-    """The part that a folder of that name holds, by its name alone; None for a class.
-
-    >>> [similar_part(name) for name in ("Training", "test_set", "trainImages", "dev", "train2", "cat")]
-    ['train', 'test', 'train', 'val', None, None]
-    """
-    words = _words(name)
-    parts = [PART_OF[word] for word in words if word in PART_OF]
-    return parts[0] if len(parts) == 1 and set(words) <= {*PART_OF, *NEUTRAL} else None
-
-
-def _words(name: str) -> list[str]:
-    """The words of a folder's name, in lower case, and its numbers."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    words = re.findall(r"[^\W\d_]+|\d+", apart)
-    return [part for word in words for part in _compound(word)]
-
-
-def _compound(word: str) -> tuple[str, ...]:
-    """``trainset`` as two words, any other word as it is."""
-    for known in PART_OF:
-        if word.startswith(known) and word.removeprefix(known) in NEUTRAL:
-            return known, word.removeprefix(known)
-    return (word,)
+def _all_similar(folders: Iterable[Path]) -> bool:
+    return all(similar_part(folder.name) for folder in folders)
 
 
 def _alike(folders: Iterable[Path]) -> dict[str, Path]:
     """Folders of parts whose names differ in nothing but the part: ``seg_train`` and ``seg_test``."""
     groups: dict[tuple[str, ...], dict[str, Path]] = {}
     for folder in sorted(folders):
-        words = _words(folder.name)
-        parts = [PART_OF[word] for word in words if word in PART_OF]
-        if len(parts) == 1:
-            rest = tuple(word for word in words if word not in PART_OF and word not in NEUTRAL)
-            groups.setdefault(rest, {}).setdefault(parts[0], folder)
+        part, rest = part_and_rest(folder.name)
+        if part is not None:
+            groups.setdefault(rest, {}).setdefault(part, folder)
     return max(groups.values(), key=len, default={})
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from longtail.stages.data.files.inside_root import inside_root
 from longtail.stages.data.files.regular_file import refuse_special
 from longtail.stages.data.files.stamped_files import Stamp, stamp_of
+from longtail.stages.data.files.user_path import user_path
 from longtail.stages.parameters import wrong
 from longtail.stages.wording import counted, listed
 
@@ -19,7 +20,7 @@ class ListedPictures:
     """Looks up pictures by path; gathers what is missing, refuses at once what leaves `root`."""
 
     def __init__(self, root: str, allow_outside: bool):
-        self.root = os.path.expanduser(root)
+        self.root = os.fspath(user_path(root))
         self.fence = None if allow_outside else Path(self.root).resolve()
         self.checked: set[str] = set()  # folders known to lie inside the fence
         self.missing: list[str] = []

@@ -1,4 +1,4 @@
-"""Files beside pictures that are not taken for pictures, counted so that somebody can be told of them."""
+"""Counts of the files that are not taken for pictures, for a warning."""
 
 from __future__ import annotations
 

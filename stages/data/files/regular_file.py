@@ -56,15 +56,21 @@ def open_regular(path: str | Path) -> BinaryIO:
 
 def read_bytes(path: str | Path, most: int) -> bytes:
     """A regular file's content; UnreadableFile for more than `most` bytes and for what cannot be read."""
+    return read_with_status(path, most)[0]
+
+
+def read_with_status(path: str | Path, most: int) -> tuple[bytes, os.stat_result]:
+    """A regular file's content, and its status from before it was read; raises as :func:`read_bytes`."""
     with open_regular(path) as file:
         try:
-            size = os.fstat(file.fileno()).st_size
-            content = b"" if size > most else file.read(most + 1)  # which may have grown, or lie about it
+            status = os.fstat(file.fileno())
+            # The file may have grown since, or be one of those whose size the system does not know.
+            content = b"" if status.st_size > most else file.read(most + 1)
         except OSError as error:
             raise _unreadable(path, error) from None
-    if max(size, len(content)) > most:
+    if max(status.st_size, len(content)) > most:
         raise UnreadableFile(path, f"is longer than {_size(most)}")
-    return content
+    return content, status
 
 
 def read_text(path: str | Path, most: int) -> str:

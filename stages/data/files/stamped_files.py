@@ -7,6 +7,8 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
+SETTLED_NS = 2 * 10**9  # a file written this recently may change again under the same time stamps
+
 _POSITIVE = 2**63 - 1  # inode numbers may have 64 bits, the columns here have 63 and a sign
 
 

@@ -1,4 +1,4 @@
-"""Which pictures are transparent somewhere, and on which ground what they show stands out."""
+"""Which pictures are transparent somewhere, and the background on which their content stands out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from longtail.stages.data.pictures.reading.channels import ALPHA, COLOURS
 from longtail.stages.data.pictures.reading.opening import MAX_PIXELS, opened
 from longtail.stages.data.pictures.reading.pixels import decoded
 
-FAINT = 24  # of 255: a ground does not do from which a tenth of the pictures differ less in luma
+FAINT = 24  # of 255: a background is unsuitable if a tenth of the pictures differ from it by less in luma
 
 
 def is_transparent(path: Path, max_pixels: int = MAX_PIXELS) -> bool:

@@ -37,8 +37,10 @@ def store(tmp_path, monkeypatch) -> Store:
 def opened(monkeypatch) -> list[Path]:
     """The records opened so far."""
     paths: list[Path] = []
-    plain = checked_json.open_regular
-    monkeypatch.setattr(checked_json, "open_regular", lambda path: paths.append(Path(path)) or plain(path))
+    plain = checked_json.read_with_status
+    monkeypatch.setattr(
+        checked_json, "read_with_status", lambda path, most: paths.append(Path(path)) or plain(path, most)
+    )
     return paths
 
 

@@ -106,7 +106,7 @@ def test_folder_of_pictures_runs_end_to_end(tmp_path, pixels):
 @pytest.mark.parametrize(
     ("folders", "message"),
     [
-        (["set"], "error: the data have one class, 'set'; there must be a second one to tell it from"),
+        (["set"], "error: the data have one class, 'set'; there must be at least two"),
         (["Training", "Testing"], "error: data.root: {root} holds Testing, Training: parts of a set by their "
          "names, but without a folder per class; set data.train=Training, data.test=Testing if they are, or "
          "data.train=. if each folder is a class"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from longtail.stages.data import DATASETS
-from longtail.stages.data.files.folder_layout import similar_part
+from longtail.stages.data.files.part_names import similar_part
 from longtail.stages.data.files.picture_folders import scan
 from longtail.stages.parameters import is_access
 

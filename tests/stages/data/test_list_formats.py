@@ -151,7 +151,7 @@ def test_numbers_that_are_read_today_keep_what_identifies_them(tmp_path):
         ("path,label\na/1.png,\n", {}, "line 2: must be .* got 'a/1.png' and ''"),
         ('path,label\n"a/1.png,0\n', {}, "line 2: is not CSV"),
         ("path,label,class\na/1.png,0,1\n", {}, "line 1: each of label, class may be the label; keep"),
-        ("path,label,split\na/1.png,0,train\nb/1.png,1,test\n", {}, "is of several splits \\(test, train"),
+        ("path,label,split\na/1.png,0,train\nb/1.png,1,test\n", {}, "holds several splits \\(test, train"),
         ("caf\xe9/1.png 0\n".encode("latin-1"), {}, "line 1: is not UTF-8 \\(byte 0xe9\\), perhaps Latin-1; "
          "convert it: iconv -f LATIN1 -t UTF-8 .*/train.txt > .*/train-utf8.txt$"),
         ("a/1.png 0\ncaf\xe9 1\n".encode("latin-1"), {}, "line 2: is not UTF-8"),

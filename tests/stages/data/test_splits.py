@@ -247,7 +247,7 @@ def test_no_training_sample_at_all_is_refused():
 @pytest.mark.parametrize(
     ("sizes", "classes", "message"),
     [
-        ([5], None, "^the data have one class, 'class 0'; there must be a second"),
+        ([5], None, "^the data have one class, 'class 0'; there must be at least two"),
         ([5, 5], [1], "^classes: must name two classes or more, got 'class 1' alone"),
     ],
 )

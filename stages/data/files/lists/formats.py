@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from longtail.stages.data.files.folder_layout import PART_OF
 from longtail.stages.data.files.lists.text import lines_of
+from longtail.stages.data.files.part_names import PART_OF
 from longtail.stages.data.files.picture_files import picture_suffixes
 from longtail.stages.wording import excerpt, listed
 
@@ -67,7 +67,7 @@ def parse_lines(path: Path, text: str) -> RawList:
         where.append(place)
         splits.add(split.lower())
     if len(splits & PART_OF.keys()) > 1:
-        raise ValueError(f"{path}: is of several splits ({listed(sorted(splits))}); write a list for each")
+        raise ValueError(f"{path}: holds several splits ({listed(sorted(splits))}); write a list for each")
     return RawList(paths, _numbers_or_names(labels, where), where)
 
 
@@ -101,7 +101,7 @@ def _header(path: Path, fields: list[str], delimiter: str | None) -> _Columns | 
 
 
 def _divided(line: str, delimiter: str | None) -> list[str]:
-    """The fields of a line; none where it is not CSV."""
+    """The fields of a line; [] if it is not CSV."""
     try:
         return line.split() if delimiter is None else next(_reader(line, delimiter), [])
     except csv.Error:
@@ -164,7 +164,7 @@ def _is_a_picture(label: str) -> bool:
 
 
 def _numbers_or_names(labels: list[str], where: list[str]) -> list[int] | list[str]:
-    """Labels as numbers where any is one; ValueError for one that is then none, or no name either."""
+    """Labels as numbers where any is one; ValueError for a label that is neither a name nor such a number."""
     numbered = any(map(_is_number, labels))
     for place, label in zip(where, labels, strict=True):
         if not _is_number(label) and (numbered or _is_any_number(label)):

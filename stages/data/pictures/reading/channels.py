@@ -1,4 +1,4 @@
-"""From a decoded picture to the channels a network sees: its transparency laid on a ground, or kept."""
+"""From a decoded picture to the channels a network sees: laid on a background, or with its transparency."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def colour_of(background: str) -> tuple[int, int, int]:
 
 
 def in_channels(image: Image, mode: str, background: str) -> Image:
-    """`image`, in mode RGBA if it is transparent, with what `mode` and `background` leave of it.
+    """`image`, in mode RGBA if it is transparent, in the channels that `mode` and `background` ask for.
 
-    In RGB or L laid on the background. Where that is alpha in RGBA or LA, a colour that nobody sees black.
+    RGB or L, laid on the background; with alpha RGBA or LA, where a colour that nobody sees becomes black.
     """
     opaque = "RGB" if mode == "rgb" else "L"
     if background == ALPHA:

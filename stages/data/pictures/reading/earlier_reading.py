@@ -1,4 +1,4 @@
-"""Which pictures earlier versions read otherwise than they are read now."""
+"""Which pictures earlier versions read differently."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from longtail.stages.data.pictures.reading.opening import MAX_PIXELS, opened
 from longtail.stages.data.pictures.transparency import is_transparent
 
 
-def was_read_otherwise(path: str | Path) -> bool:
+def was_read_differently(path: str | Path) -> bool:
     """Whether transparency or a colour profile, once ignored, now changes what a network sees of a picture.
 
     False for a picture that cannot be read.

@@ -1,4 +1,4 @@
-"""Decoding an opened picture: upright, eight bits a channel, and transparent in one way."""
+"""Decoding an opened picture: upright, eight bits a channel, any transparency as an alpha channel."""
 
 from __future__ import annotations
 
@@ -30,11 +30,10 @@ def decoded(image: ImageFile) -> Image:
     if not image.has_transparency_data:
         return image.convert("RGB") if image.mode == "P" else image
     clear = image.info.get("transparency")
-    if (
-        isinstance(clear, int) and written in LARGEST
-    ):  # Pillow scales such pixels to 0…255, but not this value
+    # Pillow scales pixels of few bits to 0…255 and keeps the upper eight of sixteen, but not of this value.
+    if isinstance(clear, int) and written in LARGEST:
         image.info["transparency"] = clear * 255 // LARGEST[written]
-    if isinstance(clear, tuple) and written.startswith("RGB;16"):  # of pixels it keeps the upper eight bits
+    if isinstance(clear, tuple) and written.startswith("RGB;16"):
         image.info["transparency"] = tuple(value >> 8 for value in clear)
     rgba = image.convert("RGBA")
     lowest, highest = rgba.getchannel("A").getextrema()
