@@ -1,4 +1,4 @@
-"""Errors about a component's parameters in the words of the configuration.
+"""Errors and warnings about a component's parameters in the words of the configuration.
 
 Components know the names of their parameters, the configuration has a section around them: what Python reads
 as ``root: no such folder, `download=True` fetches it`` reads ``data.root: no such folder,
@@ -8,6 +8,7 @@ data.download=true fetches it`` on the command line.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -20,9 +21,13 @@ _AS_YAML = {"True": "true", "False": "false", "None": "null"}
 
 @contextmanager
 def settings_named(names: Mapping[str, str]) -> Iterator[None]:
-    """Inside the block errors about a parameter name its setting; `names` maps parameters to settings."""
+    """Inside the block what is said of a parameter names its setting; `names` maps parameters to settings.
+
+    That holds for errors that leave the block, and for warnings.
+    """
     try:
-        yield
+        with _warnings_renamed(names):
+            yield
     except Problems as error:
         raise Problems([_renamed(problem, names) for problem in error.problems]) from error
     except (ValueError, ChildProcessError) as error:
@@ -30,6 +35,21 @@ def settings_named(names: Mapping[str, str]) -> Iterator[None]:
         if text == str(error):
             raise
         raise type(error)(text) from error
+
+
+@contextmanager
+def _warnings_renamed(names: Mapping[str, str]) -> Iterator[None]:
+    shown = warnings.showwarning
+
+    def show(message, category, *where, **options) -> None:
+        text = in_settings(str(message), names)
+        shown(message if text == str(message) else category(text), category, *where, **options)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown
 
 
 def in_settings(text: str, names: Mapping[str, str]) -> str:

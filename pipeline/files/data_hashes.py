@@ -57,6 +57,11 @@ class DataHashes:
         for source in sources:
             if isinstance(source, StampedFiles):
                 hashed = self._together(source) if source.by == "content" else None
+                if hashed is None and self.verify:
+                    log.warning(
+                        "%s: not verified, since names and sizes identify these data (data.identity=stat)",
+                        source.root,
+                    )
                 looked_at.append(LookedAt(source, hashed))
                 sizes = _text(source.lines(source.sizes()))
                 by_sizes.update(sizes)

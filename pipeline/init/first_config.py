@@ -6,13 +6,14 @@ import logging
 import os
 import shlex
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import Config, check_config
+from longtail.pipeline.config.setting_names import data_settings, in_settings
 from longtail.pipeline.files.outputs import output_path
 from longtail.pipeline.files.publish import publish_bytes
 from longtail.pipeline.init.given import given_settings
@@ -21,11 +22,11 @@ from longtail.pipeline.init.survey import Survey, survey_folder
 from longtail.pipeline.work.checked_set import MOST_BYTES, picture_findings
 from longtail.pipeline.work.class_chart import chart
 from longtail.stages.data.files.user_path import user_path
+from longtail.stages.data.pictures.flat_pictures import flat_sample
+from longtail.stages.data.set_check import check_sizes, without_samples
 from longtail.stages.wording import printable
 
 log = logging.getLogger("longtail")
-
-COARSE = 5  # test pictures of a class below which its accuracy says little
 
 
 def write_first_config(
@@ -53,7 +54,7 @@ def write_first_config(
     command = f"longtail run {shlex.quote(named)}"
     publish_bytes(written(), to_yaml(sections, command, folder, survey).encode())
     _warn_of_set(config)
-    _warn_of_coarse_accuracy(counts["test"])
+    _warn_of_sizes(counts)
     train = counts["train"]
     sizes = {"validation": sum(counts["val"].values()), "test": sum(counts["test"].values())}
     counts_drawn = chart(list(train), list(train.values()), **sizes, **settings["evaluation"])
@@ -86,20 +87,23 @@ def _comment(text: str, indent: str) -> str:
 
 
 def _warn_of_set(config: Config) -> None:
-    """Warn of copies across parts and classes, and of classes whose names are one."""
-    data = config.data
-    pictures = registry("datasets").pictures(data.name, dict(data.params))
-    for finding in picture_findings(pictures, data.full(), most=MOST_BYTES):
+    """Warn of copies across parts and classes, of classes whose names are one, and of pictures of nothing."""
+    data, known = config.data, registry("datasets")
+    settings = data.full()
+    pictures = known.pictures(data.name, dict(data.params))
+    paths = [path for paths, _ in pictures.parts.values() for path in paths]
+    reading = {key: settings[key] for key in ("mode", "background", "max_pixels")}
+    for line in flat_sample(user_path(pictures.root), paths, reading):
+        log.warning("%s", in_settings(line, data_settings(data.name)))
+    for finding in picture_findings(pictures, settings, most=MOST_BYTES):
         log.warning("%s", finding)
 
 
-def _warn_of_coarse_accuracy(tested: dict[str, int]) -> None:
-    """Warn when the class with the fewest test pictures has too few of them for its accuracy to say much."""
-    name = min(tested, key=tested.__getitem__)
-    count = tested[name]
-    if not count:
-        log.warning("class %r has no test picture: its accuracy stays undefined", name)
-    elif count < COARSE:
-        log.warning(
-            "class %r is tested on %d of its pictures: accuracy in steps of %.0f %%", name, count, 100 / count
-        )
+def _warn_of_sizes(counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Warn of classes without test pictures, and of so few that accuracies say little."""
+    empty = [name for name, count in counts["test"].items() if not count]
+    if empty:
+        log.warning("%s", without_samples("test", empty))
+    by_part = {part: list(counts[part].values()) for part in ("val", "test")}
+    for finding in check_sizes(by_part, list(counts["test"])):
+        log.warning("%s", finding)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.config.sections import System
 from longtail.pipeline.errors import LongtailError
-from longtail.pipeline.store.finished_results import find_results, results_of_config
+from longtail.pipeline.store.finished_results import find_results, nothing_finished, results_of_config
 from longtail.pipeline.store.references import find_result
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
@@ -45,8 +45,7 @@ def choose_classifier(
         config = load_config(reference, overrides)
         results, system = results_of_config(store, config), config.system
     if not results:
-        words = " ".join([reference, *overrides])
-        raise LongtailError(f"{words}: has no finished run under {store.root}; `longtail run` makes one")
+        raise nothing_finished(store, reference, overrides)
     if classifier is None:
         return ChosenClassifier(_best(reference, results), system)
     return ChosenClassifier(_named(store, reference, results, classifier), system)

@@ -9,7 +9,12 @@ from typing import Any, NamedTuple
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
-from longtail.pipeline.store.data.remembered import DATA_GONE, remembered_identities, used_without_data
+from longtail.pipeline.store.data.remembered import (
+    DATA_GONE,
+    remembered_identities,
+    remembered_run,
+    used_without_data,
+)
 from longtail.pipeline.store.identity import classifier_id, data_identity, feature_key, representation_id
 from longtail.pipeline.store.references import ID_FIELDS, find_result, is_unknown
 from longtail.pipeline.store.result import Result
@@ -43,13 +48,20 @@ def find_results(
     for reference in references:
         results, thresholds = _of_reference(store, reference, overrides)
         if not results:
-            raise LongtailError(
-                f"{' '.join([reference, *overrides])}: has no finished run under {store.root}; "
-                "`longtail run` makes one"
-            )
+            raise nothing_finished(store, reference, overrides)
         groups.append(ReferenceResults([r for r in results if r.run not in seen], thresholds))
         seen |= {r.run for r in results}
     return groups
+
+
+def nothing_finished(store: Store, reference: str, overrides: Sequence[str] = ()) -> LongtailError:
+    """The error for a reference without finished runs; it names one on what the data held earlier."""
+    text = f"{' '.join([reference, *overrides])}: has no finished run under {store.root}; "
+    is_config = bool(overrides) or find_result(store, reference) is None
+    earlier = remembered_run(store, load_config(reference, overrides)) if is_config else None
+    if earlier is not None:
+        text += f"{earlier} is one on what the data held earlier; "
+    return LongtailError(f"{text}`longtail run` makes one")
 
 
 def _of_reference(store: Store, reference: str, overrides: Sequence[str] = ()) -> ReferenceResults:

@@ -16,6 +16,7 @@ from longtail.pipeline.config.setting_names import settings_named
 from longtail.pipeline.config.weights_reference import is_published, weights_file
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.files.weight_files import is_safetensors, what_else
+from longtail.stages.wording import listed
 
 if TYPE_CHECKING:
     import torch
@@ -145,7 +146,8 @@ def _timm_weights(settings: Representation, in_channels: int) -> dict[str, torch
     from longtail.stages.backbones.timm_models import create
 
     model, _, own = settings.backbone.name.removeprefix("timm/").partition(".")
-    name = f"{model}.{settings.weights.partition(':')[2] or own}"
+    tag = settings.weights.partition(":")[2] or own
+    name, place = f"{model}.{tag}", _place_of_timm_weights(model, tag)
     reached = _hub_answers()
     try:
         with _hub_once(offline=not reached):
@@ -153,11 +155,26 @@ def _timm_weights(settings: Representation, in_channels: int) -> dict[str, torch
     except Exception as error:  # the hub's client raises many kinds
         cause = (str(error) or type(error).__name__).splitlines()[0] if reached else f"{HUB} does not answer"
         raise LongtailError(
-            f"representation.weights: timm's {name} could not be fetched ({cause}); fetch "
-            f"https://{HUB}/timm/{name}/resolve/main/model.safetensors elsewhere and name the file: "
-            "representation.weights=path/to/model.safetensors"
+            f"representation.weights: timm's {name} could not be fetched ({cause}); fetch {place} elsewhere "
+            f"and name the file: representation.weights=path/to/{place.rpartition('/')[2]}"
         ) from None
     return dict(backbone.state_dict())
+
+
+def _place_of_timm_weights(model: str, tag: str) -> str:
+    """The address of the file with timm's weights; LongtailError where `model` has none by that tag."""
+    from timm import list_pretrained
+    from timm.models import get_pretrained_cfg
+
+    tags = [name.partition(".")[2] for name in list_pretrained(f"{model}.*")]
+    if tag not in tags:
+        others = f", only {listed(tags, len(tags))}" if tags else ""
+        raise LongtailError(f"representation.weights: timm has no weights {tag!r} for {model}{others}")
+    published = get_pretrained_cfg(f"{model}.{tag}")
+    if published.hf_hub_id is None:
+        return published.url
+    file = published.hf_hub_filename or "model.safetensors"
+    return f"https://{HUB}/{published.hf_hub_id}/resolve/main/{file}"
 
 
 def _hub_answers() -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from longtail.pipeline.config.choices import cannot_choose, chooses, has_cosine_head
 from longtail.pipeline.config.components import registry
 from longtail.pipeline.config.setting_names import data_settings, settings_named
-from longtail.stages.wording import counted, listed
+from longtail.stages.data.set_check import without_samples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,14 +54,10 @@ def warn_of_sizes(
 
     `trained` and `tested` are samples of each class (C,), `choosing` how many choices are made on.
     """
-    for part, counts, follows in (
-        ("training", trained, "never predicted"),
-        ("test", tested, "in no mean, and accuracy undefined"),
-    ):
+    for part, counts in (("training", trained), ("test", tested)):
         empty = [name for name, count in zip(class_names, counts, strict=True) if not count]
         if empty and len(empty) < len(class_names):
-            classes = counted(len(empty), "class", "classes")
-            log.warning("no %s sample in %s (%s): %s", part, classes, listed(empty), follows)
+            log.warning("%s", without_samples(part, empty))
     if config.representation is None or not config.representation.epochs or choosing:
         return  # without a trained head classifiers cross-validate
     for spec in config.classifiers:

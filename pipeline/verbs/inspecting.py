@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,6 +27,9 @@ from longtail.pipeline.verbs.options import (
     overrides_argument,
     verify_option,
 )
+
+if TYPE_CHECKING:
+    pass
 
 log = logging.getLogger("longtail")
 
@@ -52,7 +56,9 @@ def list_(kind: str | None, form: str) -> None:
 @config_or_run_argument
 @overrides_argument
 @click.option("--schema", is_flag=True, help="Print the JSON schema of configurations, for editors.")
-@click.option("--check", is_flag=True, help="Also look for copies across splits and classes.")
+@click.option(
+    "--check", is_flag=True, help="Also look for copies across splits and classes, and tiny splits."
+)
 @verify_option
 @click.pass_obj
 def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema: bool, check: bool) -> None:
@@ -85,24 +91,26 @@ def show(store: Store, reference: str | None, overrides: tuple[str, ...], schema
         if is_unknown(error) and LIKE_AN_ID.fullmatch(reference):
             raise LongtailError(f"{reference}: no id under {store.root} begins with it") from None
         raise
-    _show_config(config, store)
+    data_are_there = _show_config(config, store)
     if check:
-        _check_set(config, store)
+        _check_set(config, store, sizes=data_are_there)
 
 
-def _check_set(config: Config, store: Store) -> None:
-    """Print what is wrong with the data set."""
-    from longtail.pipeline.work.checked_set import set_findings
+def _check_set(config: Config, store: Store, *, sizes: bool) -> None:
+    """Print what is wrong with the data set; with `sizes` also load it and check the sizes of its splits."""
+    from longtail.pipeline.training.splits import load_splits
+    from longtail.pipeline.work.checked_set import set_findings, size_findings
 
-    findings = set_findings(config, store) or ["no copies across splits or classes"]
-    click.echo("\n" + "\n".join(f"check: {finding}" for finding in findings))
+    copies = set_findings(config, store) or ["no copies across splits or classes"]
+    small = size_findings(load_splits(config)) if sizes else []
+    say("\n" + "\n".join(f"check: {finding}" for finding in [*copies, *small]))
 
 
-def _show_config(config: Config, store: Store) -> None:
+def _show_config(config: Config, store: Store) -> bool:
     """Print every setting, the class counts and, when a run has begun, how far it has come.
 
     Finished results hold the class counts: the data are loaded where there are none. No counts are printed
-    where the data are gone.
+    where the data are gone. Returns whether they are there.
     """
     from longtail.pipeline.store.finished_results import results_on
     from longtail.pipeline.tables.states import run_progress
@@ -120,7 +128,7 @@ def _show_config(config: Config, store: Store) -> None:
         log.warning("%s", used_without_data(error, run_id))
         say(strict_yaml.dump(config.full()).rstrip())
         say("\n" + "\n".join(run_progress(store, run_id, results_on(store, config, remembered))))
-        return
+        return False
     check_start(config, store)
     results = results_on(store, config, data)
     say(strict_yaml.dump(config.full()).rstrip())
@@ -130,6 +138,7 @@ def _show_config(config: Config, store: Store) -> None:
         run_id = representation_id(store, config, data)
         if store.folder("representations", run_id).exists():
             say("\n" + "\n".join(run_progress(store, run_id, results)))
+    return True
 
 
 @click.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
 from longtail.pipeline.config.choices import check_choices
@@ -19,6 +21,8 @@ from longtail.pipeline.verbs.options import (
     table_options,
     with_config,
 )
+
+log = logging.getLogger("longtail")
 
 
 @click.command()
@@ -126,6 +130,11 @@ def _fit_and_print(config: Config, store: Store, form: str, split: str, classes:
     if results:
         thresholds = config.evaluation.thresholds
         rows = records(results, splits=splits_of(split), thresholds=thresholds)
-        print_records(rows, form, classes)
+        if not rows:
+            log.warning(
+                "nothing was evaluated on %s: the data have no such split", " or ".join(splits_of(split))
+            )
+        if rows or form in ("csv", "json"):
+            print_records(rows, form, classes)
     if failed:
         raise LongtailError("\n".join(f"failed: {reason}" for reason in failed))

@@ -16,12 +16,12 @@ from longtail.pipeline.config.setting_names import data_settings, settings_named
 from longtail.pipeline.files.content_hash import content_hash
 from longtail.pipeline.files.data_look import LookedAt
 from longtail.pipeline.store.store import Store
-from longtail.stages.data.set_check import Contents, check_set
+from longtail.stages.data.set_check import Contents, check_set, check_sizes
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from longtail.stages.data import Collection, PictureSet
+    from longtail.stages.data import Collection, PictureSet, Splits
 
 log = logging.getLogger("longtail")
 
@@ -58,6 +58,17 @@ def set_findings(config: Config, store: Store, *, most: int | None = None) -> li
             return check_set(_rows(collection, most), collection.class_names, held_out=_held_out(data.full()))
         looked_at = store.data_look(data.name, data.params).looked_at
     return picture_findings(pictures, data.full(), looked_at, most=most)
+
+
+def size_findings(splits: Splits) -> list[str]:
+    """What is said of splits by few samples, a line each."""
+    import numpy as np
+
+    counts = {
+        part: np.bincount(samples.labels, minlength=splits.num_classes).tolist()
+        for part, samples in (("val", splits.val), ("test", splits.test))
+    }
+    return check_sizes(counts, splits.class_names)
 
 
 def picture_findings(

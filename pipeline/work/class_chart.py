@@ -15,6 +15,7 @@ from longtail.stages.wording import counted
 if TYPE_CHECKING:
     import numpy as np
 
+
 BAR = 40  # characters of the longest bar
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a data set as a whole: copies across its parts and classes, classes with one name."""
+"""What is wrong with a data set as a whole: copies across parts and classes, one name twice, tiny parts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from longtail.stages.wording import counted, listed
 
 EXAMPLES = 3  # pairs of copies that a finding names
+COARSE = 5  # samples of a class below which its accuracy says little
 
 
 class Contents(NamedTuple):
@@ -111,3 +112,33 @@ def _classes_of_one_name(class_names: Sequence[str]) -> list[str]:
     if not groups:
         return []
     return [f"classes differ in case, spaces or Unicode form only: {listed(groups)}: is each one class?"]
+
+
+def without_samples(part: str, names: Sequence[str]) -> str:
+    """What it means that the classes `names` have no sample in `part`, training or test."""
+    follows = {"training": "never predicted", "test": "in no mean, and accuracy undefined"}[part]
+    return f"no {part} sample in {counted(len(names), 'class', 'classes')} ({listed(names)}): {follows}"
+
+
+def check_sizes(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]) -> list[str]:
+    """What is said of val and test by few samples, a line each; `counts` has a part's samples by class.
+
+    Nothing is said of classes without test samples, for which see :func:`without_samples`.
+    """
+    findings = []
+    tested = {name: count for name, count in zip(class_names, counts["test"], strict=True) if count}
+    few = {name: count for name, count in tested.items() if count < COARSE}
+    if few:
+        classes = counted(len(few), "class has", "classes have")
+        named = listed(f"{name} {count}" for name, count in few.items())
+        step = 100 / min(few.values())
+        findings.append(
+            f"{classes} fewer than {COARSE} test samples ({named}): accuracy in steps of up to {step:.0f} %"
+        )
+    chosen_on = sum(counts["val"])
+    if 0 < chosen_on < COARSE * len(class_names):
+        findings.append(
+            f"validation has only {counted(chosen_on, 'sample')} of "
+            f"{counted(len(class_names), 'class', 'classes')}: what is chosen on it is uncertain"
+        )
+    return findings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from longtail.stages.data.files.each_file import try_each
 from longtail.stages.data.files.user_path import user_path
 from longtail.stages.data.parts import Collection
-from longtail.stages.data.pictures.flat_pictures import SAMPLE, distinct_values, warn_of_flat_pictures
+from longtail.stages.data.pictures.flat_pictures import distinct_values, flat_pictures, flat_sample
 from longtail.stages.data.pictures.read_picture import decode, open_picture
 from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.data.pictures.unreadable import readable_rows
@@ -69,7 +70,7 @@ def _kept_in_memory(
         values[row] = distinct_values(images[row])
 
     rows = readable_rows(try_each(files, decode_into, settings.workers), len(files), settings)
-    warn_of_flat_pictures([path for path, keep in zip(paths, rows, strict=True) if keep], values[rows])
+    _warn(flat_pictures([path for path, keep in zip(paths, rows, strict=True) if keep], values[rows]))
     constants = {key: torch.tensor(given) for key, given in settings.given_constants.items()}
     return ImageArrays(
         images if rows.all() else images[rows],
@@ -95,20 +96,10 @@ def _decoded_when_needed(
         broken = try_each(files, lambda row: open_picture(files[row], **settings.reading), settings.workers)
         rows = readable_rows(broken, len(files), settings)
     readable = [path for path, keep in zip(paths, rows, strict=True) if keep]
-    _warn_of_flat_sample(root, readable, settings)
+    _warn(flat_sample(root, readable, settings.reading, settings.workers))
     return ImageFiles(root, readable, labels[rows], settings)
 
 
-def _warn_of_flat_sample(root: Path, paths: Sequence[str], settings: PictureSettings) -> None:
-    """Look at some of many pictures for what shows nothing; one that cannot be read is named later."""
-    import numpy as np
-
-    sample = list(paths[:: max(1, -(-len(paths) // SAMPLE))])
-    values = np.zeros(len(sample), np.int64)
-
-    def look_at(row: int) -> None:
-        values[row] = distinct_values(np.atleast_3d(open_picture(root / sample[row], **settings.reading)))
-
-    broken = try_each(sample, look_at, settings.workers)
-    read = [row for row in range(len(sample)) if row not in broken]
-    warn_of_flat_pictures([sample[row] for row in read], values[read], sampled=len(sample) < len(paths))
+def _warn(lines: Sequence[str]) -> None:
+    for line in lines:
+        warnings.warn(line, stacklevel=4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 from longtail.pipeline.config.components import registry
@@ -49,6 +51,13 @@ def test_other_errors_keep_their_type(kind):
         raise kind("fewer `workers`")
     with pytest.raises(kind, match=r"^nothing to rename$"), settings_named(NAMES):
         raise kind("nothing to rename")
+
+
+def test_warnings_name_settings_and_keep_their_type():
+    with pytest.warns(FutureWarning, match=r"^fewer system\.workers$"), settings_named(NAMES):
+        warnings.warn("fewer `workers`", FutureWarning, stacklevel=1)
+    with pytest.warns(UserWarning, match="^fewer `workers`$"):  # the block is over
+        warnings.warn("fewer `workers`", UserWarning, stacklevel=1)
 
 
 @pytest.mark.parametrize("name", registry("datasets").names())

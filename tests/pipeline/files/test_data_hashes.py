@@ -178,6 +178,11 @@ def test_files_known_by_their_sizes_are_not_opened(many, reads, tmp_path):
     assert by_sizes.content == by_sizes.by_sizes == by_content.by_sizes and not reads
 
 
+def test_files_known_by_their_sizes_are_not_verified_and_that_is_said(many, reads, tmp_path, caplog):
+    DataHashes(tmp_path / "memory.json", verify=True).of([files_of(many, "stat")])
+    assert reads == [] and f"{many}: not verified, since names and sizes identify" in caplog.text
+
+
 def test_files_written_a_moment_ago_are_not_remembered(many, reads, tmp_path, monkeypatch):
     monkeypatch.setattr(data_hashes, "SETTLED_NS", 60 * 10**9)
     hashes = DataHashes(tmp_path / "memory.json")

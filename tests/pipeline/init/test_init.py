@@ -41,11 +41,14 @@ def pictures(shared) -> Path:
 
 
 def folder_of(root: Path, counts: dict[str, int], *, size=(40, 50), mode="RGB") -> Path:
-    """Pictures of one colour each, `counts` of each class; a class may be ``part/name``."""
+    """Pictures from dark to light, `counts` of each class; a class may be ``part/name``."""
+    slope = Image.linear_gradient("L").resize(size)
     for label, (name, count) in enumerate(counts.items()):
         (root / name).mkdir(parents=True)
         for n in range(count):
-            Image.new(mode, size, 61 * label + n).save(root / name / f"{n}.png")
+            slope.point(range(61 * label + n, 61 * label + n + 256)).convert(mode).save(
+                root / name / f"{n}.png"
+            )
     return root
 
 
@@ -209,13 +212,31 @@ def test_mirror_images_are_left_out_for_digits_and_letters(names, flip):
     assert settings["representation"]["augment"]["flip"] is flip
 
 
-def test_small_class_is_warned_of(tmp_path):
-    folder = folder_of(tmp_path / "p", {"cat": 30, "dog": 9, "owl": 2})
+def test_small_classes_and_splits_are_warned_of(tmp_path):
+    folder = folder_of(tmp_path / "p", {"cat": 40, "dog": 9, "fox": 2, "owl": 2})
     outcome = ok("init", folder, "--output", tmp_path / "c.yaml")
-    assert outcome.err == "warning: class 'owl' has no test picture: its accuracy stays undefined\n"
-    folder = folder_of(tmp_path / "q", {"cat": 30, "dog": 9})
-    outcome = ok("init", folder, "--output", tmp_path / "d.yaml")
-    assert outcome.err == "warning: class 'dog' is tested on 2 of its pictures: accuracy in steps of 50 %\n"
+    assert outcome.err.splitlines() == [
+        "warning: no test sample in 2 classes (fox, owl): in no mean, and accuracy undefined",
+        "warning: 1 class has fewer than 5 test samples (dog 2): accuracy in steps of up to 50 %",
+        "warning: validation has only 4 samples of 4 classes: what is chosen on it is uncertain",
+    ]
+
+
+def test_pictures_that_show_nothing_are_warned_of_as_they_would_be_read(tmp_path):
+    folder = folder_of(tmp_path / "p", {"cat": 40, "dog": 40}, size=(9, 9))
+    Image.new("RGB", (9, 9), 7).save(folder / "cat" / "0.png")
+    outcome = ok("init", folder, "--output", tmp_path / "c.yaml")
+    assert outcome.err == (
+        "warning: 1 of 27 pictures sampled show one colour all over: cat/0.png; if a person sees more on "
+        "them, data.background or data.mode is what loses it\n"
+    )
+    white = Image.new("RGBA", (9, 9), "white")
+    white.putalpha(Image.linear_gradient("L").resize((9, 9)))
+    for picture in folder.rglob("*.png"):
+        white.save(picture)
+    outcome = ok("init", folder, "data.background=white", "--output", tmp_path / "d.yaml")
+    assert "27 of 27 pictures sampled show one colour all over: cat/0.png" in outcome.err
+    assert "one colour" not in ok("init", folder, "--output", tmp_path / "e.yaml").err  # laid on black
 
 
 # -- bad input ----------------------------------------------------------------------------------------------

@@ -110,3 +110,17 @@ def test_features_that_are_gone(tmp_path):
     outcome = ok("--root", tmp_path / "root", "report", *words)
     assert outcome.out == table and SAYING_SO in outcome.err
     failed(1, "--root", tmp_path / "root", "run", *words)
+
+
+@pytest.mark.parametrize("verb", ["report", "predict"])
+def test_data_that_have_changed_name_the_run_on_what_they_held(tmp_path, verb):
+    root, words = tmp_path / "root", on_pictures(write_grounds(tmp_path / "pictures"))
+    ok("--root", root, "run", *words)
+    (run,) = (folder.name for folder in root.glob("representations/*"))
+    picture = tmp_path / "pictures" / "class1" / "0.bmp"
+    picture.rename(tmp_path / "0.bmp")
+    pictures = [] if verb == "report" else [tmp_path / "0.bmp"]
+    (line,) = failed(1, "--root", root, verb, words[0], *pictures, *words[1:])
+    assert line.endswith(f"{run} is one on what the data held earlier; `longtail run` makes one")
+    overrides = [*words[1:], "representation.epochs=77"]
+    assert "held earlier" not in failed(1, "--root", root, verb, words[0], *pictures, *overrides)[-1]

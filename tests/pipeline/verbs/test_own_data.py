@@ -117,3 +117,15 @@ def test_folder_without_two_classes_is_refused_before_training(tmp_path, folders
     command = ["--root", tmp_path / "root", "run", "image_folder", f"data.root={tmp_path}/p"]
     assert failed(1, *command) == [message.format(root=tmp_path / "p")]
     assert not (tmp_path / "root" / "representations").exists()
+
+
+def test_data_without_test_samples_print_no_table_and_say_so(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "f.npz", X=rng.normal(size=(20, 3)).astype(np.float32), y=np.arange(20) % 2)
+    run = ["--root", tmp_path / "root", "run", "features", f"data.root={tmp_path / 'f.npz'}",
+           "classifiers=[ncm]", "data.test_fraction=0"]  # fmt: skip
+    outcome = ok(*run)
+    assert outcome.out == ""
+    assert "warning: nothing was evaluated on test: the data have no such split" in outcome.err
+    assert ok(*run, "--format", "json").out == "[]\n"
+    assert "ncm" in ok(*run, "--split", "all").out

@@ -94,7 +94,11 @@ def test_run_warns_before_it_trains_and_says_nothing_when_it_is_done(pictures, t
 
 def test_show_and_init_tell_of_the_same(pictures, tmp_path):
     show = ["--root", tmp_path / "root", "show", "image_folder", f"data.root={pictures}", "data.image_size=8"]
-    assert ok(*show, "--check").out.endswith("\ncheck: no copies across splits or classes\n")
+    assert ok(*show, "--check").out.endswith(
+        "\ncheck: no copies across splits or classes\n"
+        "check: 2 classes have fewer than 5 test samples (cat 2, dog 2): accuracy in steps of up to 50 %\n"
+        "check: validation has only 2 samples of 2 classes: what is chosen on it is uncertain\n"
+    )
     init = ["init", pictures, "--output", tmp_path / "c.yaml", "--force"]
     assert "alike" not in ok(*init).err
     shutil.copy(pictures / "train/cat/000.png", pictures / "test/cat/copy.png")

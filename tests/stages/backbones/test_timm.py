@@ -18,6 +18,7 @@ from longtail.pipeline.config.loading import load_config
 from longtail.pipeline.errors import ConfigError, LongtailError
 from longtail.pipeline.serve.finished_model import load_finished_model
 from longtail.pipeline.training.expected_pictures import check_input
+from longtail.pipeline.training.initial_weights import _place_of_timm_weights
 from longtail.pipeline.training.splits import load_splits
 from longtail.pipeline.work.execute import run_stage_one, run_stage_two
 from longtail.pipeline.work.plan import planned_steps
@@ -215,6 +216,29 @@ def test_weights_that_cannot_be_fetched_are_named(digits, store, monkeypatch):
     named = "representation.backbone=timm/test_resnet.r160_in1k"
     with pytest.raises(LongtailError, match=r"test_resnet.r160_in1k could not be fetched \(no network\); fe"):
         run_stage_one(digits(named, "representation.weights=timm", *TINY), store)
+    unknown = digits("representation.backbone=timm/test_resnet", "representation.weights=timm:r161", *TINY)
+    with pytest.raises(LongtailError, match=r"no weights 'r161' for test_resnet, only r160_in1k$"):
+        run_stage_one(unknown, store)
+
+
+@pytest.mark.parametrize(
+    ("model", "tag", "place"),
+    [
+        (
+            "test_resnet",
+            "r160_in1k",
+            "https://huggingface.co/timm/test_resnet.r160_in1k/resolve/main/model.safe",
+        ),
+        (
+            "cspnext_l",
+            "rsb_a1_in1k",
+            "https://huggingface.co/munehiro-k/cspnext_l.rsb_a1_in1k/resolve/main/mod",
+        ),
+        ("gcvit_tiny", "in1k", "https://github.com/"),  # not on the hub
+    ],
+)
+def test_the_file_to_fetch_is_where_timm_has_it(model, tag, place):
+    assert _place_of_timm_weights(model, tag).startswith(place)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from longtail.stages.data.set_check import Contents, check_set
+from longtail.stages.data.set_check import Contents, check_set, check_sizes
 
 CLASSES = ["cat", "dog"]
 
@@ -61,3 +61,19 @@ def test_only_the_first_copies_are_named():
 def test_classes_whose_names_differ_in_form_only_are_found(names, alike):
     expected = "classes differ in case, spaces or Unicode form only: {}: is each one class?"
     assert check_set({}, names) == ([] if alike is None else [expected.format(alike)])
+
+
+@pytest.mark.parametrize(
+    ("val", "tested", "findings"),
+    [
+        ([5, 5], [5, 5], []),
+        ([20, 0], [0, 900], []),  # that a class is not tested is said elsewhere
+        ([0, 0], [5, 5], []),  # nothing is chosen on it
+        ([5, 4], [4, 9], ["1 class has fewer than 5 test samples (cat 4): accuracy in steps of up to 25 %",
+                          "validation has only 9 samples of 2 classes: what is chosen on it is uncertain"]),
+        ([5, 5], [3, 1],
+         ["2 classes have fewer than 5 test samples (cat 3, dog 1): accuracy in steps of up to 100 %"]),
+    ],
+)  # fmt: skip
+def test_splits_by_which_little_can_be_said_are_found(val, tested, findings):
+    assert check_sizes({"val": val, "test": tested}, CLASSES) == findings
