@@ -65,8 +65,12 @@ def publish_bytes(path: Path, content: bytes) -> str:
 
 def publish_json(path: Path, value: Any) -> str:
     """Publish `value` as indented JSON; returns the file's SHA-256. NaN and infinity raise ValueError."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    return publish_bytes(path, text.encode() + b"\n")
+    return publish_bytes(path, json_file(value))
+
+
+def json_file(value: Any) -> bytes:
+    """What :func:`publish_json` publishes."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def canonical_json(value: Any) -> str:

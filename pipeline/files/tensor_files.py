@@ -32,6 +32,13 @@ def tensors_hash(tensors: Mapping[str, np.ndarray]) -> str:
 
 def save_tensors(path: Path, tensors: Mapping[str, np.ndarray], facts: dict[str, Any]) -> str:
     """Publish `tensors` with JSON `facts` as a safetensors file; returns the tensors' hash."""
+    content, digest = tensor_file(tensors, facts)
+    publish_bytes(path, content)
+    return digest
+
+
+def tensor_file(tensors: Mapping[str, np.ndarray], facts: dict[str, Any]) -> tuple[bytes, str]:
+    """What :func:`save_tensors` publishes, and the tensors' hash."""
     import numpy as np
     from safetensors.numpy import save
 
@@ -39,8 +46,7 @@ def save_tensors(path: Path, tensors: Mapping[str, np.ndarray], facts: dict[str,
     digest = tensors_hash(tensors)
     # One entry: the library writes several in no particular order, and equal content shall be equal bytes.
     header = {"tensors": digest, "facts": facts, "check": _header_hash(digest, facts)}
-    publish_bytes(path, save(tensors, metadata={"longtail": canonical_json(header)}))
-    return digest
+    return save(tensors, metadata={"longtail": canonical_json(header)}), digest
 
 
 def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
