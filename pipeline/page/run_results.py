@@ -202,7 +202,7 @@ class RunResults:
         try:
             rows = history(self.store, self.representation)
         except Damaged:
-            raise Missing(f"{path} is damaged") from None
+            raise Missing(f"{path} is {'damaged' if path.exists() else 'gone'}") from None
         if not rows:
             raise Missing("no epoch was trained" if path.exists() else f"{path} is gone")
         return rows

@@ -43,11 +43,12 @@ class KeyMap:
         total = len(self.matched) + len(self.missing) + len(self.misshapen)
         lines = [f"{len(self.matched)} of the backbone's {total} tensors matched, prefix {self.prefix!r}"]
         shapes = [f"{name} (backbone {own}, file {given})" for name, own, given in self.misshapen]
+        further = [] if self.missing else self.further  # where layers are missing, others are only unused
         for what, names in (
             ("missing", self.missing),
             ("of another shape", shapes),
-            ("layers that the backbone does not have", self.further),
-            ("not used", self.unused),
+            ("layers that the backbone does not have", further),
+            ("not used", [name for name in self.unused if name not in set(further)]),
         ):
             if names:
                 lines.append(f"{what}: {listed(names, 3)}")

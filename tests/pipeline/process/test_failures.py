@@ -60,7 +60,7 @@ cli.main(sys.argv[1:])
 def test_full_standard_output_is_an_error_that_names_it():
     process = command(["list", "heads"], redirect=">/dev/full")
     assert process.returncode == 1
-    assert process.stderr == b"error: [Errno 28] No space left on device: 'standard output'\n"
+    assert process.stderr == b"error: standard output: No space left on device\n"
     assert command(["list", "heads"], redirect=">/dev/full 2>&1").returncode == 1
 
 

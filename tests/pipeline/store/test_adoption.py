@@ -13,6 +13,8 @@ from longtail.pipeline.config.loading import Config, load_config
 from longtail.pipeline.store import identity
 from longtail.pipeline.store.identity import data_identity, representation_id
 from longtail.pipeline.store.inventory import FOREIGN, inventory
+from longtail.pipeline.store.records.done import read_done, write_done
+from longtail.pipeline.store.records.run_records import RUN_FILES
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work.execute import run_stage_one, run_stage_two
 from tests.command_line import failed, ok
@@ -31,12 +33,23 @@ def earlier(shared, tmp_path_factory) -> tuple[Path, Path]:
             known = identity._identities
             patch.setattr(identity, "_identities", lambda *asked: (known(*asked)[1], None))
             run_stage_two(config_on(pictures), Store(folder / "root"))
-        (provenance,) = (folder / "root").glob("representations/*/provenance.json")
-        facts = json.loads(provenance.read_text())
-        provenance.write_text(json.dumps({**facts, "began": LATER}))
+        make_earlier(folder / "root")
 
     folder = shared.make("earlier_picture_run", fill)
     return folder / "root", folder / "pictures"
+
+
+def make_earlier(root: Path) -> None:
+    """Let the run under `root` begin after its pictures were written, with an older ``DONE``."""
+    (provenance,) = root.glob("representations/*/provenance.json")
+    set_beginning(provenance, LATER)
+    done = read_done(provenance.parent)[0]
+    files = done.pop("files")  # of which earlier versions listed the weights alone
+    write_done(provenance.parent, done, {f: files[f] for f in files if f not in RUN_FILES})
+
+
+def set_beginning(provenance: Path, moment: str) -> None:
+    provenance.write_text(json.dumps({**json.loads(provenance.read_text()), "began": moment}))
 
 
 @pytest.fixture
@@ -109,8 +122,7 @@ def test_an_adopted_run_belongs_to_the_content_it_was_adopted_for(legacy, pictur
 
 def test_pictures_written_since_a_run_began_are_not_its_own(legacy, pictures, caplog):
     (provenance,) = legacy.glob("representations/*/provenance.json")
-    began = {**json.loads(provenance.read_text()), "began": "2000-01-01T00:00:00Z"}
-    provenance.write_text(json.dumps(began))
+    set_beginning(provenance, "2000-01-01T00:00:00Z")
     assert not is_found(legacy, pictures)
     representation_id(Store(legacy), config_on(pictures))
     assert "some were written after it began" in caplog.text
@@ -128,8 +140,7 @@ def test_a_run_on_transparent_pictures_is_not_adopted(tmp_path, monkeypatch, cap
     with monkeypatch.context() as patch:
         patch.setattr(identity, "_identities", lambda *asked: (known(*asked)[1], None))
         run_stage_two(config_on(pictures), Store(tmp_path / "root"))
-    (provenance,) = (tmp_path / "root").glob("representations/*/provenance.json")
-    provenance.write_text(json.dumps({**json.loads(provenance.read_text()), "began": LATER}))
+    make_earlier(tmp_path / "root")
     assert not is_found(tmp_path / "root", pictures)
     representation_id(Store(tmp_path / "root"), config_on(pictures))
     assert "without the transparency" in caplog.text

@@ -206,7 +206,7 @@ def test_uniform_pc_softmax_is_logit_adjustment_with_tau_one(head):
 
 
 @every_head
-@pytest.mark.parametrize("factor", [1, 1 / 21, 1e300])
+@pytest.mark.parametrize("factor", [1, 1 / 21, 1e28])
 def test_pc_softmax_to_the_training_prior_is_joint(head, factor):
     model = make("pc_softmax", target=(COUNTS * factor).tolist()).fit(X, Y, head=head)
     np.testing.assert_allclose(model.target_, COUNTS / 21)

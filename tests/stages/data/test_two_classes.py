@@ -83,7 +83,7 @@ def test_no_and_every_label_can_be_wrong(share):
 
 def test_one_class_has_no_wrong_label_to_take():
     with pytest.raises(ValueError, match=r"^label_noise: needs at least two classes, got 1"):
-        make_splits(collection([30, 30]), classes=[1], label_noise=0.1, **HELD)
+        flip_labels(np.zeros(3, int), np.arange(3), 3, 1, share=0.1, seed=0)
 
 
 def test_only_training_labels_are_wrong_and_counts_are_of_what_is_trained_on():
