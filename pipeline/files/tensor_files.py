@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.publish import canonical_json, publish_bytes
+from longtail.stages.data.files.regular_file import UnreadableFile, refuse_special
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,12 +56,15 @@ def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str
     from safetensors import SafetensorError, safe_open
 
     try:
+        refuse_special(path, os.stat(path))  # which the library would wait for, or never finish reading
         with safe_open(path, "numpy") as file:
             header = json.loads((file.metadata() or {})["longtail"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         intact = header["check"] == _header_hash(header["tensors"], header["facts"])
     except FileNotFoundError:
         raise
+    except UnreadableFile as error:
+        raise Damaged(str(error)) from None
     except (SafetensorError, KeyError, ValueError, TypeError, OSError, RecursionError) as error:
         raise Damaged(f"{path}: damaged ({error})") from None
     if not intact or tensors_hash(tensors) != header["tensors"]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.choices import flat
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.store.identity import representation_id
+from longtail.pipeline.store.records.run_records import run_settings
 from longtail.pipeline.store.store import Store
 
 DATA_GONE = (LongtailError, OSError, ValueError)  # what looking at data that are not there ends in
@@ -58,7 +58,7 @@ def _representations(store: Store) -> Iterator[tuple[float, dict[str, Any], dict
         if done is None:
             continue
         try:
-            settings = strict_yaml.load((folder / "config.yaml").read_text(encoding="utf-8"))["data"]
+            settings = run_settings(store, folder.name)["data"]
             yield (folder / "DONE").stat().st_mtime, flat(settings), done["data"]
         except (LongtailError, OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # damaged: no run to remember by
