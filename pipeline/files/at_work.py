@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from longtail.pipeline.files.publish import make_folder
+
 
 @contextmanager
 def at_work(folder: Path) -> Iterator[None]:
@@ -50,7 +52,7 @@ def exclusive(folder: Path) -> Iterator[bool]:
 def _hold(folder: Path) -> int:
     """A handle of `folder`, made if need be, that shares its lock."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         try:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:  # removed in between

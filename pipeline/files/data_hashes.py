@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import time
@@ -11,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from longtail.pipeline.errors import Damaged
+from longtail.pipeline.files.checked_json import read_json
 from longtail.pipeline.files.content_hash import content_hash
 from longtail.pipeline.files.data_look import DataLook, LookedAt
 from longtail.pipeline.files.publish import publish_json
@@ -97,9 +98,9 @@ class DataHashes:
 
     def _load(self) -> dict[str, list]:
         try:
-            known = json.loads(self.memory.read_bytes())
+            known = read_json(self.memory)
             return {path: [*map(int, stamp), str(digest)] for path, (*stamp, digest) in known.items()}
-        except (OSError, ValueError, TypeError, AttributeError):  # not there, or not what was saved
+        except (FileNotFoundError, Damaged, ValueError, TypeError, AttributeError):  # not what was saved
             return {}
 
     # -- many files -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from pathlib import Path
 from longtail.pipeline.errors import LongtailError
 from longtail.stages.data.files.regular_file import UnreadableFile, open_regular
 from longtail.stages.data.files.user_path import user_path
-from longtail.stages.wording import file_kind
+from longtail.stages.wording import file_kind, printable
 
 GENERATOR = "longtail"  # what pages and figures name as the program that made them
 OURS = {  # by suffix: a mark at the beginning of every file that longtail wrote
@@ -46,12 +46,12 @@ def output_path(
     except ValueError as error:
         raise LongtailError(str(error)) from None
     except OSError as error:
-        raise LongtailError(f"{path}: cannot be written ({error.strerror})") from None
+        raise LongtailError(f"{printable(path)}: cannot be written ({error.strerror})") from None
     if not stat.S_ISREG(status.st_mode):
-        raise LongtailError(f"{path}: is {file_kind(status.st_mode)}; {what} is written to a file")
+        raise LongtailError(f"{printable(path)}: is {file_kind(status.st_mode)}; {what} is written to a file")
     if not force and not (replaces and _is_ours(path)):
         other = f" and is not {what} that longtail wrote" if replaces else ""
-        raise LongtailError(f"{path}: exists already{other}; --force overwrites it{way_out}")
+        raise LongtailError(f"{printable(path)}: exists already{other}; --force overwrites it{way_out}")
     return _behind_links(path)
 
 
@@ -72,16 +72,20 @@ def _require_place(path: Path, what: str) -> None:
             status = os.stat(above)
         except FileNotFoundError:
             if above.is_symlink():
-                raise LongtailError(f"{above}: is a link to nothing, not a folder for {what}") from None
+                raise LongtailError(
+                    f"{printable(above)}: is a link to nothing, not a folder for {what}"
+                ) from None
             continue
         except NotADirectoryError:
             continue
         except OSError as error:
-            raise LongtailError(f"{above}: cannot be written to ({error.strerror})") from None
+            raise LongtailError(f"{printable(above)}: cannot be written to ({error.strerror})") from None
         if not stat.S_ISDIR(status.st_mode):
-            raise LongtailError(f"{above}: is {file_kind(status.st_mode)}, not a folder for {what}")
+            raise LongtailError(
+                f"{printable(above)}: is {file_kind(status.st_mode)}, not a folder for {what}"
+            )
         if not os.access(above, os.W_OK | os.X_OK):
-            raise LongtailError(f"{above}: you may not write {what} into this folder")
+            raise LongtailError(f"{printable(above)}: you may not write {what} into this folder")
         return
 
 

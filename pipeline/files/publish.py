@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 from longtail.stages.wording import file_kind
 
 TEMPORARY = ".tmp"
+MOST_REMOVALS = 100  # of a folder by other processes, while it is being made
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)  # of file systems without it, over networks
 
 
@@ -44,7 +45,7 @@ def publish(path: Path, write: Callable[[BinaryIO], None]) -> None:
 def make_folder(folder: Path) -> None:
     """Make `folder` and those above it exist; OSError naming what is in the way, if anything is."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _mkdir(folder)
     except OSError as error:
         for above in (folder, *folder.parents):
             if above.is_symlink() and not above.exists():
@@ -57,6 +58,19 @@ def make_folder(folder: Path) -> None:
         raise
 
 
+def _mkdir(folder: Path) -> None:
+    for _ in range(MOST_REMOVALS):
+        try:
+            return folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            if os.path.lexists(folder):
+                if folder.is_dir():
+                    return None
+                raise
+            # Another process has removed it between two looks at it.
+    return folder.mkdir(parents=True, exist_ok=True)
+
+
 def publish_bytes(path: Path, content: bytes) -> str:
     """Publish `content`; returns its SHA-256."""
     publish(path, lambda file: file.write(content))
@@ -65,8 +79,12 @@ def publish_bytes(path: Path, content: bytes) -> str:
 
 def publish_json(path: Path, value: Any) -> str:
     """Publish `value` as indented JSON; returns the file's SHA-256. NaN and infinity raise ValueError."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    return publish_bytes(path, text.encode() + b"\n")
+    return publish_bytes(path, json_file(value))
+
+
+def json_file(value: Any) -> bytes:
+    """What :func:`publish_json` publishes."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def canonical_json(value: Any) -> str:

@@ -11,9 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from longtail.pipeline.errors import Damaged
+from longtail.pipeline.files.checked_json import parse_json, read_record
 from longtail.pipeline.files.publish import publish_bytes
 
 FORM = f"longtail hashes 1, {sys.byteorder} endian"
+MOST_BYTES = 2**32  # of what is remembered: some thirty million files
 STAMP, DIGEST = 32, 32  # bytes of a file's stamp (four integers) and of its SHA-256
 
 
@@ -60,14 +63,14 @@ NOTHING = KnownFiles([], b"", b"")
 def load_known(memory: Path) -> KnownFiles:
     """What `memory` holds; nothing where it is not there, damaged, or was written in another form."""
     try:
-        first, body = memory.read_bytes().split(b"\n", 1)
-        header = json.loads(first)
+        first, body = read_record(memory, MOST_BYTES)[0].split(b"\n", 1)
+        header = parse_json(first, memory)
         count, length = header["files"], header["names"]
         stamps, digests, names = body[: STAMP * count], body[STAMP * count : -length or None], body[-length:]
         if header["form"] != FORM or header["sha256"] != hashlib.sha256(body).hexdigest():
             return NOTHING
         known = KnownFiles(names.decode(errors="surrogateescape").split("\0"), stamps, digests)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, Damaged, ValueError, TypeError, KeyError):
         return NOTHING
     return known if count and len(known.names) == count and len(digests) == DIGEST * count else NOTHING
 

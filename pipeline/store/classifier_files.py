@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from longtail.pipeline.config.imports import require_imports
 from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.publish import sha256_of
-from longtail.pipeline.store.records.done import DONE
+from longtail.pipeline.store.records.done import DONE, digests_of
 from longtail.pipeline.store.store import Store
 
 if TYPE_CHECKING:
@@ -48,6 +48,6 @@ def _verified(store: Store, name: str, file: str):
     if file not in done["files"]:
         raise Damaged(f"{store.folder('classifiers', name) / DONE}: does not list {file}")
     arrays, facts, _ = load_tensors(path)
-    if sha256_of(path) != done["files"][file]:
+    if sha256_of(path) not in digests_of(done, file):
         raise Damaged(f"{path}: is not the file this classifier finished with")
     return arrays, facts

@@ -27,10 +27,14 @@ class RepresentationDone(TypedDict):
 
 
 class ClassifierDone(TypedDict):
-    """``DONE`` of a classifier: its name, and the SHA-256 of its files by file name."""
+    """``DONE`` of a classifier: its name, and the SHA-256 of its files by file name.
+
+    While some are replaced, `coming` has that of their successors.
+    """
 
     classifier: str
     files: dict[str, str]
+    coming: NotRequired[dict[str, str]]
 
 
 class FeatureIdentity(TypedDict):

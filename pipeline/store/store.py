@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from longtail.pipeline.files.data_look import DataLook
 from longtail.pipeline.files.publish import canonical_json, publish_bytes, sha256_of
 from longtail.pipeline.store.contents import ClassifierDone, Manifest, RepresentationDone
 from longtail.pipeline.store.data.adoption import is_adopted
-from longtail.pipeline.store.records.done import DONE, MANIFEST, read_done, read_manifest, write_done
+from longtail.pipeline.store.records.done import COMING, DONE, MANIFEST, read_done, read_manifest, write_done
 from longtail.pipeline.store.records.result_index import ReadResult, ResultIndex, folder_names, read_result
 from longtail.pipeline.store.result import Result
 from longtail.stages.wording import listed
@@ -103,6 +104,19 @@ class Store:
             if now == digests:
                 return
             digests = now  # a process at the same work has published a file in between
+
+    def announce(self, kind: str, name: str, contents: Mapping[str, bytes]) -> None:
+        """Let ``DONE`` of a result, if it is finished, answer for what will replace some of its files, too.
+
+        One that is killed between this and :meth:`finish` leaves it finished.
+        """
+        try:
+            done = read_done(self.folder(kind, name))[0]
+        except (FileNotFoundError, Damaged):
+            return
+        files = done.pop("files")
+        coming = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
+        write_done(self.folder(kind, name), {**done, COMING: coming}, files)
 
     def replace(self, kind: str, name: str, file: str, content: bytes) -> None:
         """Publish a file of a finished result anew, with its SHA-256 in ``DONE``; others stay as listed."""

@@ -11,6 +11,7 @@ from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.imports import origins
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import Damaged
+from longtail.pipeline.files.at_work import exclusive
 from longtail.pipeline.files.checked_json import read_record
 from longtail.pipeline.files.epoch_files import STATE
 from longtail.pipeline.files.publish import publish_bytes, publish_json
@@ -56,8 +57,16 @@ def mend_run_files(config: Config, store: Store, run_id: str) -> None:
     """Write again what is missing or damaged of the files of `config`'s finished run, weights apart.
 
     The run's id says that `config` has the settings it was trained with; the history is in its last state.
-    Warns of each file, and of one that only training could make again.
+    Warns of each file, and of one that only training could make again. While another process works on the
+    same run nothing is written: that one finishes its own files, and the ``DONE`` of one would name files of
+    the other.
     """
+    with exclusive(store.folder("representations", run_id)) as nobody_else:
+        if nobody_else:
+            _mend(config, store, run_id)
+
+
+def _mend(config: Config, store: Store, run_id: str) -> None:
     for file in RUN_FILES:
         problem = _problem(store, run_id, file)
         if problem is None:

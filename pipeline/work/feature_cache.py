@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from longtail.pipeline.errors import Damaged
-from longtail.pipeline.files.publish import sha256_of
+from longtail.pipeline.files.publish import digest_of
 from longtail.pipeline.files.tensor_files import load_tensors
 from longtail.pipeline.store.store import Store
+from longtail.stages.data.files.regular_file import open_regular
 from longtail.stages.features import Features
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def load_verified(store: Store, key: str) -> FeatureSet | None:
         return None
     try:
         for name, facts in manifest["files"].items():
-            if sha256_of(folder / name) != facts["sha256"]:
+            with open_regular(folder / name) as file:
+                digest = digest_of(file)
+            if digest != facts["sha256"]:
                 raise Damaged(f"{folder / name}: damaged (its SHA-256 is not the one recorded)")
         splits = {split: _open_split(folder, split) for split in SPLITS}
         views = [_open_rows(folder, view_name(number)) for number in range(manifest.get("views", 0))]

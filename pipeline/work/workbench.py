@@ -12,9 +12,10 @@ from longtail.pipeline.config.imports import origins
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import Damaged
 from longtail.pipeline.files.at_work import at_work
-from longtail.pipeline.files.publish import publish_json
+from longtail.pipeline.files.publish import json_file, publish_bytes
 from longtail.pipeline.store.classifier_files import PREDICTIONS, WEIGHTS, load_classifier, load_predictions
 from longtail.pipeline.store.identity import classifier_id, feature_key
+from longtail.pipeline.store.records.result_index import RESULT
 from longtail.pipeline.store.result import Result
 from longtail.pipeline.store.store import Store
 from longtail.pipeline.work import classifying
@@ -153,7 +154,7 @@ class Workbench:
         """Judge `estimator` on those of `splits` that `result` lacks; publish all there is of it."""
         import numpy as np
 
-        from longtail.pipeline.files.tensor_files import save_tensors
+        from longtail.pipeline.files.tensor_files import tensor_file
 
         metrics, samples, predictions = dict(result.metrics), dict(result.class_samples), dict(predictions)
         counts = result.class_counts
@@ -168,10 +169,11 @@ class Workbench:
                     predictions[f"{split}.confidence"] = judgement.confidences
         result = replace(result, class_samples=samples, metrics=metrics)
         folder = self.store.folder("classifiers", result.run)
-        save_tensors(folder / PREDICTIONS, predictions, {})
-        publish_json(folder / "result.json", result.to_json())
-        files = [WEIGHTS, PREDICTIONS, "result.json"]
-        self.store.finish("classifiers", result.run, {"classifier": result.classifier}, files)
+        contents = {PREDICTIONS: tensor_file(predictions, {})[0], RESULT: json_file(result.to_json())}
+        self.store.announce("classifiers", result.run, contents)
+        for file, content in contents.items():
+            publish_bytes(folder / file, content)
+        self.store.finish("classifiers", result.run, {"classifier": result.classifier}, [WEIGHTS, *contents])
         return result
 
     def _parts(self) -> dict[str, Features]:

@@ -7,12 +7,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longtail.pipeline.config import strict_yaml
 from longtail.pipeline.config.choices import flat
 from longtail.pipeline.config.loading import Config
 from longtail.pipeline.errors import LongtailError
 from longtail.pipeline.files.publish import canonical_json
 from longtail.pipeline.store.identity import representation_id
+from longtail.pipeline.store.records.run_records import run_settings
 from longtail.pipeline.store.store import Store
 
 DATA_GONE = (LongtailError, OSError, ValueError)  # what looking at data that are not there ends in
@@ -74,12 +74,12 @@ def _representations(store: Store, data: str) -> Iterator[PastRun]:
     for folder in store.root.glob("representations/*"):
         done = store.done("representations", folder.name)
         if done is not None and done["data"].get("name") == data:
-            yield PastRun(_written(folder), done["data"], partial(_data_settings, folder / "config.yaml"))
+            yield PastRun(_written(folder), done["data"], partial(_data_settings, store, folder.name))
 
 
-def _data_settings(path: Path) -> Mapping[str, Any]:
+def _data_settings(store: Store, run_id: str) -> Mapping[str, Any]:
     try:
-        return flat(strict_yaml.load(path.read_text(encoding="utf-8"), str(path))["data"])
+        return flat(run_settings(store, run_id)["data"])
     except (LongtailError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # damaged: no run to remember by
 

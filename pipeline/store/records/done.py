@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from longtail.pipeline.files.checked_json import parse_json, read_record, verifi
 from longtail.pipeline.files.publish import publish_json
 
 DONE, MANIFEST = "DONE", "manifest.json"
+COMING = "coming"  # the entry of DONE with the SHA-256 of what will replace files: either may be there
 FOLDER = "folder"  # the entry of DONE with the place of the result; older ones lack it
 
 _PLAIN_NAME = re.compile(r"\w[\w.-]*")
@@ -33,6 +35,8 @@ def read_done(folder: Path) -> tuple[dict[str, Any], os.stat_result]:
     record, status = _checked(path, folder.parent.name)
     if record.pop(FOLDER, place) != place:
         raise Damaged(f"{path}: belongs to another result")
+    if not isinstance(record.get(COMING, {}), dict):
+        raise Damaged(f"{path}: lacks {COMING}")
     for weights in ("last", "best") if folder.parent.name == "representations" else ():
         _require(record[weights], {"file": str, "tensors": str}, path)
     for name in [*record["files"], *(record[w]["file"] for w in ("last", "best") if w in record)]:
@@ -67,9 +71,15 @@ def read_listed(folder: Path, done: dict[str, Any], file: str) -> tuple[bytes, o
         content, status = read_record(path)
     except FileNotFoundError as error:
         raise Damaged(str(error)) from None
-    if hashlib.sha256(content).hexdigest() != done["files"][file]:
+    if hashlib.sha256(content).hexdigest() not in digests_of(done, file):
         raise Damaged(f"{path}: its SHA-256 is not the one recorded")
     return content, status
+
+
+def digests_of(done: Mapping[str, Any], file: str) -> tuple[str, ...]:
+    """The SHA-256 that a listed file may have: two while its successor is being written, else one."""
+    coming = done.get(COMING, {})
+    return (done["files"][file], coming[file]) if file in coming else (done["files"][file],)
 
 
 def _place(folder: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from longtail.pipeline.files import publish as publish_module
-from longtail.pipeline.files.publish import publish, publish_bytes
+from longtail.pipeline.files.publish import make_folder, publish, publish_bytes
 
 
 def fail_with(number: int):
@@ -93,3 +93,17 @@ def test_a_place_without_room_for_folders_is_named():
     with pytest.raises(OSError, match="'/proc/root/classifiers'") as caught:
         publish_bytes(Path("/proc/root/classifiers/DONE"), b"new")
     assert "no folder can be made here" in str(caught.value)
+
+
+def test_folder_that_another_process_removes_meanwhile_is_made_again(tmp_path, monkeypatch):
+    made, mkdir = [], os.mkdir
+
+    def once_removed(path, mode=0o777):
+        made.append(path)
+        if len(made) == 1:
+            raise FileExistsError(errno.EEXIST, "File exists", str(path))  # and then it is gone
+        mkdir(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", once_removed)
+    make_folder(tmp_path / "features")
+    assert (tmp_path / "features").is_dir() and len(made) == 2

@@ -27,6 +27,9 @@ LABEL_COLUMNS = (
 SPLIT_COLUMNS = ("split", "subset", "set", "partition", "part", "phase")
 DELIMITERS = (",", ";", "\t")
 FORM = "must be 'relative/path label', or CSV whose header names the columns (path and label, say)"
+JSON_FORM = (
+    "must hold images (id, file_name), annotations (image_id, category_id) and perhaps categories (id, name)"
+)
 MOST_DIGITS = 18  # of a label
 
 
@@ -195,16 +198,16 @@ def parse_json(path: Path, text: str) -> RawList:
     """
     try:
         content = json.loads(text)
+    except (ValueError, RecursionError) as error:  # also a number of more digits than Python reads
+        raise ValueError(f"{path}: {JSON_FORM} ({error})") from None
+    try:
         listed_categories = ((_number(c["id"]), str(c["name"])) for c in content.get("categories", []))
         categories = _without_repeats(path, "category", listed_categories)
         files = _without_repeats(path, "image", ((i["id"], i["file_name"]) for i in content["images"]))
         marks = ((a["image_id"], a["category_id"]) for a in content["annotations"])
         labels = _without_repeats(path, "annotation of image", marks)
-    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path}: must hold images (id, file_name), annotations (image_id, category_id) and perhaps "
-            f"categories (id, name) ({error!r})"
-        ) from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: {JSON_FORM} ({error!r})") from None
     raw = RawList([], [], [], categories or None)
     for image, name in files.items():
         where, label = f"{path}, image {image}", labels.get(image)
