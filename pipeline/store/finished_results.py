@@ -12,7 +12,7 @@ from longtail.pipeline.errors import ConfigError, LongtailError
 from longtail.pipeline.store.data.remembered import (
     DATA_GONE,
     remembered_identities,
-    remembered_run,
+    remembered_identity,
     used_without_data,
 )
 from longtail.pipeline.store.identity import classifier_id, data_identity, feature_key, representation_id
@@ -57,10 +57,11 @@ def find_results(
 def nothing_finished(store: Store, reference: str, overrides: Sequence[str] = ()) -> LongtailError:
     """The error for a reference without finished runs; it names one on what the data held earlier."""
     text = f"{' '.join([reference, *overrides])}: has no finished run under {store.root}; "
-    is_config = bool(overrides) or find_result(store, reference) is None
-    earlier = remembered_run(store, load_config(reference, overrides)) if is_config else None
-    if earlier is not None:
-        text += f"{earlier} is one on what the data held earlier; "
+    if overrides or find_result(store, reference) is None:
+        config = load_config(reference, overrides)
+        data = None if config.representation is None else remembered_identity(store, config)
+        if data is not None:
+            text += f"{representation_id(store, config, data)} is one on what the data held earlier; "
     return LongtailError(f"{text}`longtail run` makes one")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from typing import TYPE_CHECKING
 
 import click
 
@@ -27,9 +26,6 @@ from longtail.pipeline.verbs.options import (
     overrides_argument,
     verify_option,
 )
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("longtail")
 
