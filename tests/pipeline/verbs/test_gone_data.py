@@ -82,9 +82,9 @@ def test_settings_of_runs_on_other_data_are_not_read(gone, words, monkeypatch):
     write_done(other, {**done, "data": {**done["data"], "content": "another"}}, done["files"])
     read, settings = [], remembered._data_settings
 
-    def reading(path):
-        read.append(path.parent.name)
-        return settings(path)
+    def reading(store, run_id):
+        read.append(run_id)
+        return settings(store, run_id)
 
     monkeypatch.setattr(remembered, "_data_settings", reading)
     assert SAYING_SO in ok("--root", gone[0], "report", *words).err
