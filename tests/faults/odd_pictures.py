@@ -59,7 +59,9 @@ def damaged() -> Iterator[OddPicture]:
         # TGA has no mark, so that nothing but its suffix tells what it is.
         yield OddPicture(f"{kind}-other{other}", whole, REFUSED if kind == "TGA" else READ)
         for share in CUTS:
-            yield OddPicture(f"{kind}-cut-{share:.0%}{suffix}".replace("%", ""), whole[: int(share * len(whole))])
+            yield OddPicture(
+                f"{kind}-cut-{share:.0%}{suffix}".replace("%", ""), whole[: int(share * len(whole))]
+            )
         yield OddPicture(f"{kind}-cut-last{suffix}", whole[:-1])
         yield OddPicture(f"{kind}-longer{suffix}", whole + bytes(range(256)))
         for turn in range(TURNS):  # most of them among the first bytes, which say what follows
@@ -71,7 +73,9 @@ def damaged() -> Iterator[OddPicture]:
 # -- pixels and what is said about them ---------------------------------------------------------------------
 
 
-def png(width: int, height: int, pixels: bytes, *, depth: int = 8, colour: int = 0, extra: bytes = b"") -> bytes:
+def png(
+    width: int, height: int, pixels: bytes, *, depth: int = 8, colour: int = 0, extra: bytes = b""
+) -> bytes:
     """A PNG of filtered rows `pixels`, with `extra` chunks before them."""
     size = struct.pack(">2I5B", width, height, depth, colour, 0, 0, 0)
     packed = chunk(b"IDAT", zlib.compress(pixels))
@@ -103,7 +107,9 @@ def of_odd_modes() -> Iterator[OddPicture]:
     for kind in formats.keys() & modes.keys():
         for mode in modes[kind]:
             image = in_mode(rgb, mode)
-            yield OddPicture(f"{kind}-mode-{mode.replace(';', '')}{formats[kind]}", written(image, kind), READ)
+            yield OddPicture(
+                f"{kind}-mode-{mode.replace(';', '')}{formats[kind]}", written(image, kind), READ
+            )
     for kind in formats.keys() & {"PNG", "WEBP", "TIFF", "ICO", "AVIF", "JPEG2000"}:
         yield OddPicture(f"{kind}-clear{formats[kind]}", written(clear, kind), READ)
     palette = rgb.convert("P")
@@ -142,7 +148,9 @@ def described() -> Iterator[OddPicture]:
     }
     for kind in formats.keys() & {"JPEG", "PNG", "WEBP", "TIFF", "AVIF"}:
         for name, profile in profiles.items():
-            yield OddPicture(f"{kind}-icc-{name}{formats[kind]}", written(rgb, kind, icc_profile=profile), READ)
+            yield OddPicture(
+                f"{kind}-icc-{name}{formats[kind]}", written(rgb, kind, icc_profile=profile), READ
+            )
     for kind in formats.keys() & {"JPEG", "PNG", "WEBP"}:
         for orientation in range(10):  # 1…8 are known
             exif = Image.Exif()
@@ -159,7 +167,9 @@ def described() -> Iterator[OddPicture]:
     for kind in formats.keys() & {"PNG", "GIF", "WEBP", "TIFF", "AVIF"}:
         frames = {"save_all": True, "append_images": [noise(16, 8).rotate(180), Image.new("RGB", (16, 8))]}
         yield OddPicture(f"{kind}-frames{formats[kind]}", written(rgb, kind, **frames), READ)
-    yield OddPicture("ICO-sizes.ico", written(noise(64, 64), "ICO", sizes=[(16, 16), (32, 32), (64, 64)]), READ)
+    yield OddPicture(
+        "ICO-sizes.ico", written(noise(64, 64), "ICO", sizes=[(16, 16), (32, 32), (64, 64)]), READ
+    )
 
 
 # -- made to do harm ----------------------------------------------------------------------------------------
@@ -199,7 +209,7 @@ def bombs() -> Iterator[OddPicture]:
     for kind in formats.keys() & contents.keys():
         yield OddPicture(f"{kind}-bomb{formats[kind]}", contents[kind], REFUSED)
     packed = zlib.compress(bytes(2**28))
-    for name, extra in (("text", b"zTXt" b"a\0\0"), ("profile", b"iCCP" b"a\0\0")):
+    for name, extra in (("text", b"zTXta\0\0"), ("profile", b"iCCPa\0\0")):
         row = (b"\0" + bytes(range(8))) * 8
         yield OddPicture(f"PNG-{name}-bomb.png", png(8, 8, row, extra=chunk(extra[:4], extra[4:] + packed)))
 

@@ -64,8 +64,8 @@ def write_done(folder: Path, facts: dict[str, Any], digests: dict[str, str]) -> 
 def refuse_obstacle(folder: Path) -> None:
     """LongtailError when what will declare the result in `folder` finished cannot be published there.
 
-    That is so where a folder, FIFO, socket or device, or a link to one, has its name: no run put it there, and
-    work that ended at it would be lost.
+    That is so where a folder, FIFO, socket or device, or a link to one, has its name: work that ended there
+    would be lost, and no run has put it there.
     """
     path = folder / (MANIFEST if folder.parent.name == "features" else DONE)
     try:
