@@ -18,7 +18,15 @@ from longtail.pipeline.files.data_look import DataLook
 from longtail.pipeline.files.publish import canonical_json, publish_bytes, sha256_of
 from longtail.pipeline.store.contents import ClassifierDone, Manifest, RepresentationDone
 from longtail.pipeline.store.data.adoption import is_adopted
-from longtail.pipeline.store.records.done import COMING, DONE, MANIFEST, read_done, read_manifest, write_done
+from longtail.pipeline.store.records.done import (
+    COMING,
+    DONE,
+    MANIFEST,
+    read_done,
+    read_manifest,
+    refuse_obstacle,
+    write_done,
+)
 from longtail.pipeline.store.records.result_index import ReadResult, ResultIndex, folder_names, read_result
 from longtail.pipeline.store.result import Result
 from longtail.stages.wording import listed
@@ -93,6 +101,10 @@ class Store:
     def manifest(self, key: str) -> Manifest | None:
         """What ``manifest.json`` of finished features holds; None if missing or, with a warning, damaged."""
         return _unless_damaged(lambda: read_manifest(self.folder("features", key)))
+
+    def refuse_obstacle(self, kind: str, name: str) -> None:
+        """Before work on a result: LongtailError naming what lies where it would be declared finished."""
+        refuse_obstacle(self.folder(kind, name))
 
     def finish(self, kind: str, name: str, facts: dict[str, Any], files: list[str]) -> None:
         """Publish ``DONE``: `facts`, the SHA-256 of each of `files`, and that of all this."""

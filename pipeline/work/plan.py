@@ -48,6 +48,8 @@ def planned_steps(config: Config, store: Store, *, fresh: bool = False) -> list[
         run_id = representation_id(store, config)
         done = None if fresh else store.done("representations", run_id)
         if done is None:
+            if not fresh:
+                store.refuse_obstacle("representations", run_id)
             check_start(config, store)
         todo = DONE if done else _training(config.representation, store, run_id, fresh)
         steps.append(PlannedStep("representation", config.representation.backbone.name, run_id, todo))
@@ -92,6 +94,7 @@ def _extraction(store: Store, key: str | None, fresh: bool, idle: bool) -> str:
         return DONE
     if idle:
         return "not needed, every classifier is done"
+    store.refuse_obstacle("features", key)
     return "would go on extracting" if store.folder("features", key + PART).is_dir() else "would extract"
 
 
@@ -102,4 +105,6 @@ def _classifier(config: Config, store: Store, spec: Spec, key: str | None, fresh
         return PlannedStep("classifier", label, None, "would fit")
     name = classifier_id(config, key, spec)
     done = not fresh and finished_result(store, name, SPLITS) is not None
+    if not done:
+        store.refuse_obstacle("classifiers", name)
     return PlannedStep("classifier", label, name, DONE if done else "would fit")

@@ -36,6 +36,7 @@ def run_extraction(config: Config, store: Store, *, fresh: bool = False) -> str:
     if is_cached(store, key):
         log.debug("features %s: cached", key)
     else:
+        store.refuse_obstacle("features", key)
         try:
             _extract(config, store, one, key)
         except FileNotFoundError:  # another process has finished the same work and removed its shards

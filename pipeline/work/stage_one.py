@@ -44,6 +44,7 @@ def run_stage_one(config: Config, store: Store, *, fresh: bool = False) -> Stage
         log.debug("representation %s: done", run_id)
         mend_run_files(config, store, run_id)
     else:
+        store.refuse_obstacle("representations", run_id)
         check_start(config, store)
         registry("backbones").get(config.representation.backbone.name)  # reports a missing extra at once
         from longtail.pipeline.training.train import train

@@ -80,6 +80,7 @@ class Workbench:
         if result is not None:
             log.debug("classifier %s: %s done", name, spec.name)
             return result
+        self.store.refuse_obstacle("classifiers", name)
         features = self.features  # whose extraction may change their key, and so the id
         partial = None if fresh else self.store.result(self.classifier_id(spec))
         if partial is not None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from longtail.pipeline.errors import Damaged
+from longtail.pipeline.errors import Damaged, LongtailError
 from longtail.pipeline.files.checked_json import parse_json, read_record, verified, with_checksum
 from longtail.pipeline.files.publish import publish_json
+from longtail.stages.wording import file_kind
 
 DONE, MANIFEST = "DONE", "manifest.json"
 COMING = "coming"  # the entry of DONE with the SHA-256 of what will replace files: either may be there
@@ -57,6 +59,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def write_done(folder: Path, facts: dict[str, Any], digests: dict[str, str]) -> None:
     """Publish ``DONE``: `facts`, its place, and the SHA-256 of files by name."""
     publish_json(folder / DONE, with_checksum({**facts, FOLDER: _place(folder), "files": digests}))
+
+
+def refuse_obstacle(folder: Path) -> None:
+    """LongtailError when what will declare the result in `folder` finished cannot be published there.
+
+    That is so where a folder, FIFO, socket or device, or a link to one, has its name: work that ended there
+    would be lost, and no run has put it there.
+    """
+    path = folder / (MANIFEST if folder.parent.name == "features" else DONE)
+    try:
+        status = os.stat(path)
+    except OSError:  # missing, or a link that leads nowhere, which a file replaces
+        return
+    if not stat.S_ISREG(status.st_mode):
+        raise LongtailError(f"{path}: is {file_kind(status.st_mode)}, not a file; remove it")
 
 
 def read_listed(folder: Path, done: dict[str, Any], file: str) -> tuple[bytes, os.stat_result]:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from longtail.stages.wording import printable
+
 CHUNK = 64  # files a thread takes at a time
 
 
@@ -24,7 +26,7 @@ def try_each(paths: Sequence[Path], attempt: Callable[[int], object], workers: i
             try:
                 attempt(row)
             except Exception as error:  # Pillow raises anything, from OSError to IndexError
-                broken[row] = f"{paths[row]} ({error or type(error).__name__})"
+                broken[row] = f"{printable(paths[row])} ({error or type(error).__name__})"
         return broken
 
     # Threads, since Pillow releases the interpreter lock while it decodes.

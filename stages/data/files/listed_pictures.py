@@ -11,9 +11,10 @@ from longtail.stages.data.files.regular_file import refuse_special
 from longtail.stages.data.files.stamped_files import Stamp, stamp_of
 from longtail.stages.data.files.user_path import user_path
 from longtail.stages.parameters import wrong
-from longtail.stages.wording import counted, listed
+from longtail.stages.wording import counted, excerpt, listed
 
 MISSING = Stamp(0, 0, 0, 0)
+MOST_SHOWN = 200  # characters of a path in a message
 
 
 class ListedPictures:
@@ -26,7 +27,10 @@ class ListedPictures:
         self.missing: list[str] = []
 
     def stamp(self, path: str, where: str) -> Stamp:
-        """Stamp of the picture at `path` below the root, MISSING without one; `where` it is listed."""
+        """Stamp of the picture at `path` below the root, MISSING without one; `where` it is listed.
+
+        ValueError naming `where` for a path that leaves the root, is no file or cannot be looked up.
+        """
         full = os.path.join(self.root, path)
         try:
             folder = os.path.dirname(full)
@@ -42,6 +46,9 @@ class ListedPictures:
         except (FileNotFoundError, NotADirectoryError):
             self.missing.append(f"{full} ({where})")
             return MISSING
+        except OSError as error:  # a name that is too long, a folder of somebody else
+            shown = excerpt(full, MOST_SHOWN)
+            raise ValueError(f"{where}: {shown}: cannot be looked up ({error.strerror})") from None
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
 

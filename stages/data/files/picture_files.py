@@ -10,6 +10,7 @@ from pathlib import Path
 
 from longtail.stages.data.files.inside_root import inside_root
 from longtail.stages.data.files.passed_over import NEEDS, PassedOver
+from longtail.stages.data.files.regular_file import refuse_special
 
 # Whatever these hold: a picture's format is recognised by content.
 SUFFIXES = (
@@ -38,6 +39,7 @@ def picture_stats(
 ) -> Iterator[tuple[str, os.stat_result]]:
     """Every picture at any depth below `folder` and what the file system says of it, as :func:`walk`.
 
+    ValueError for a link that leads nowhere, and for a FIFO, socket or device with a picture's suffix.
     Paths are strings: making a Path takes longer than all that is asked of a picture here.
     """
     real, suffixes = inside_root(Path(folder), root), frozenset(picture_suffixes())
@@ -52,7 +54,8 @@ def picture_stats(
             elif entry.name[entry.name.rfind(".") :].lower() in suffixes:
                 if entry.is_symlink() and not inside_root(Path(entry.path), root).exists():
                     raise ValueError(f"{entry.path}: a link to a file that is not there")
-                if entry.is_file():
-                    yield entry.path, entry.stat()
+                status = entry.stat()
+                refuse_special(entry.path, status)
+                yield entry.path, status
             elif passed is not None:
                 passed.add(entry.name)

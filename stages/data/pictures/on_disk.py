@@ -24,6 +24,7 @@ from longtail.stages.data.pictures.read_picture import open_picture
 from longtail.stages.data.pictures.settings import PictureSettings
 from longtail.stages.data.pictures.torchvision_transform import picture_transform
 from longtail.stages.randomness import generator
+from longtail.stages.wording import printable
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, of pixels in 0…255
 LUMA = (0.299, 0.587, 0.114)  # of R, G and B in a grey pixel (ITU-R BT.601), as Pillow converts
@@ -200,7 +201,7 @@ class _DecodedBatches(Dataset):
                     pixels[place] = self.transform(open_picture(path, **settings.reading))
                 except Exception as error:  # Pillow raises anything, from OSError to IndexError
                     return (
-                        f"{path}: cannot be read ({error or type(error).__name__}); repair or remove it, "
-                        "or set `unreadable='skip'`"
+                        f"{printable(path)}: cannot be read ({error or type(error).__name__}); "
+                        "repair or remove it, or set `unreadable='skip'`"
                     )
         return pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -250,3 +251,21 @@ def test_image_folder_beyond_the_memory_limit_names_a_size_that_fits(tmp_path, m
     with pytest.raises(ValueError, match=r"^image_size: 4 pictures of 11×11×3 .*; 10 fits"):
         read_folder(tmp_path, image_size=11)
     assert len(read_folder(tmp_path, image_size=10).train) == 4
+
+
+@pytest.mark.parametrize("allow_outside", [False, True])
+def test_image_folder_refuses_a_fifo_that_is_called_a_picture(tmp_path, allow_outside):
+    write_pictures(tmp_path, {"a": 2, "b": 2})
+    os.mkfifo(tmp_path / "a" / "odd.png")
+    with pytest.raises(ValueError, match=r"a/odd\.png: must be a file, is a FIFO"):
+        read_folder(tmp_path, image_size=8, allow_outside=allow_outside)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_picture_whose_name_has_two_lines_is_named_in_one(tmp_path, in_memory):
+    write_pictures(tmp_path, {"a": 2, "b": 2})
+    (tmp_path / "a" / "odd\nname.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"a/odd\\u000aname\.png") as caught:
+        train = read_folder(tmp_path, image_size=8, in_memory=in_memory).train
+        train.batch(np.arange(len(train)))
+    assert "\n" not in str(caught.value)

@@ -586,3 +586,11 @@ def test_a_worker_that_dies_while_the_network_computes_is_one_line(folder, tmp_p
     lines = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and "a process that decodes pictures died" in lines[0]
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("path", ["x" * 5000 + ".png", "a/" * 5000 + "x.png"])
+def test_a_listed_path_that_is_too_long_is_named_by_list_and_line(folder, path):
+    (folder / "train.txt").write_text(f"train/n00/0.png 0\n{path} 1\n")
+    with pytest.raises(ValueError, match=r"train\.txt, line 2: .*…: cannot be looked up \(") as caught:
+        DATASETS.sources("image_list", {"root": str(folder), "train": str(folder / "train.txt")})
+    assert len(str(caught.value)) < 600
