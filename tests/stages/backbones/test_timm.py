@@ -230,9 +230,9 @@ def test_weights_that_cannot_be_fetched_are_named(digits, store, monkeypatch):
             "https://huggingface.co/timm/test_resnet.r160_in1k/resolve/main/model.safe",
         ),
         (
-            "cspnext_l",
-            "rsb_a1_in1k",
-            "https://huggingface.co/munehiro-k/cspnext_l.rsb_a1_in1k/resolve/main/mod",
+            "fastvit_mci0",
+            "apple_mclip",
+            "https://huggingface.co/apple/mobileclip_s0_timm/resolve/main/",
         ),
         ("gcvit_tiny", "in1k", "https://github.com/"),  # not on the hub
     ],

@@ -55,7 +55,9 @@ def test_alpha_outlives_the_conversion_of_colours(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("mode", "profile"), [("RGB", SRGB), ("L", SRGB), ("RGB", b"no profile"), ("L", swapped())]
+    ("mode", "profile"),
+    [("RGB", SRGB), ("L", SRGB), ("RGB", b"no profile"), ("L", swapped())],
+    ids=["sRGB", "sRGB of grey", "no profile", "colours of grey"],  # profiles hold when they were made
 )
 def test_pixels_stay_as_they_are_by_srgb_and_by_profiles_that_do_not_fit(tmp_path, mode, profile):
     image = picture(mode=mode)
