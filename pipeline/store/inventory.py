@@ -215,8 +215,8 @@ def _item(path: Path, kind: str, state: str, reason: str = "") -> Item:
 
 def _is_written(path: Path) -> bool:
     """Whether a living process is at work on a result or its shards, or in a temporary file's folder."""
-    places = (path, path.with_name(path.name + PART)) if _is_folder(path) else (path.parent,)
-    return any(map(is_at_work, places))
+    folder = path if _is_folder(path) else path.parent
+    return any(map(is_at_work, (folder, folder.with_name(folder.name + PART))))
 
 
 def _is_folder(path: Path) -> bool:

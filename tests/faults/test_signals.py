@@ -100,7 +100,7 @@ def test_signal_outside_training_ends_at_once(whole, survey, tmp_path, number):
 @pytest.mark.faults
 def test_clean_beside_a_stopped_training_takes_nothing_from_it(whole, survey, tmp_path):
     def check(operations: int) -> None:
-        root = tmp_path / "root"
+        root = tmp_path / f"root-{operations}"
         running = Running(root, whole.command)
         wait_until(lambda: len(running.operations()) > operations)
         running.signal(signal.SIGSTOP)

@@ -328,6 +328,7 @@ def test_what_a_stopped_process_writes_stays_until_it_has_ended(used, writer, pl
     age(folder)
     if place.startswith("features"):
         put(used.root / "features" / "0123456789abcdef" / "train.X.npy")
+        put(used.root / "features" / "0123456789abcdef" / ".val.X.npy.17-0123abcd.tmp")
         age(used.root / "features" / "0123456789abcdef")
     assert removed(used, unfinished=True) == set()
     kept = clean(used, unfinished=True).split("kept: a process that is alive is at work on it")[1]
