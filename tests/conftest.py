@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -123,6 +124,16 @@ def store(tmp_path):
     from longtail.pipeline.store.store import Store
 
     return Store(tmp_path / "root")
+
+
+@pytest.fixture
+def logged(caplog):
+    """What the program's log says, from INFO on."""
+    logger = logging.getLogger("longtail")
+    logger.addHandler(caplog.handler)
+    with caplog.at_level("INFO", logger="longtail"):
+        yield caplog
+    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture(scope="session")

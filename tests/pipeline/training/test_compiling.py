@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import time
 from types import SimpleNamespace
@@ -20,15 +19,6 @@ from longtail.stages.losses import LOSSES
 from longtail.stages.network import LinearHead, Network
 from longtail.stages.samplers import SAMPLERS
 from longtail.stages.training.compiling import TakesTooLong, time_limit
-
-
-@pytest.fixture
-def messages(caplog):
-    logger = logging.getLogger("longtail")
-    logger.addHandler(caplog.handler)
-    with caplog.at_level("INFO", logger="longtail"):
-        yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture
@@ -77,16 +67,16 @@ def compiled_as(
     monkeypatch.setattr(torch, "compile", compile)
 
 
-def test_compiled_steps_that_save_time_are_taken(training, monkeypatch, messages):
+def test_compiled_steps_that_save_time_are_taken(training, monkeypatch, logged):
     compiled_as(monkeypatch, first=0.05)
     assert worth_compiling(*training)
-    assert "compiling a copy of the network" in messages.text and "it goes on compiled" in messages.text
+    assert "compiling a copy of the network" in logged.text and "it goes on compiled" in logged.text
 
 
-def test_compiled_steps_that_take_longer_are_not(training, monkeypatch, messages):
+def test_compiled_steps_that_take_longer_are_not(training, monkeypatch, logged):
     compiled_as(monkeypatch, factor=20)
     assert not worth_compiling(*training)
-    assert "it goes on uncompiled" in messages.text
+    assert "it goes on uncompiled" in logged.text
 
 
 def test_compiling_that_costs_more_than_it_saves_is_not_worth_it(training, monkeypatch):
@@ -96,14 +86,14 @@ def test_compiling_that_costs_more_than_it_saves_is_not_worth_it(training, monke
     assert not worth_compiling(trainee, settings)
 
 
-def test_compiling_is_given_up_when_its_time_is_over(training, monkeypatch, messages):
+def test_compiling_is_given_up_when_its_time_is_over(training, monkeypatch, logged):
     compiled_as(monkeypatch, first=60)
     monkeypatch.setattr(environment, "LONGEST_TRIAL", 1e-12)
     handler = signal.getsignal(signal.SIGALRM)
     began = time.monotonic()
     assert not worth_compiling(*training)
     assert time.monotonic() - began < 30
-    assert "compiling takes longer than that: training goes on uncompiled" in messages.text
+    assert "compiling takes longer than that: training goes on uncompiled" in logged.text
     assert signal.getsignal(signal.SIGALRM) == handler
 
 
@@ -120,10 +110,10 @@ def test_a_time_limit_leaves_an_earlier_timer_running():
     signal.setitimer(signal.ITIMER_REAL, *before[1])
 
 
-def test_a_network_that_cannot_be_compiled_trains_uncompiled(training, monkeypatch, messages):
+def test_a_network_that_cannot_be_compiled_trains_uncompiled(training, monkeypatch, logged):
     compiled_as(monkeypatch, error=RuntimeError("no such compiler"))
     assert not worth_compiling(*training)
-    assert "cannot be compiled (RuntimeError)" in messages.text
+    assert "cannot be compiled (RuntimeError)" in logged.text
 
 
 def test_short_training_is_not_tried_and_the_probe_draws_its_batches_only(training, monkeypatch):

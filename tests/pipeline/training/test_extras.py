@@ -62,18 +62,10 @@ def test_exempt_parameters_are_not_decayed_and_all_are_there_once(exempt, expect
 # -- learning rate ----------------------------------------------------------------------------------------
 
 
-def test_learning_rate_is_scaled_with_the_batch_and_logged(digits, caplog):
-    import logging
-
+def test_learning_rate_is_scaled_with_the_batch_and_logged(digits, logged):
     config = digits("representation.batch_size=192", "representation.lr_batch_size=64")
-    logger = logging.getLogger("longtail")
-    logger.addHandler(caplog.handler)
-    try:
-        with caplog.at_level("INFO", logger="longtail"):
-            assert learning_rate(config.representation) == pytest.approx(0.3)
-    finally:
-        logger.removeHandler(caplog.handler)
-    assert "learning rate 0.1 for batches of 64: 0.3 for 192" in caplog.text
+    assert learning_rate(config.representation) == pytest.approx(0.3)
+    assert "learning rate 0.1 for batches of 64: 0.3 for 192" in logged.text
     assert learning_rate(digits().representation) == 0.1
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -41,15 +40,6 @@ def needs_two(monkeypatch):
     """small_cnn behind a layer that leaves so little of a picture that its last layers see one position."""
     forward = SmallCNN.forward
     monkeypatch.setattr(SmallCNN, "forward", lambda self, x: forward(self, adaptive_avg_pool2d(x, 2)))
-
-
-@pytest.fixture
-def messages(caplog):
-    logger = logging.getLogger("longtail")
-    logger.addHandler(caplog.handler)
-    with caplog.at_level("INFO", logger="longtail"):
-        yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def batches(total: int, size: int, smallest: int, sampler: str = "instance_balanced", **params) -> Batches:
@@ -139,14 +129,14 @@ def run(digits, store, *overrides):
     return config, [json.loads(row) for row in rows]
 
 
-def test_a_run_whose_last_batch_would_be_one_sample_says_what_it_does(needs_two, digits, store, messages):
+def test_a_run_whose_last_batch_would_be_one_sample_says_what_it_does(needs_two, digits, store, logged):
     assert len(load_splits(digits(*SETTINGS)).train) == SAMPLES
     _, rows = run(digits, store, "representation.batch_size=22")
     assert np.isfinite(rows[0]["loss"])
     assert (
         "the last batch of an epoch would be one sample, and batch norm of small_cnn needs two samples with "
         "pictures of 8×8 pixels: it joins the batch before"
-    ) in messages.text
+    ) in logged.text
 
 
 def test_a_joined_batch_resumes_bitwise(needs_two, digits, tmp_path, monkeypatch):
@@ -169,15 +159,15 @@ def test_a_joined_batch_resumes_bitwise(needs_two, digits, tmp_path, monkeypatch
     assert_same_weights(weights(config, whole), weights(config, broken))
 
 
-def test_networks_that_take_one_sample_train_as_before(digits, store, messages):
+def test_networks_that_take_one_sample_train_as_before(digits, store, logged):
     _, rows = run(digits, store, "representation.batch_size=22")
-    assert rows and "joins" not in messages.text
+    assert rows and "joins" not in logged.text
 
 
 @pytest.mark.parametrize("pieces", [2, 22])
-def test_pieces_of_one_sample_are_made_larger_and_that_is_said(needs_two, digits, store, messages, pieces):
+def test_pieces_of_one_sample_are_made_larger_and_that_is_said(needs_two, digits, store, logged, pieces):
     run(digits, store, "representation.batch_size=22", f"representation.accumulation={pieces}")
-    said = "a batch is computed in 11 pieces" in messages.text
+    said = "a batch is computed in 11 pieces" in logged.text
     assert said == (pieces == 22)
 
 

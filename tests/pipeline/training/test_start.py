@@ -180,18 +180,10 @@ def test_identity_follows_the_content_of_the_weights_not_their_place(digits, sto
     assert representation_id(store, digits()) not in ids.values()
 
 
-def test_matched_weights_are_logged(digits, store, tmp_path, caplog):
-    import logging
-
+def test_matched_weights_are_logged(digits, store, tmp_path, logged):
     save_backbone(tmp_path / "a.pth")
-    logger = logging.getLogger("longtail")
-    logger.addHandler(caplog.handler)
-    try:
-        with caplog.at_level("INFO", logger="longtail"):
-            run_stage_one(digits(f"representation.weights={tmp_path}/a.pth"), store)
-    finally:
-        logger.removeHandler(caplog.handler)
-    assert "15 of the backbone's 15 tensors matched, prefix 'state_dict.module.'" in caplog.text
+    run_stage_one(digits(f"representation.weights={tmp_path}/a.pth"), store)
+    assert "15 of the backbone's 15 tensors matched, prefix 'state_dict.module.'" in logged.text
 
 
 @pytest.mark.parametrize("backbone_name", ["resnet8", "lenet5"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 import textwrap
@@ -44,16 +43,6 @@ def make(model, **params):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return BACKBONES.create(f"timm/{model}", **params)
-
-
-@pytest.fixture
-def logged(caplog):
-    """What the program's log says."""
-    logger = logging.getLogger("longtail")
-    logger.addHandler(caplog.handler)
-    with caplog.at_level("INFO", logger="longtail"):
-        yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 # -- names ------------------------------------------------------------------------------------------------

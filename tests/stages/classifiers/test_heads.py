@@ -15,6 +15,7 @@ from longtail.stages.classifiers.tools.paths import adjustment_path
 from longtail.stages.classifiers.tools.state import from_state, to_state
 from longtail.stages.priors import class_mass
 from longtail.stages.selection import NEEDS_VALIDATION, round_robin_folds
+from tests.stages.classifiers.naive import numeric_gradient
 
 COUNTS = np.array([14, 6, 0, 1])  # an absent class and a single-sample one
 PRESENT = [0, 1, 3]
@@ -59,17 +60,6 @@ def cross_entropy(scores, rows):
     return np.array([np.log(np.exp(z - z[y]).sum()) for z, y in zip(scores, rows, strict=True)])
 
 
-def slope(function, point, step=1e-5):
-    """Central differences of `function` at `point`, an array of any shape."""
-    gradient = np.empty(point.size)
-    for i in range(point.size):
-        shift = np.zeros(point.size)
-        shift[i] = step
-        shift = shift.reshape(point.shape)
-        gradient[i] = (function(point + shift) - function(point - shift)) / (2 * step)
-    return gradient
-
-
 def joint(head):
     return make("joint").fit(X, Y, head=head)
 
@@ -96,8 +86,8 @@ def test_cosine_is_where_its_objectives_gradient_vanishes_below_the_class_means(
     W = make("cosine", scale=scale).fit(X_LONG, Y_LONG).head_.weight
     np.testing.assert_allclose((W**2).sum(1), 1, rtol=1e-12)
     start = mean_directions(X_LONG, Y_LONG)
-    assert np.abs(slope(lambda W: cosine_objective(W, X_LONG, Y_LONG, scale), start)).max() > 1e-2
-    assert np.abs(slope(lambda W: cosine_objective(W, X_LONG, Y_LONG, scale), W)).max() < 1e-6
+    assert np.abs(numeric_gradient(lambda W: cosine_objective(W, X_LONG, Y_LONG, scale), start)).max() > 1e-2
+    assert np.abs(numeric_gradient(lambda W: cosine_objective(W, X_LONG, Y_LONG, scale), W)).max() < 1e-6
     reached, before = (cosine_objective(V, X_LONG, Y_LONG, scale) for V in (W, start))
     assert reached < before - 1e-3
 
@@ -326,7 +316,7 @@ def test_balanced_softmax_is_the_minimum_scipy_finds(weight_decay):
     naive = minimize(objective, np.zeros(theta.size), method="BFGS", options={"gtol": 1e-6})
     assert objective(theta.ravel()) <= naive.fun + 1e-9
     np.testing.assert_allclose(theta.ravel(), naive.x, atol=3e-5 / weight_decay)
-    assert np.abs(slope(objective, theta)).max() < 2e-7
+    assert np.abs(numeric_gradient(objective, theta)).max() < 2e-7
     np.testing.assert_allclose(
         model.scores(X_LONG), X_LONG @ theta[:, :-1].T + theta[:, -1]
     )  # log n left out
@@ -474,7 +464,8 @@ def test_logreg_is_where_its_objectives_gradient_vanishes():
         balanced = np.mean([losses[c == Y_LONG].mean() for c in range(4)])
         return balanced + (theta[:, :-1] ** 2).sum() / (2 * 0.3 * len(X_LONG))
 
-    assert np.abs(slope(objective, np.c_[model.head_.weight, model.head_.bias])).max() < 1e-4  # its tolerance
+    theta = np.c_[model.head_.weight, model.head_.bias]
+    assert np.abs(numeric_gradient(objective, theta)).max() < 1e-4  # its tolerance
 
 
 @pytest.mark.parametrize("present", [[0, 1, 3], [1, 3], [3]])
